@@ -1,0 +1,51 @@
+# What people run. Everything lives in .venv; nothing outside this folder is touched.
+#   make figures    train what the notebooks need, execute them, write reports/
+#   make lab        open JupyterLab on notebooks/
+#   make test       lint, doctests, unit tests, notebooks, browser
+PYTHON ?= python3
+BIN := .venv/bin
+export ISOMAX_VIZ_STORE ?= $(CURDIR)/runs
+
+.DEFAULT_GOAL := help
+.PHONY: help install figures lab test notebooks clean
+
+help:
+	@echo "make figures    train what the notebooks need, execute every notebook, write reports/"
+	@echo "make lab        open JupyterLab on notebooks/ (localhost, with a token)"
+	@echo "make test       ruff, doctests, unit tests, notebooks, browser test"
+	@echo "make notebooks  refresh the committed outputs of the notebooks"
+	@echo "make clean      remove .venv, runs/ and reports/"
+
+# The stamps make the second call fast: pip runs again only when pyproject.toml changes.
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isomax_viz needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ". Choose another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+.venv/installed: .venv/created pyproject.toml
+	@echo "Installing isomax_viz and what it needs (PyTorch is large: a few minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+install: .venv/installed
+
+figures: .venv/installed
+	$(BIN)/python -m isomax_viz figures
+
+notebooks: .venv/installed
+	$(BIN)/python -m isomax_viz figures --update-notebooks
+
+lab: .venv/installed
+	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+
+test: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv runs reports

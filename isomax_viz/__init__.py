@@ -1,0 +1,70 @@
+"""isomax_viz: explore out-of-distribution detection with isotropy-maximisation losses.
+
+``import isomax_viz as iv`` is inert and fast: every public name is loaded when it is first used, and PyTorch only by what
+trains or runs a network.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# name -> module that defines it. What stands above the line works without PyTorch.
+_NAMES = {
+    "Capture": "captures",
+    "CaptureError": "captures",
+    "Samples": "captures",
+    "evaluate": "tables",
+    "grid": "figures",
+    "load_example": "examples",
+    "plot_distances": "figures",
+    "plot_entropy": "figures",
+    "plot_logits": "figures",
+    "plot_max_probability": "figures",
+    "plot_roc": "figures",
+    "plot_scores": "figures",
+    "plot_training": "figures",
+    "save_figure": "figures",
+    "explore": "widgets",
+    # ---------------------------------------------------------------- needs PyTorch
+    "Experiment": "experiments",
+}
+_MODULES = ("captures", "datasets", "figures", "metrics", "scores", "store", "style", "tables", "widgets")
+
+__all__ = ["__version__", *sorted(_NAMES), *_MODULES]
+
+if TYPE_CHECKING:  # what editors and type checkers read
+    from isomax_viz import captures, datasets, figures, metrics, scores, store, style, tables, widgets
+    from isomax_viz.captures import Capture, CaptureError, Samples
+    from isomax_viz.examples import load_example
+    from isomax_viz.experiments import Experiment
+    from isomax_viz.figures import (
+        grid,
+        plot_distances,
+        plot_entropy,
+        plot_logits,
+        plot_max_probability,
+        plot_roc,
+        plot_scores,
+        plot_training,
+        save_figure,
+    )
+    from isomax_viz.tables import evaluate
+    from isomax_viz.widgets import explore
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"isomax_viz.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"isomax_viz.{name}")
+    else:
+        raise AttributeError(f"module 'isomax_viz' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

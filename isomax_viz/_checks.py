@@ -1,0 +1,267 @@
+"""Argument errors, worded once: parameter, accepted values, value received, remedy.
+
+Every public function that rejects its input does it through this module, so that messages look alike and each wording
+has one test.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "check_choice",
+    "check_finite",
+    "check_labels",
+    "check_matrix",
+    "check_number",
+    "check_scores",
+    "missing_package",
+]
+
+
+def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy: str = "") -> str:
+    """Return ``value`` if it is one of ``accepted``, else raise an error that lists them.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the argument, as the caller wrote it.
+    value : object
+        What was received.
+    accepted : iterable of str
+        The accepted values.
+    remedy : str, optional
+        A closing sentence that says what to do beyond choosing an accepted value.
+
+    Returns
+    -------
+    str
+        The value itself.
+
+    Raises
+    ------
+    ValueError
+        If the value is not accepted. A near miss is suggested.
+
+    Examples
+    --------
+    >>> check_choice("loss", "isomx", ["softmax", "isomax"])
+    Traceback (most recent call last):
+        ...
+    ValueError: loss must be one of 'softmax', 'isomax', but is 'isomx'. Did you mean 'isomax'?
+    """
+    accepted = list(accepted)
+    if isinstance(value, str) and value in accepted:
+        return value
+    listed = ", ".join(repr(name) for name in accepted) or "(nothing is available)"
+    message = f"{parameter} must be one of {listed}, but is {value!r}."
+    near = difflib.get_close_matches(str(value).lower(), [str(name) for name in accepted], n=1)
+    if near:
+        message += f" Did you mean {near[0]!r}?"
+    if remedy:
+        message += f" {remedy}"
+    raise ValueError(message)
+
+
+def check_number(
+    parameter: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    whole: bool = False,
+) -> Any:
+    """Return ``value`` if it is a finite number within the bounds.
+
+    Raises
+    ------
+    TypeError
+        If it is no number, or no whole number where one is needed.
+    ValueError
+        If it is not finite or out of bounds.
+
+    Examples
+    --------
+    >>> check_number("entropic_scale", -1.0, above=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: entropic_scale must be a number above 0, but is -1.0.
+    """
+    kind = "a whole number" if whole else "a number"
+    bounds = []
+    if above is not None:
+        bounds.append(f"above {above}")
+    if at_least is not None:
+        bounds.append(f"of at least {at_least}")
+    if at_most is not None:
+        bounds.append(f"of at most {at_most}")
+    wanted = " ".join([kind, " and ".join(bounds)]).strip()
+    accepted_types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, accepted_types):
+        raise TypeError(f"{parameter} must be {wanted}, but is {value!r}.")
+    inside = (
+        np.isfinite(value)
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (at_most is None or value <= at_most)
+    )
+    if not inside:
+        raise ValueError(f"{parameter} must be {wanted}, but is {value!r}.")
+    return value
+
+
+def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarray:
+    """Return ``array`` if all its values are finite, else say how many are not and where the first one stands.
+
+    Examples
+    --------
+    >>> check_finite("logits", np.array([[0.0, np.nan]]), remedy="Remove these samples.")
+    Traceback (most recent call last):
+        ...
+    ValueError: logits has 1 of 2 values that are NaN or infinite; the first stands at index (0, 1). Remove these samples.
+    """
+    # A sum is finite unless a value is not (or it overflows): one fast pass without a temporary for the common case.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum(dtype=np.float64)):
+            return array
+    bad = ~np.isfinite(array)
+    count = int(bad.sum())
+    if count:
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = first[0] if len(first) == 1 else first
+        raise ValueError(
+            f"{parameter} has {count:,} of {array.size:,} values that are NaN or infinite; "
+            f"the first stands at index {where}. {remedy}"
+        )
+    return array
+
+
+def _as_numeric(parameter: str, values: Any) -> np.ndarray:
+    # `detach().cpu()` is duck-typed: accepting a tensor here must not import torch.
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+        values = values.numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise TypeError(f"{parameter} must be an array of numbers, but its rows differ in length.") from error
+    if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.")
+    return array
+
+
+def check_matrix(
+    parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None
+) -> np.ndarray:
+    """Return ``values`` as a finite float32 array of shape (rows, columns).
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If the shape is wrong or a value is not finite.
+
+    Examples
+    --------
+    >>> check_matrix("logits", [1.0, 2.0])
+    Traceback (most recent call last):
+        ...
+    ValueError: logits must have shape (samples, columns), but has shape (2,). Give one row per sample.
+    """
+    array = _as_numeric(parameter, values)
+    wanted = f"({'samples' if rows is None else rows}, {'columns' if columns is None else columns})"
+    if array.ndim != 2 or (rows is not None and len(array) != rows) or (
+        columns is not None and array.shape[1] != columns
+    ):
+        raise ValueError(
+            f"{parameter} must have shape {wanted}, but has shape {array.shape}. Give one row per sample."
+        )
+    check_finite(
+        parameter,
+        array,
+        remedy="Find where the network produced them (too high a learning rate is common) or drop these samples.",
+    )
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.ndarray:
+    """Return ``values`` as int64 labels in [-1, classes), where -1 marks an out-of-distribution sample.
+
+    Examples
+    --------
+    >>> check_labels("labels", [0, 3], rows=2, classes=3)
+    Traceback (most recent call last):
+        ...
+    ValueError: labels must lie in -1 .. 2 (-1 marks out-of-distribution samples), but range from 0 to 3. Number the \
+classes from 0 in the order of the logits' columns.
+    """
+    array = _as_numeric(parameter, values)
+    if array.shape != (rows,):
+        raise ValueError(f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample.")
+    if not np.issubdtype(array.dtype, np.integer):
+        if not np.array_equal(array, np.floor(array)):
+            raise TypeError(f"{parameter} must be whole numbers, but its dtype is {array.dtype}.")
+    array = array.astype(np.int64)
+    if rows and (array.min() < -1 or array.max() >= classes):
+        raise ValueError(
+            f"{parameter} must lie in -1 .. {classes - 1} (-1 marks out-of-distribution samples), but range from "
+            f"{array.min()} to {array.max()}. Number the classes from 0 in the order of the logits' columns."
+        )
+    return array
+
+
+def check_scores(parameter: str, values: Any) -> np.ndarray:
+    """Return ``values`` as a non-empty, finite, one-dimensional float array (float32 stays float32).
+
+    Examples
+    --------
+    >>> check_scores("ood_scores", [])
+    Traceback (most recent call last):
+        ...
+    ValueError: ood_scores is empty. A metric needs at least one in-distribution and one out-of-distribution score.
+    """
+    array = _as_numeric(parameter, values) if np.size(values) else np.empty(0)
+    if array.size == 0:
+        raise ValueError(
+            f"{parameter} is empty. A metric needs at least one in-distribution and one out-of-distribution score."
+        )
+    if array.ndim != 1:
+        raise ValueError(f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample.")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64)
+    return check_finite(
+        parameter,
+        array,
+        remedy="Sorting them would silently change every metric; drop these samples or mend the score.",
+    )
+
+
+def check_known(parameter: str, names: Collection[str], accepted: Iterable[str], *, remedy: str = "") -> list[str]:
+    """Return ``names`` as a list if each is accepted; a single string counts as one name."""
+    listed = [names] if isinstance(names, str) else list(names)
+    accepted = list(accepted)
+    for name in listed:
+        check_choice(parameter, name, accepted, remedy=remedy)
+    return listed
+
+
+def missing_package(package: str, purpose: str, *, install: str | None = None) -> ImportError:
+    """Return the error to raise where an optional package is needed but not installed.
+
+    Examples
+    --------
+    >>> print(missing_package("torch", "train a network"))
+    torch is needed to train a network, but is not installed. Install it with: python -m pip install torch
+    """
+    return ImportError(
+        f"{package} is needed to {purpose}, but is not installed. "
+        f"Install it with: python -m pip install {install or package}"
+    )

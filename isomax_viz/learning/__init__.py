@@ -1,0 +1,1 @@
+"""The half that needs PyTorch: heads, backbones, the training loop, recording."""

@@ -1,0 +1,296 @@
+r"""Heads: drop-in replacements for the last ``nn.Linear`` that bring their loss along.
+
+A head maps features to the logits used for detection (temperature 1, no entropic scale). Its ``class_logits`` classify and
+train ("cold"), its ``loss`` is the cross-entropy of the class logits.
+
+The papers compute softmax and its logarithm one after the other. Here the loss goes through log-softmax: value and gradient
+are the same wherever theirs are finite, and ours stay finite where theirs overflow (scaled logit gaps beyond about 100 in
+float32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from isomax_viz._checks import check_number
+
+__all__ = ["HEADS", "Head", "IsoMax2Head", "IsoMaxHead", "IsoMaxPlusHead", "SoftMaxHead", "parameter_groups"]
+
+
+class Head(nn.Module):
+    """What all heads share; a head of your own needs ``forward`` and, where it has prototypes, ``distances``.
+
+    Parameters
+    ----------
+    num_features : int
+        Length of a feature vector.
+    num_classes : int
+        Number of classes, at least 2.
+
+    Attributes
+    ----------
+    settings : tuple of str
+        Options of the constructor that an :class:`~isomax_viz.Experiment` passes on.
+    slow_parameters : tuple of str
+        Parameters that learn with a tenth of the learning rate and without weight decay.
+    """
+
+    settings: ClassVar[tuple[str, ...]] = ()
+    slow_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.num_features = check_number("num_features", num_features, at_least=1, whole=True)
+        self.num_classes = check_number("num_classes", num_classes, at_least=2, whole=True)
+
+    def extra_repr(self) -> str:
+        """Describe the head as ``nn.Linear`` does."""
+        return f"num_features={self.num_features}, num_classes={self.num_classes}"
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return the logits that classify and train, shape (n, classes); by default the logits themselves."""
+        return logits
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy of the class logits in nats.
+
+        Parameters
+        ----------
+        logits : Tensor, shape (n, classes)
+            What ``forward`` returned.
+        targets : Tensor of int64, shape (n,)
+            Correct classes.
+        """
+        return functional.cross_entropy(self.class_logits(logits.float()), targets)
+
+    def scales(self) -> dict[str, float]:
+        """Return what the head has learned to scale with, for the training history; empty if nothing."""
+        return {}
+
+
+def _euclidean(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Return Euclidean distances in float32, outside autocast, shape (n, classes).
+
+    cdist has no half-precision kernel in this mode, its matrix-product mode loses digits, and its gradient at distance
+    zero, where the prototypes of IsoMax may start, is zero instead of NaN.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.cdist(features.float(), prototypes.float(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    # Unlike functional.normalize, a zero vector (a network whose ReLUs are all off) gets a gradient of ordinary size,
+    # not one multiplied by 1e12.
+    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors / torch.where(norms > 0, norms, torch.ones_like(norms))
+
+
+class SoftMaxHead(Head):
+    """Affine map and softmax: the usual last layer, here with the same interface as the others.
+
+    Examples
+    --------
+    >>> head = SoftMaxHead(num_features=4, num_classes=3)
+    >>> head(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.linear = nn.Linear(num_features, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits Wx + b in float32, shape (n, classes)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.linear(features.float())
+
+
+class _PrototypeHead(Head):
+    """A head with one learnable prototype per class, starting at zero."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.prototypes = nn.Parameter(torch.zeros(num_classes, num_features))
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Return the feature-prototype distances without any scale, float32, shape (n, classes)."""
+        return _euclidean(features, self.prototypes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits for detection, float32, shape (n, classes)."""
+        return -self.distances(features)
+
+
+class IsoMaxHead(_PrototypeHead):
+    r"""Isotropy maximisation loss: logits are minus the Euclidean distances to learnable prototypes.
+
+    The entropic scale multiplies the logits while training and classifying, and is left out for detection. The 2019 paper
+    calls it alpha, the IsoMax+ paper :math:`E_s`.
+
+    Parameters
+    ----------
+    num_features, num_classes : int
+        See :class:`Head`.
+    entropic_scale : float
+        Above zero; the papers use 10.
+
+    Notes
+    -----
+    Source: "Distinction Maximization Loss" (2019) with h(x) = x, g(x) = alpha x; "Hyperparameter-Free Isotropic
+    Maximization Loss", equation 1. Prototypes start at zero.
+
+    Examples
+    --------
+    >>> head = IsoMaxHead(num_features=2, num_classes=3)
+    >>> logits = head(torch.tensor([[3.0, 4.0]]))
+    >>> logits.tolist(), head.class_logits(logits).tolist()
+    ([[-5.0, -5.0, -5.0]], [[-50.0, -50.0, -50.0]])
+    """
+
+    settings = ("entropic_scale",)
+
+    def __init__(self, num_features: int, num_classes: int, *, entropic_scale: float = 10.0) -> None:
+        super().__init__(num_features, num_classes)
+        self.entropic_scale = float(check_number("entropic_scale", entropic_scale, above=0))
+
+    def extra_repr(self) -> str:
+        """Describe the head as ``nn.Linear`` does."""
+        return f"{super().extra_repr()}, entropic_scale={self.entropic_scale}"
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return entropic_scale * logits, shape (n, classes)."""
+        return self.entropic_scale * logits
+
+
+class IsoMaxPlusHead(IsoMaxHead):
+    r"""Enhanced IsoMax: features and prototypes of unit length, distances times one learnable scale.
+
+    Logits are :math:`-|d_s| \, \lVert \hat f - \hat p_j \rVert`; ``distances`` leaves the distance scale out.
+
+    Parameters
+    ----------
+    num_features, num_classes, entropic_scale
+        See :class:`IsoMaxHead`.
+
+    Notes
+    -----
+    Source: "Enhanced Isotropy Maximization Loss", equations 2 and 3. Prototypes start normal(0, 1), the distance scale at 1.
+
+    Examples
+    --------
+    >>> head = IsoMaxPlusHead(num_features=2, num_classes=3)
+    >>> bool((head.distances(torch.randn(5, 2)) <= 2).all())
+    True
+    """
+
+    def __init__(self, num_features: int, num_classes: int, *, entropic_scale: float = 10.0) -> None:
+        super().__init__(num_features, num_classes, entropic_scale=entropic_scale)
+        nn.init.normal_(self.prototypes)
+        self.distance_scale = nn.Parameter(torch.ones(1))
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Return the distances between unit vectors, without the distance scale, in [0, 2], shape (n, classes)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return _euclidean(_unit(features.float()), _unit(self.prototypes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return -abs(distance_scale) * distances, float32, shape (n, classes)."""
+        return -self.distance_scale.abs() * self.distances(features)
+
+    def scales(self) -> dict[str, float]:
+        """Return the absolute distance scale."""
+        return {"distance_scale": self.distance_scale.abs().item()}
+
+
+class IsoMax2Head(_PrototypeHead):
+    r"""Hyperparameter-free IsoMax: one learnable scale :math:`s_j` and tilt :math:`t_j` per class.
+
+    Class logits are :math:`-s_j d_j - t_j`; detection uses :math:`-d_j`. The scales and tilts learn with a tenth of the
+    learning rate and without weight decay.
+
+    Notes
+    -----
+    Source: "Hyperparameter-Free Isotropic Maximization Loss", equations 2 and 5. The printed equation 6, for detection,
+    lacks the minus sign in the exponent; softmax of minus the distances is used. Prototypes and tilts start at 0, scales at
+    10.
+
+    Examples
+    --------
+    >>> head = IsoMax2Head(num_features=2, num_classes=2)
+    >>> head.class_logits(head(torch.tensor([[3.0, 4.0]]))).tolist()
+    [[-50.0, -50.0]]
+    """
+
+    slow_parameters = ("class_scales", "class_tilts")
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.class_scales = nn.Parameter(torch.full((num_classes,), 10.0))
+        self.class_tilts = nn.Parameter(torch.zeros(num_classes))
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return scales * logits - tilts, shape (n, classes)."""
+        return self.class_scales * logits - self.class_tilts
+
+    def scales(self) -> dict[str, float]:
+        """Return mean and standard deviation of the scales and of the tilts over the classes."""
+        scales, tilts = self.class_scales.detach(), self.class_tilts.detach()
+        return {
+            "scale_mean": scales.mean().item(),
+            "scale_std": scales.std(correction=0).item(),
+            "tilt_mean": tilts.mean().item(),
+            "tilt_std": tilts.std(correction=0).item(),
+        }
+
+
+HEADS = {
+    "softmax": SoftMaxHead,
+    "isomax": IsoMaxHead,
+    "isomax+": IsoMaxPlusHead,
+    "isomax2": IsoMax2Head,
+}
+
+
+def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups for an optimiser: everything as asked, but slow parameters at a tenth and undecayed.
+
+    Parameters
+    ----------
+    model : Module
+        Any module that contains heads.
+    lr : float
+        Learning rate of all but the slow parameters.
+    weight_decay : float
+        Weight decay of all but the slow parameters.
+
+    Returns
+    -------
+    list of dict
+        One group, or two where a head declares ``slow_parameters``.
+
+    Notes
+    -----
+    Source: "Hyperparameter-Free Isotropic Maximization Loss", Supplementary Material B.
+
+    Examples
+    --------
+    >>> groups = parameter_groups(IsoMax2Head(8, 3), lr=0.1, weight_decay=1e-4)
+    >>> [(group["lr"], group["weight_decay"], len(group["params"])) for group in groups]
+    [(0.1, 0.0001, 1), (0.01, 0.0, 2)]
+    """
+    slow_names = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in model.named_modules()
+        for name in getattr(module, "slow_parameters", ())
+    }
+    named: Iterable[tuple[str, nn.Parameter]] = list(model.named_parameters())
+    groups = [{"params": [p for name, p in named if name not in slow_names], "lr": lr, "weight_decay": weight_decay}]
+    slow = [p for name, p in named if name in slow_names]
+    if slow:
+        groups.append({"params": slow, "lr": lr / 10, "weight_decay": 0.0})
+    return groups

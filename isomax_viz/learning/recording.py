@@ -1,0 +1,185 @@
+"""Recording: a network and its pictures in, samples in numpy out. The only crossing from torch to numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.datasets import ImageSet, InDistribution, load_ood
+from isomax_viz.learning.training import DeviceImages, choose_device
+
+__all__ = ["class_means", "record_capture", "record_ood", "record_samples"]
+
+
+@torch.no_grad()
+def record_samples(
+    model: nn.Module,
+    images: ImageSet,
+    data: InDistribution,
+    *,
+    ood: bool = False,
+    device: torch.device | str | None = None,
+    batch_size: int = 512,
+) -> Samples:
+    """Run the network over a set of pictures and keep what it says.
+
+    Parameters
+    ----------
+    model : Module
+        Has ``backbone`` and ``head``.
+    images : ImageSet
+        Pictures of the size and channels that the network was trained on.
+    data : InDistribution
+        Gives the statistics that every set is normalised with.
+    ood : bool
+        Whether the labels are those of other classes: they become -1.
+    device : str or torch.device, optional
+        Where to run.
+    batch_size : int
+        Pictures per forward pass.
+
+    Returns
+    -------
+    Samples
+        Float32, in the order of the pictures; distances only where the head has prototypes. Memory is bounded by the arrays
+        themselves and one batch.
+    """
+    device = choose_device(device)
+    model.to(device).eval()
+    on_device = DeviceImages(images, mean=data.mean, std=data.std, device=device)
+    head, start = model.head, 0
+    arrays: dict[str, np.ndarray] = {}
+    for pictures, _ in on_device.batches(batch_size):
+        features = model.backbone(pictures).float()
+        logits = head(features)
+        parts = {"features": features, "logits": logits, "predictions": head.class_logits(logits).argmax(dim=1)}
+        if hasattr(head, "distances"):
+            parts["distances"] = head.distances(features)
+        stop = start + len(pictures)
+        for name, part in parts.items():
+            values = part.cpu().numpy()
+            if name not in arrays:
+                arrays[name] = np.empty((len(images), *values.shape[1:]), dtype=values.dtype)
+            arrays[name][start:stop] = values
+        start = stop
+    labels = np.full(len(images), -1) if ood else images.labels
+    return Samples(labels=labels, **arrays)
+
+
+def class_means(samples: Samples) -> np.ndarray:
+    """Return the mean feature vector of each class, shape (classes, features).
+
+    They stand in for prototypes where a head has none (SoftMax).
+
+    Examples
+    --------
+    >>> samples = Samples(logits=np.zeros((3, 2)), labels=[0, 0, 1], features=[[0.0], [2.0], [5.0]])
+    >>> class_means(samples).tolist()
+    [[1.0], [5.0]]
+    """
+    members = [samples.labels == label for label in range(samples.classes)]
+    empty = [label for label, member in enumerate(members) if not member.any()]
+    if empty:
+        raise ValueError(f"Classes {empty} have no training sample, so they have no mean. Leave these classes out.")
+    return np.stack([samples.features[member].mean(axis=0, dtype=np.float64) for member in members]).astype(np.float32)
+
+
+def _with_distances_to(means: np.ndarray, samples: Samples) -> Samples:
+    """Return the samples with distances from their features to class means, where they have none to prototypes."""
+    if samples.distances is not None:
+        return samples
+    distances = torch.cdist(
+        torch.tensor(samples.features), torch.tensor(means), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    return replace(samples, distances=distances.numpy())
+
+
+def record_capture(
+    model: nn.Module,
+    data: InDistribution,
+    *,
+    meta: Mapping[str, Any],
+    history: pd.DataFrame | None = None,
+    device: torch.device | str | None = None,
+) -> Capture:
+    """Record the in-distribution training and test pictures.
+
+    Parameters
+    ----------
+    model : Module
+        Has ``backbone`` and ``head``.
+    data : InDistribution
+        Training and test pictures.
+    meta : mapping
+        Provenance to keep beside what is said about the data here.
+    history : DataFrame, optional
+        Of the training.
+    device : str or torch.device, optional
+        Where to run.
+
+    Returns
+    -------
+    Capture
+        Without out-of-distribution sets; see :func:`record_ood`.
+    """
+    train, test = (record_samples(model, part, data, device=device) for part in (data.train, data.test))
+    prototypes = getattr(model.head, "prototypes", None)
+    if prototypes is None:
+        means = class_means(train)
+        train, test = _with_distances_to(means, train), _with_distances_to(means, test)
+        meaning = "distances to the class means of the training features (this loss has no prototypes)"
+    else:
+        means = prototypes.detach().float().cpu().numpy()
+        meaning = "feature-prototype distances without any learned scale"
+    told = {
+        "distances": meaning,
+        "classes": list(data.train.class_names),
+        "mean": data.mean.tolist(),
+        "std": data.std.tolist(),
+        "provenance": dict(data.test.provenance),
+        "ood": {},
+    }
+    return Capture(test=test, train=train, meta={**meta, **told}, history=history, prototypes=means)
+
+
+def record_ood(
+    capture: Capture,
+    model: nn.Module,
+    data: InDistribution,
+    sets: Iterable[str | ImageSet],
+    *,
+    device: torch.device | str | None = None,
+) -> Capture:
+    """Record out-of-distribution sets beside what the capture holds.
+
+    Parameters
+    ----------
+    capture : Capture
+        From :func:`record_capture`.
+    model, data
+        As there.
+    sets : iterable of str or ImageSet
+        Names of :data:`isomax_viz.datasets.OOD_SETS` or pictures of your own.
+    device : str or torch.device, optional
+        Where to run.
+
+    Returns
+    -------
+    Capture
+        A new one; ``meta["ood"]`` tells where each set comes from.
+    """
+    recorded, told = dict(capture.ood), dict(capture.meta["ood"])
+    for item in sets:
+        images = load_ood(item, data)
+        samples = record_samples(model, images, data, ood=True, device=device)
+        recorded[images.name] = _with_distances_to(capture.prototypes, samples)
+        original = item if isinstance(item, ImageSet) else images
+        told[images.name] = {"fingerprint": original.fingerprint, "provenance": dict(images.provenance)}
+    return capture.replace(ood=recorded, meta={**capture.meta, "ood": told})

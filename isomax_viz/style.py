@@ -1,0 +1,164 @@
+"""One colour, line style and label per loss and per data set, and the figures' own settings; nothing global.
+
+The colours are those of Okabe and Ito (distinguishable with the common kinds of colour blindness); a line style or a hatch
+always stands beside the colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["DATA_STYLES", "LOSS_STYLES", "OKABE_ITO", "Style", "context", "data_style", "loss_style"]
+
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky blue": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a loss or a data set looks in every figure.
+
+    Attributes
+    ----------
+    label : str
+        Name as people write it.
+    color : str
+        Hexadecimal colour.
+    linestyle : str or tuple
+        Matplotlib line style.
+    marker : str
+        Matplotlib marker.
+    """
+
+    label: str
+    color: str
+    linestyle: Any = "-"
+    marker: str = "o"
+
+
+LOSS_STYLES = {
+    "softmax": Style("SoftMax", "#4D4D4D", ":", "s"),
+    "isomax": Style("IsoMax", OKABE_ITO["sky blue"], "--", "o"),
+    "isomax+": Style("IsoMax+", OKABE_ITO["blue"], "-", "D"),
+    "isomax2": Style("IsoMax2", OKABE_ITO["green"], "-.", "^"),
+}
+
+DATA_STYLES = {
+    "digits": Style("digits", "#4D4D4D"),
+    "letters": Style("letters", OKABE_ITO["orange"], "-", "o"),
+    "patches": Style("patches", OKABE_ITO["vermillion"], "--", "s"),
+    "gaussian": Style("gaussian noise", OKABE_ITO["purple"], "-.", "^"),
+    "uniform": Style("uniform noise", "#8C6D00", ":", "v"),
+    "unseen": Style("unseen classes", "#7F3C8D", (0, (5, 1)), "P"),
+}
+
+# For what has no style of its own: a stable choice by name, so that a set keeps its colour from figure to figure.
+_SPARE = ("#D55E00", "#E69F00", "#CC79A7", "#8C6D00", "#7F3C8D", "#A65628")
+_SPARE_LINES = ("-", "--", "-.", ":")
+
+
+def loss_style(loss: Any) -> Style:
+    """Return the style of a loss; an unknown one gets a neutral style under its own name.
+
+    Examples
+    --------
+    >>> loss_style("isomax+").label
+    'IsoMax+'
+    >>> loss_style("unknown").label
+    'unknown loss'
+    """
+    if loss in LOSS_STYLES:
+        return LOSS_STYLES[loss]
+    name = str(loss)
+    return Style("unknown loss" if name == "unknown" else name, "#7F3C8D", (0, (3, 1, 1, 1)), "X")
+
+
+def data_style(name: str) -> Style:
+    """Return the style of a data set; an unknown one gets a stable spare colour under its own name.
+
+    Examples
+    --------
+    >>> data_style("gaussian").label
+    'gaussian noise'
+    """
+    if name in DATA_STYLES:
+        return DATA_STYLES[name]
+    number = sum(name.encode())
+    return Style(name, _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h")
+
+
+_SETTINGS = {
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.facecolor": "white",
+    "text.color": "#1a1a1a",
+    "axes.labelcolor": "#1a1a1a",
+    "axes.edgecolor": "#4D4D4D",
+    "xtick.color": "#4D4D4D",
+    "ytick.color": "#4D4D4D",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "font.family": "DejaVu Sans",
+    "hatch.linewidth": 0.6,
+    # SVG text stays text (searchable, small), and ids do not change from run to run.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "isomax_viz",
+}
+
+_THEMES = {
+    "paper": {},
+    # Readable from the back row of a lecture room.
+    "talk": {
+        "axes.titlesize": 16,
+        "axes.labelsize": 15,
+        "xtick.labelsize": 13,
+        "ytick.labelsize": 13,
+        "legend.fontsize": 13,
+        "lines.linewidth": 2.6,
+    },
+}
+
+
+@contextmanager
+def context(theme: str = "paper") -> Iterator[None]:
+    """Apply the figure settings inside a ``with`` block and restore the former ones after it.
+
+    Parameters
+    ----------
+    theme : {"paper", "talk"}
+        ``"talk"`` has larger text and lines, for projection.
+
+    Examples
+    --------
+    >>> import matplotlib as mpl
+    >>> before = mpl.rcParams["axes.titlesize"]
+    >>> with context("talk"):
+    ...     mpl.rcParams["axes.titlesize"]
+    16.0
+    >>> mpl.rcParams["axes.titlesize"] == before
+    True
+    """
+    import matplotlib as mpl
+
+    from isomax_viz._checks import check_choice
+
+    with mpl.rc_context(_SETTINGS | _THEMES[check_choice("theme", theme, _THEMES)]):
+        yield
