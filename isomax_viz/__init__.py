@@ -1,7 +1,7 @@
 """isomax_viz: explore out-of-distribution detection with isotropy-maximisation losses.
 
-``import isomax_viz as iv`` is inert and fast: every public name is loaded when it is first used, and PyTorch only by what
-trains or runs a network.
+``import isomax_viz as iv`` is inert and fast: every public name is loaded when it is first used, and PyTorch only by
+what trains or runs a network.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _NAMES = {
     # ---------------------------------------------------------------- needs PyTorch
     "Experiment": "experiments",
 }
-_MODULES = ("captures", "datasets", "figures", "metrics", "scores", "store", "style", "tables", "widgets")
+_MODULES = ("captures", "datasets", "figures", "metrics", "published", "scores", "store", "style", "tables", "widgets")
 
 __all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 
 if TYPE_CHECKING:  # what editors and type checkers read
-    from isomax_viz import captures, datasets, figures, metrics, scores, store, style, tables, widgets
+    from isomax_viz import captures, datasets, figures, metrics, published, scores, store, style, tables, widgets
     from isomax_viz.captures import Capture, CaptureError, Samples
     from isomax_viz.examples import load_example
     from isomax_viz.experiments import Experiment

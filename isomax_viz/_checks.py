@@ -123,7 +123,8 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarra
     >>> check_finite("logits", np.array([[0.0, np.nan]]), remedy="Remove these samples.")
     Traceback (most recent call last):
         ...
-    ValueError: logits has 1 of 2 values that are NaN or infinite; the first stands at index (0, 1). Remove these samples.
+    ValueError: logits has 1 of 2 values that are NaN or infinite; the first stands at index (0, 1). Remove these
+    samples.
     """
     # A sum is finite unless a value is not (or it overflows): one fast pass without a temporary for the common case.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -205,7 +206,9 @@ classes from 0 in the order of the logits' columns.
     """
     array = _as_numeric(parameter, values)
     if array.shape != (rows,):
-        raise ValueError(f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample.")
+        raise ValueError(
+            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample."
+        )
     if not np.issubdtype(array.dtype, np.integer):
         if not np.array_equal(array, np.floor(array)):
             raise TypeError(f"{parameter} must be whole numbers, but its dtype is {array.dtype}.")
@@ -234,7 +237,9 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
             f"{parameter} is empty. A metric needs at least one in-distribution and one out-of-distribution score."
         )
     if array.ndim != 1:
-        raise ValueError(f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample.")
+        raise ValueError(
+            f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample."
+        )
     if array.dtype != np.float32:
         array = array.astype(np.float64)
     return check_finite(

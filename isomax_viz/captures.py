@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -239,7 +240,7 @@ class Capture:
     def __post_init__(self) -> None:
         for name, samples in self.ood.items():
             if not name:
-                raise ValueError("An out-of-distribution set has an empty name. Give it one, such as ood={'letters': ...}.")
+                raise ValueError("An out-of-distribution set has an empty name. Name it, such as ood={'letters': ...}.")
             if samples.classes != self.test.classes:
                 raise ValueError(
                     f"ood[{name!r}] has logits for {samples.classes} classes, but test has {self.test.classes}. "
@@ -345,7 +346,8 @@ class Capture:
 
         Examples
         --------
-        >>> Capture.from_arrays([[3.0, 0.0]], [0], ood={"mine": [[0.1, 0.0]]}).to_frame()[["set", "label", "prediction"]]
+        >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood={"mine": [[0.1, 0.0]]})
+        >>> capture.to_frame()[["set", "label", "prediction"]]
             set  label  prediction
         0  test      0           0
         1  mine     -1           0
@@ -393,7 +395,7 @@ class Capture:
             arrays["prototypes"] = np.ascontiguousarray(self.prototypes)
         history = None if self.history is None else self.history.to_dict(orient="list")
         content = {"meta": self.meta, "history": history, "ood": list(self.ood)}
-        document = json.dumps(content, sort_keys=True, default=_plain)
+        document = json.dumps(content, default=_plain)
         header = {
             "format": FORMAT,
             "version": str(FORMAT_VERSION),
@@ -407,7 +409,8 @@ class Capture:
             temporary.write_bytes(payload)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise OSError(
                 f"The capture could not be written to {path}: {error.strerror or error}. Choose a folder that you may "
                 "write to (for experiments: set ISOMAX_VIZ_STORE) and that has free space."
@@ -442,15 +445,12 @@ class Capture:
                 header = file.metadata() or {}
                 _check_header(path, header)
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, CaptureError):
-                raise
-            raise _damaged(path, str(error)) from error
-        if header.get("sha256") != _digest(arrays, header["content"]):
-            raise _damaged(path, "its checksum does not match")
-        try:
+            if header["sha256"] != _digest(arrays, header["content"]):
+                raise _damaged(path, "its checksum does not match")
             return cls._from_parts(arrays, json.loads(header["content"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except CaptureError:
+            raise
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(path, str(error)) from error
 
     @classmethod
@@ -472,7 +472,7 @@ class Capture:
 
 def _check_header(path: Path, header: Mapping[str, str]) -> None:
     if header.get("format") != FORMAT:
-        raise CaptureError(f"{path} is a safetensors file, but not a capture. Captures are written by capture.save(path).")
+        raise CaptureError(f"{path} is a safetensors file, but not a capture. Write captures with capture.save(path).")
     version = header.get("version", "")
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
         raise CaptureError(

@@ -116,7 +116,7 @@ class Experiment(BaseModel):
         if unknown:
             raise ValueError(f"held_out_classes must lie in 0 .. {classes - 1} for {self.data!r}, but holds {unknown}.")
         if classes - len(held_out) < 2:
-            raise ValueError(f"held_out_classes leaves {classes - len(held_out)} of {classes} classes; keep at least 2.")
+            raise ValueError(f"held_out_classes leaves {classes - len(held_out)} of {classes} classes; keep 2 or more.")
         object.__setattr__(self, "held_out_classes", held_out)
         return self
 
@@ -235,7 +235,7 @@ class Experiment(BaseModel):
                 remedy = "An ImageSet of your own (iv.datasets.from_folder, from_arrays) is accepted too."
                 check_choice("ood", item, datasets.OOD_SETS, remedy=remedy)
             if item == "unseen" and not self.held_out_classes:
-                raise ValueError("ood='unseen' needs classes to train without: Experiment(held_out_classes=(8, 9), ...).")
+                raise ValueError("ood='unseen' needs classes to train without: Experiment(held_out_classes=(8, 9)).")
         return {item.name if isinstance(item, ImageSet) else item: item for item in sets}
 
     def _stored(self, store: Store) -> Capture | None:
@@ -269,7 +269,8 @@ class Experiment(BaseModel):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             backbone = BACKBONES[self.backbone](in_channels=data.train.channels)
-            return Classifier(backbone, HEADS[self.loss](backbone.num_features, len(data.train.class_names), **self.settings))
+            head = HEADS[self.loss](backbone.num_features, len(data.train.class_names), **self.settings)
+            return Classifier(backbone, head)
 
     def _create(
         self, store: Store, wanted: dict[str, Any], *, device: str | torch.device | None, progress: bool

@@ -1,7 +1,7 @@
 """Detection metrics of bare score arrays: in-distribution (ID) is the positive class, higher = more in-distribution.
 
-Every metric takes ``id_scores`` and ``ood_scores`` as two arguments, so that nobody has to guess a label or a sign. All are
-fractions in [0, 1]. A sample is accepted as in-distribution if its score is greater than or equal to the threshold.
+Every metric takes ``id_scores`` and ``ood_scores`` as two arguments, so that nobody has to guess a label or a sign. All
+are fractions in [0, 1]. A sample is accepted as in-distribution if its score is greater than or equal to the threshold.
 
 The name "FPR95" is avoided, because libraries disagree on the positive class: with ID positive it is
 ``1 - tnr_at_tpr(id_scores, ood_scores)``.
@@ -39,8 +39,8 @@ METRICS = {
 def _counts(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return thresholds (distinct scores, descending) and how many ID and OOD samples each accepts.
 
-    One sort serves every metric. Float32 scores are packed into integers that sort like the scores and carry the origin in
-    the lowest bit: a sort of 64-bit integers is several times faster than a sort of indices.
+    One sort serves every metric. Float32 scores are packed into integers that sort like the scores and carry the origin
+    in the lowest bit: a sort of 64-bit integers is several times faster than a sort of indices.
     """
     inside, outside = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
     if inside.dtype == outside.dtype == np.float32:
@@ -126,8 +126,8 @@ def tnr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, method: st
         Share of ID samples to accept, in (0, 1].
     method : {"at_least", "nearest"}
         ``"at_least"``: the largest threshold that keeps the true positive rate at ``tpr`` or above. ``"nearest"``: the
-        threshold whose rate is nearest to ``tpr``, as in the IsoMax papers' published code; for tiny samples it may pick a
-        threshold that rejects nothing.
+        threshold whose rate is nearest to ``tpr``, as in the IsoMax papers' published code; for tiny samples it may
+        pick a threshold that rejects nothing.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Scores: samples in, one number per sample out, HIGHER = MORE IN-DISTRIBUTION.
 
-A score is any function from :class:`~isomax_viz.captures.Samples` to an array of shape (n,); the ones below also carry the
-words and the formula that figures, tables and the explorer show. Other libraries (pytorch-ood among them) call high what
-is out-of-distribution: change the sign at the border.
+A score is any function from :class:`~isomax_viz.captures.Samples` to an array of shape (n,); the ones below also carry
+the words and the formula that figures, tables and the explorer show. Other libraries (pytorch-ood among them) call high
+what is out-of-distribution: change the sign at the border.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["SCORES", "Score", "compute", "energy", "entropic", "get", "max_logit
 def max_probability(samples: Samples) -> np.ndarray:
     """Return the maximum probability score, MPS = max_j p_j.
 
-    Source: Hendrycks and Gimpel (2017), the papers' baseline. In [1 / classes, 1]; SoftMax saturates at 1.0 in float32, so
-    ties are real.
+    Source: Hendrycks and Gimpel (2017), the papers' baseline. In [1 / classes, 1]; SoftMax saturates at 1.0 in float32,
+    so ties are real.
     """
     return samples.max_probabilities
 
@@ -39,8 +39,8 @@ def entropic(samples: Samples) -> np.ndarray:
 def min_distance(samples: Samples) -> np.ndarray:
     """Return the minimum distance score, MDS = -min_j d_j.
 
-    Source: "Enhanced Isotropy Maximization Loss", equation 4. Distances carry no learned scale. For SoftMax, which has no
-    prototypes, distances to the class means of the training features are used.
+    Source: "Enhanced Isotropy Maximization Loss", equation 4. Distances carry no learned scale. For SoftMax, which has
+    no prototypes, distances to the class means of the training features are used.
     """
     return -samples.min_distances
 

@@ -35,8 +35,8 @@ class StoreError(RuntimeError):
 def default_folder() -> Path:
     """Return the folder of the store: ``ISOMAX_VIZ_STORE`` if set, else ``runs/``.
 
-    ``runs/`` stands at the top of the repository where the package is used from a checkout (notebooks run in a folder of
-    their own and must find the same store), and in the working folder otherwise.
+    ``runs/`` stands at the top of the repository where the package is used from a checkout (notebooks run in a folder
+    of their own and must find the same store), and in the working folder otherwise.
     """
     chosen = os.environ.get("ISOMAX_VIZ_STORE")
     if chosen:
@@ -121,8 +121,8 @@ class Store:
             yield
         except OSError as error:
             raise StoreError(
-                f"The store {self.folder} can't be written: {error.strerror or error}. Choose a folder that you may write "
-                "to and that has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
+                f"The store {self.folder} can't be written: {error.strerror or error}. Choose a folder that you may "
+                "write to and that has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
             ) from error
 
     def write(
@@ -153,7 +153,8 @@ class Store:
                 save_file(dict(weights), network)
                 capture.save(temporary / "capture.safetensors")
                 files = {network.name: {"bytes": network.stat().st_size, "sha256": _sha256(network)}}
-                document = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id, **manifest, "files": files}
+                head = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id}
+                document = {**head, **manifest, "files": files}
                 (temporary / "manifest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
                 if target.exists():  # an incomplete or damaged one; a whole one is never written twice
                     shutil.rmtree(target)
@@ -218,7 +219,8 @@ class Store:
 
     def _damaged(self, path: Path, reason: str) -> StoreError:
         return StoreError(
-            f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment again."
+            f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment "
+            "again."
         )
 
 

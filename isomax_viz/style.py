@@ -1,7 +1,7 @@
 """One colour, line style and label per loss and per data set, and the figures' own settings; nothing global.
 
-The colours are those of Okabe and Ito (distinguishable with the common kinds of colour blindness); a line style or a hatch
-always stands beside the colour.
+The colours are those of Okabe and Ito (distinguishable with the common kinds of colour blindness); a line style or a
+hatch always stands beside the colour.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DATA_STYLES", "LOSS_STYLES", "OKABE_ITO", "Style", "context", "data_style", "loss_style"]
+__all__ = ["DATA_STYLES", "LOSS_STYLES", "OKABE_ITO", "SPARE_STYLES", "Style", "context", "data_style", "loss_style"]
 
 OKABE_ITO = {
     "black": "#000000",
@@ -62,6 +62,16 @@ DATA_STYLES = {
     "uniform": Style("uniform noise", "#8C6D00", ":", "v"),
     "unseen": Style("unseen classes", "#7F3C8D", (0, (5, 1)), "P"),
 }
+
+# For curves that differ in something else than loss or data set, in order.
+SPARE_STYLES = (
+    Style("", OKABE_ITO["blue"], "-", "o"),
+    Style("", OKABE_ITO["vermillion"], "--", "s"),
+    Style("", OKABE_ITO["green"], "-.", "^"),
+    Style("", OKABE_ITO["purple"], ":", "D"),
+    Style("", OKABE_ITO["black"], (0, (5, 1)), "v"),
+    Style("", OKABE_ITO["orange"], (0, (3, 1, 1, 1)), "P"),
+)
 
 # For what has no style of its own: a stable choice by name, so that a set keeps its colour from figure to figure.
 _SPARE = ("#D55E00", "#E69F00", "#CC79A7", "#8C6D00", "#7F3C8D", "#A65628")

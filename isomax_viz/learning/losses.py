@@ -1,11 +1,11 @@
 r"""Heads: drop-in replacements for the last ``nn.Linear`` that bring their loss along.
 
-A head maps features to the logits used for detection (temperature 1, no entropic scale). Its ``class_logits`` classify and
-train ("cold"), its ``loss`` is the cross-entropy of the class logits.
+A head maps features to the logits used for detection (temperature 1, no entropic scale). Its ``class_logits`` classify
+and train ("cold"), its ``loss`` is the cross-entropy of the class logits.
 
-The papers compute softmax and its logarithm one after the other. Here the loss goes through log-softmax: value and gradient
-are the same wherever theirs are finite, and ours stay finite where theirs overflow (scaled logit gaps beyond about 100 in
-float32).
+The papers compute softmax and its logarithm one after the other. Here the loss goes through log-softmax: value and
+gradient are the same wherever theirs are finite, and ours stay finite where theirs overflow (scaled logit gaps beyond
+about 100 in float32).
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class _PrototypeHead(Head):
 class IsoMaxHead(_PrototypeHead):
     r"""Isotropy maximisation loss: logits are minus the Euclidean distances to learnable prototypes.
 
-    The entropic scale multiplies the logits while training and classifying, and is left out for detection. The 2019 paper
-    calls it alpha, the IsoMax+ paper :math:`E_s`.
+    The entropic scale multiplies the logits while training and classifying, and is left out for detection. The 2019
+    paper calls it alpha, the IsoMax+ paper :math:`E_s`.
 
     Parameters
     ----------
@@ -179,7 +179,8 @@ class IsoMaxPlusHead(IsoMaxHead):
 
     Notes
     -----
-    Source: "Enhanced Isotropy Maximization Loss", equations 2 and 3. Prototypes start normal(0, 1), the distance scale at 1.
+    Source: "Enhanced Isotropy Maximization Loss", equations 2 and 3. Prototypes start normal(0, 1), the distance scale
+    at 1.
 
     Examples
     --------
@@ -216,8 +217,8 @@ class IsoMax2Head(_PrototypeHead):
     Notes
     -----
     Source: "Hyperparameter-Free Isotropic Maximization Loss", equations 2 and 5. The printed equation 6, for detection,
-    lacks the minus sign in the exponent; softmax of minus the distances is used. Prototypes and tilts start at 0, scales at
-    10.
+    lacks the minus sign in the exponent; softmax of minus the distances is used. Prototypes and tilts start at 0,
+    scales at 10.
 
     Examples
     --------

@@ -48,8 +48,8 @@ def record_samples(
     Returns
     -------
     Samples
-        Float32, in the order of the pictures; distances only where the head has prototypes. Memory is bounded by the arrays
-        themselves and one batch.
+        Float32, in the order of the pictures; distances only where the head has prototypes. Memory is bounded by the
+        arrays themselves and one batch.
     """
     device = choose_device(device)
     model.to(device).eval()

@@ -292,6 +292,6 @@ def evaluate_epoch(model: nn.Module, images: DeviceImages, *, batch_size: int = 
 def _check_training(loss: float, *, epoch: int, learning_rate: float) -> None:
     if not np.isfinite(loss):
         raise TrainingError(
-            f"The training loss became {loss} in epoch {epoch} at learning rate {learning_rate:g}. Try a lower learning "
-            "rate, a smaller entropic scale, or look for pictures whose pixels are all alike."
+            f"The training loss became {loss} in epoch {epoch} at learning rate {learning_rate:g}. Try a lower "
+            "learning rate, a smaller entropic scale, or look for pictures whose pixels are all alike."
         )

@@ -1,0 +1,115 @@
+"""Read pictures out of zip and tar files without unpacking them.
+
+Nothing is ever written to disk, so no archive can write outside its folder. One that tries (a path with ``..``, an
+absolute path, a link) is refused all the same: it is not what it claims to be.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PureWindowsPath
+
+__all__ = ["ArchiveError", "archive_names", "is_archive", "read_members"]
+
+# Far above any file that the sets hold (the largest is a CIFAR batch of 150 MB), far below what would fill a memory.
+_LARGEST_MEMBER = 2**30
+
+# RuntimeError: encrypted; NotImplementedError: an unknown compression.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+class ArchiveError(ValueError):
+    """An archive is damaged, truncated or unsafe."""
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether the file's name is that of a zip or tar archive."""
+    return path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+
+
+def _check_member(path: Path, name: str, *, link: bool, size: int) -> None:
+    # The first test is for speed: archives hold tens of thousands of harmless names.
+    if link or name.startswith("/") or "\\" in name or ":" in name or ".." in name:
+        windows = PureWindowsPath(name)
+        if link or windows.drive or windows.root or ".." in windows.parts:
+            what = "a link" if link else "a path outside the archive's folder"
+            raise ArchiveError(f"{path} holds {name!r}, {what}. It was not read; get it from its original source.")
+    if size > _LARGEST_MEMBER:
+        raise ArchiveError(f"{path} holds {name!r} of {size:,} bytes, more than the {_LARGEST_MEMBER:,} accepted.")
+
+
+def _zip_entries(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    for item in archive.infolist():
+        link = stat.S_ISLNK(item.external_attr >> 16)
+        _check_member(path, item.filename, link=link, size=item.file_size)
+    return archive.infolist()
+
+
+def _read_zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for item in _zip_entries(path, archive):
+            if not item.is_dir() and wanted(item.filename):
+                yield item.filename, archive.read(item)
+
+
+def _read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    # "r|*" reads the stream once, in its own order.
+    with tarfile.open(path, "r|*") as archive:
+        for item in archive:
+            _check_member(path, item.name, link=item.issym() or item.islnk(), size=item.size)
+            if item.isfile() and wanted(item.name):
+                yield item.name, archive.extractfile(item).read()
+
+
+def read_members(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files in an archive, in the archive's order.
+
+    Parameters
+    ----------
+    path : Path
+        Zip or tar file; tar may be compressed.
+    wanted : callable
+        Which names to read; the others are only checked.
+
+    Raises
+    ------
+    ArchiveError
+        If the archive is damaged or truncated, or a member is a link, lies outside the folder or is far too large.
+    """
+    reader = _read_zip if path.name.lower().endswith(".zip") else _read_tar
+    try:
+        yield from reader(path, wanted)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def archive_names(path: Path) -> list[str]:
+    """Return the names in a zip archive, folders with a closing slash, after the same checks.
+
+    Raises
+    ------
+    ArchiveError
+        As :func:`read_members`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [item.filename for item in _zip_entries(path, archive)]
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ArchiveError:
+    return ArchiveError(f"{path} is damaged or truncated ({error}). Delete it and fetch it again.")

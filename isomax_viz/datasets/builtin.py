@@ -1,0 +1,163 @@
+"""Sets that need no download: scanned digits, photograph patches and noise; the letters have their own module.
+
+Everything here is deterministic. Drawn sets are made at the size that is asked for, not enlarged from a small one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from isomax_viz._checks import check_choice, missing_package
+from isomax_viz.datasets.images import UNLABELLED, ImageSet
+
+__all__ = ["load_digits", "draw_gaussian", "draw_patches", "draw_uniform"]
+
+_SPLIT_SEED = 1797
+_FLAT = 16
+_PATCH_SEED, _GAUSSIAN_SEED, _UNIFORM_SEED = 11, 12, 13
+
+
+def _test_indices(labels: np.ndarray) -> np.ndarray:
+    """Return the sorted indices of the test third, class by class.
+
+    Raw output of PCG64 is the same in every NumPy version (its methods, such as permutation, promise less), so that the
+    split depends on the labels alone.
+    """
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order = np.argsort(np.random.PCG64([_SPLIT_SEED, int(label)]).random_raw(len(members)), kind="stable")
+        chosen.append(members[order[: round(len(members) / 3)]])
+    return np.sort(np.concatenate(chosen))
+
+
+def load_digits(split: str) -> ImageSet:
+    """Return scikit-learn's handwritten digits, 8x8 grey, two thirds for training and one third for testing.
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+        1,198 or 599 pictures; a fixed split, stratified by class.
+
+    Returns
+    -------
+    ImageSet
+        White ink on black; the original counts 0 to 16 become 0 to 255.
+
+    Examples
+    --------
+    >>> load_digits("test")
+    ImageSet(digits: 599 images, 8x8x1, 10 classes)
+    """
+    check_choice("split", split, ("train", "test"))
+    try:
+        from sklearn.datasets import load_digits as load
+    except ImportError as error:
+        raise missing_package("scikit-learn", "load the handwritten digits") from error
+    bunch = load()
+    test = np.zeros(len(bunch.target), dtype=bool)
+    test[_test_indices(bunch.target)] = True
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    provenance = {
+        "source": "sklearn.datasets.load_digits",
+        "split": f"{split}: a fixed third of each class is the test set",
+        "conversions": ["counts 0 .. 16 to 0 .. 255"],
+    }
+    whole = ImageSet("digits", images, bunch.target, tuple(str(digit) for digit in range(10)), provenance)
+    return whole.subset(test if split == "test" else ~test)
+
+
+def _patch(photograph: Any, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return one crop, reduced to ``size``; flat ones are drawn again (a few times, then taken as they are)."""
+    height, width = size
+    largest = min(photograph.height / height, photograph.width / width)
+    for _ in range(20):
+        # From an eighth of the photograph up to its whole height, evenly on a logarithmic scale, but never enlarged.
+        factor = largest * np.exp(rng.uniform(min(0, np.log(max(1 / largest, 1 / 8))), 0))
+        left = rng.uniform(0, max(0.0, photograph.width - factor * width))
+        upper = rng.uniform(0, max(0.0, photograph.height - factor * height))
+        right, lower = min(left + factor * width, photograph.width), min(upper + factor * height, photograph.height)
+        box = (left, upper, right, lower)
+        patch = np.asarray(photograph.resize((width, height), Image.Resampling.BILINEAR, box=box))
+        # Within the channels: an even colour is flat too.
+        if patch.std(axis=(0, 1)).mean() >= _FLAT:
+            break
+    return patch
+
+
+def draw_patches(size: tuple[int, int], channels: int, n: int) -> ImageSet:
+    """Return crops of scikit-learn's two sample photographs, of random place and extent, reduced to ``size``.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the pictures.
+    channels : {1, 3}
+        Grey or colour.
+    n : int
+        Number of pictures; they alternate between the two photographs.
+
+    Returns
+    -------
+    ImageSet
+        Classes ``china`` and ``flower``, after the photographs.
+
+    Examples
+    --------
+    >>> draw_patches((8, 8), 1, 4)
+    ImageSet(patches: 4 images, 8x8x1, 2 classes)
+    """
+    try:
+        from sklearn.datasets import load_sample_images
+    except ImportError as error:
+        raise missing_package("scikit-learn", "load its sample photographs") from error
+    mode = "L" if channels == 1 else "RGB"
+    photographs = [Image.fromarray(image).convert(mode) for image in load_sample_images().images]
+    rng = np.random.Generator(np.random.PCG64(_PATCH_SEED))
+    images = np.stack([_patch(photographs[index % 2], size, rng) for index in range(n)]).reshape(n, *size, channels)
+    provenance = {
+        "source": "sklearn.datasets.load_sample_images (china.jpg and flower.jpg)",
+        "made": f"crops of random place and extent, reduced to {size[0]}x{size[1]} (bilinear)",
+        "left out": f"flat crops, such as sky (standard deviation below {_FLAT} of 255)",
+        "seed": _PATCH_SEED,
+        "conversions": [],
+    }
+    return ImageSet("patches", images, np.arange(n) % 2, ("china", "flower"), provenance)
+
+
+def _noise(name: str, values: np.ndarray, made: str, seed: int) -> ImageSet:
+    images = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    provenance = {"source": "drawn here", "made": made, "seed": seed, "conversions": []}
+    return ImageSet(name, images, np.zeros(len(images), dtype=np.int64), UNLABELLED, provenance)
+
+
+def draw_gaussian(size: tuple[int, int], channels: int, n: int) -> ImageSet:
+    """Return Gaussian noise: every value from a normal distribution of mean 0.5 and variance 1, clipped to [0, 1].
+
+    The definition is that of the papers (Hendrycks & Gimpel 2017, arXiv:1610.02136; Liang et al. 2018,
+    arXiv:1706.02690). About 31 % of the values are clipped to each end.
+
+    Examples
+    --------
+    >>> draw_gaussian((8, 8), 1, 4)
+    ImageSet(gaussian: 4 images, 8x8x1, not labelled)
+    """
+    rng = np.random.Generator(np.random.PCG64(_GAUSSIAN_SEED))
+    values = 0.5 + rng.standard_normal((n, *size, channels), dtype=np.float32)
+    return _noise("gaussian", values, "normal noise, mean 0.5, variance 1, clipped to [0, 1]", _GAUSSIAN_SEED)
+
+
+def draw_uniform(size: tuple[int, int], channels: int, n: int) -> ImageSet:
+    """Return uniform noise: every value independently and evenly from [0, 1].
+
+    Examples
+    --------
+    >>> draw_uniform((8, 8), 1, 4)
+    ImageSet(uniform: 4 images, 8x8x1, not labelled)
+    """
+    rng = np.random.Generator(np.random.PCG64(_UNIFORM_SEED))
+    values = rng.random((n, *size, channels), dtype=np.float32)
+    return _noise("uniform", values, "uniform noise on [0, 1]", _UNIFORM_SEED)

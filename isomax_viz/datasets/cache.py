@@ -1,0 +1,101 @@
+"""Decoded pictures on disk: plain ``.npy`` beside a JSON record, memory-mapped, checked at every load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isomax_viz.datasets.fetch import locked
+from isomax_viz.datasets.images import ImageSet
+
+__all__ = ["cache_path", "load_cached", "through_cache"]
+
+_log = logging.getLogger(__name__)
+
+# Raise when decoding changes, so that pictures decoded by an older version are decoded again.
+VERSION = 1
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def cache_path(folder: Path, name: str, split: str, source: Any) -> Path:
+    """Return where the pictures of one split are kept; another source or version has another name."""
+    key = _digest({"name": name, "split": split, "source": source, "version": VERSION})
+    return folder / "decoded" / f"{name}-{split}-{key[:16]}.npy"
+
+
+def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
+    """Return the pictures kept at ``path``, memory-mapped, or None if they are absent or damaged in any way."""
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if record.pop("sha256") != _digest(record):
+            raise ValueError("its record was altered")
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        fingerprint = record.pop("fingerprint")
+        images = ImageSet(images=pixels, **record)
+        if images.fingerprint != fingerprint:
+            raise ValueError("its pixels or labels were altered")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError) as error:
+        if not quiet:
+            _log.warning("The decoded pictures at %s cannot be used (%s); decoding again.", path, error)
+        return None
+    return images
+
+
+def _write(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file that appears under its name only once it is complete."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _save(path: Path, images: ImageSet) -> None:
+    record = {
+        "name": images.name,
+        "labels": images.labels.tolist(),
+        "class_names": list(images.class_names),
+        "provenance": dict(images.provenance),
+        "fingerprint": images.fingerprint,
+    }
+    text = json.dumps(record | {"sha256": _digest(record)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, lambda file: np.save(file, images.images, allow_pickle=False))
+    _write(path.with_suffix(".json"), lambda file: file.write(text.encode()))
+
+
+def through_cache(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
+    """Return the pictures kept at ``path``, or decode them with ``build`` and keep them there.
+
+    A folder that cannot be written only costs the time of decoding again.
+    """
+    images = load_cached(path)
+    if images is not None:
+        return images
+    with locked(path):
+        # Another process may have decoded them in the meantime.
+        images = load_cached(path, quiet=True)
+        if images is not None:
+            return images
+        images = build()
+        try:
+            _save(path, images)
+        except OSError as error:
+            _log.warning("The decoded pictures could not be kept at %s (%s).", path, error)
+    return images

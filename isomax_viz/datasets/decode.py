@@ -1,0 +1,135 @@
+"""Decode picture files of any mode and size to uint8, and count what had to be converted."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from isomax_viz.datasets.convert import fit_picture
+
+__all__ = ["PICTURE_SUFFIXES", "PictureError", "decode_all", "look_at"]
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+_GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+_TURNED = {5, 6, 7, 8}  # EXIF orientations that swap height and width
+
+
+class PictureError(ValueError):
+    """A picture file cannot be read."""
+
+
+def _open(where: str, content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(where, error) from error
+
+
+def _unreadable(where: str, error: Exception) -> PictureError:
+    reason = str(error).replace(repr(error), "")
+    reason = "it is no picture of a known format" if "cannot identify image file" in reason else reason
+    return PictureError(f"{where} cannot be read as a picture: {reason}. Replace or remove the file.")
+
+
+def look_at(where: str, content: bytes) -> tuple[tuple[int, int], int]:
+    """Return size (height, width) and channels (1 or 3) from a picture's header.
+
+    Raises
+    ------
+    PictureError
+        If it is no picture; the message names it.
+    """
+    picture = _open(where, content)
+    size = (picture.width, picture.height) if _orientation(picture) in _TURNED else (picture.height, picture.width)
+    return size, 1 if picture.mode in _GREY else 3
+
+
+def _orientation(picture: Image.Image) -> int:
+    return picture.getexif().get(0x0112, 1) if picture.format in ("JPEG", "TIFF", "MPO") else 1
+
+
+def _upright(picture: Image.Image, mode: str, notes: Counter[str]) -> Image.Image:
+    """Return the picture in ``mode`` ("L" or "RGB"), turned as its camera noted."""
+    if _orientation(picture) != 1:
+        picture = ImageOps.exif_transpose(picture)
+        notes["turned as their EXIF orientation says"] += 1
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture, dtype=np.float64)
+        if not (np.isfinite(values).all() and 0 <= values.min() and values.max() <= 65535):
+            raise ValueError(f"its values in mode {picture.mode} lie outside 0 .. 65535")
+        # Depth, not content, decides on the scale: a dark 16-bit picture stays dark.
+        if picture.mode.startswith("I"):
+            values = values / 257
+        elif values.max() <= 1:
+            values = values * 255
+        picture = Image.fromarray(np.rint(np.minimum(values, 255)).astype(np.uint8))
+        notes["reduced to 8 bits"] += 1
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).convert("RGB")
+        notes["transparency laid over black"] += 1
+    elif mode == "RGB" and picture.mode in _GREY:
+        notes["grey repeated in 3 channels"] += 1
+    if mode == "L" and picture.mode not in _GREY:
+        notes["colour to grey"] += 1
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def decode_all(
+    files: Iterable[tuple[str, bytes]], count: int, size: tuple[int, int], channels: int
+) -> tuple[np.ndarray, list[str]]:
+    """Return all pictures at one size, and notes that count the conversions.
+
+    Parameters
+    ----------
+    files : iterable of (str, bytes)
+        Where each picture comes from (for messages) and its content.
+    count : int
+        How many there are.
+    size : (int, int)
+        Height and width wanted; other aspects are cropped at the centre.
+    channels : {1, 3}
+        Channels wanted.
+
+    Returns
+    -------
+    ndarray of uint8, shape (count, *size, channels)
+    list of str
+        Such as ``"3 of 10 pictures: colour to grey"``.
+
+    Raises
+    ------
+    PictureError
+        If one cannot be read; the message names it.
+    """
+    mode = "L" if channels == 1 else "RGB"
+    # Reserved once: a list of pictures would need the memory twice.
+    images = np.empty((count, *size, channels), dtype=np.uint8)
+    notes: Counter[str] = Counter()
+    for index, (where, content) in enumerate(_with_progress(files, count)):
+        picture = _open(where, content)
+        try:
+            picture = _upright(picture, mode, notes)
+        # Damage shows only when the pixels are read, as an error of nearly any kind.
+        except Exception as error:
+            raise _unreadable(where, error) from error
+        if picture.size != (size[1], size[0]):
+            notes[f"brought to {size[0]}x{size[1]} (centre crop to its aspect, bilinear)"] += 1
+            picture = fit_picture(picture, size)
+        images[index] = np.asarray(picture).reshape(*size, channels)
+    return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(notes.items())]
+
+
+def _with_progress(files: Iterable[Any], count: int) -> Iterable[Any]:
+    if count < 5_000:  # a second or so
+        return files
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return files
+    return tqdm(files, total=count, desc="decoding", unit=" pictures", leave=False)

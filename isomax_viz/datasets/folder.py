@@ -1,0 +1,204 @@
+"""Your own pictures: a folder or zip in ImageFolder layout, of any size and mode."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from isomax_viz._checks import check_choice, check_number
+from isomax_viz.datasets.archives import archive_names, read_members
+from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, look_at
+from isomax_viz.datasets.images import ImageSet
+
+__all__ = ["FolderError", "from_folder", "read_layout"]
+
+_log = logging.getLogger(__name__)
+_LAYOUT = "Expected is root/class/picture or root/split/class/picture, as torchvision's ImageFolder has it"
+
+
+class FolderError(ValueError):
+    """A folder or zip is not in ImageFolder layout."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder or zip holds: relative paths in reading order, their labels and the class names."""
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    ignored: int
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Yield where each picture lies and its bytes, in the order of ``paths``."""
+        if self.root.is_dir():
+            for path in self.paths:
+                yield str(self.root / path), (self.root / path).read_bytes()
+            return
+        # The archive's own order may differ from the sorted one, but is the only one that reads it in a single pass.
+        wanted = set(self.paths)
+        for name, content in read_members(self.root, wanted.__contains__):
+            yield f"{self.root}: {name}", content
+
+
+def _hidden(path: PurePosixPath) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def _listing(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Return files and folders below ``root``, relative to it, in the order in which they will be read."""
+    if root.is_dir():
+        found = sorted(root.rglob("*"))
+        files = [PurePosixPath(path.relative_to(root).as_posix()) for path in found if path.is_file()]
+        folders = [PurePosixPath(path.relative_to(root).as_posix()) for path in found if path.is_dir()]
+    elif root.is_file() and root.name.lower().endswith(".zip"):
+        names = archive_names(root)
+        files = [PurePosixPath(name) for name in names if not name.endswith("/")]
+        folders = [PurePosixPath(name) for name in names if name.endswith("/")]
+    else:
+        what = "is neither a folder nor a zip file" if root.exists() else "does not exist"
+        raise FolderError(f"path must be a folder or a zip file, but {root} {what}. {_LAYOUT}.")
+    return files, [folder for folder in folders if not _hidden(folder)]
+
+
+def _base(root: Path, pictures: list[PurePosixPath], split: str | None) -> tuple[PurePosixPath, list[PurePosixPath]]:
+    """Return the folder whose subfolders are the classes, and the pictures below it."""
+    bare = [path for path in pictures if len(path.parts) < 2]
+    if bare:
+        raise FolderError(
+            f"{root} has pictures without a class folder, such as {bare[0]}. {_LAYOUT}; pictures without classes can "
+            "be passed as arrays: isomax_viz.datasets.from_arrays(images)."
+        )
+    bases = sorted({path.parent.parent for path in pictures})
+    if split is not None:
+        found = sorted({base.name for base in bases if base.name})
+        check_choice("split", split, found, remedy=f"These are the splits in {root}.")
+        bases = [base for base in bases if base.name == split]
+    if len(bases) > 1:
+        names = ", ".join(repr(base.name or ".") for base in bases[:5]) + (", ..." if len(bases) > 5 else "")
+        raise FolderError(f"{root} holds several splits: {names}. Choose one with split=... {_LAYOUT}.")
+    return bases[0], [path for path in pictures if path.parent.parent == bases[0]]
+
+
+def read_layout(root: Path, split: str | None = None) -> Layout:
+    """Return what a folder or zip in ImageFolder layout holds, without reading the pictures.
+
+    Raises
+    ------
+    FolderError
+        If there are no pictures, no class folders, several splits and none chosen, or a class folder without pictures.
+    """
+    files, folders = _listing(root)
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES and not _hidden(path)]
+    if not pictures:
+        raise FolderError(f"{root} holds no pictures ({', '.join(PICTURE_SUFFIXES)}). {_LAYOUT}.")
+    base, chosen = _base(root, pictures, split)
+    classes = {path.parent.name for path in chosen}
+    empty = sorted(folder.name for folder in folders if folder.parent == base and folder.name not in classes)
+    if empty:
+        raise FolderError(
+            f"{root} has {len(empty)} class folder{'s' if len(empty) > 1 else ''} without pictures: "
+            f"{', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}. Fill or remove them."
+        )
+    class_names = tuple(sorted(classes))
+    number = {name: index for index, name in enumerate(class_names)}
+    labels = np.array([number[path.parent.name] for path in chosen], dtype=np.int64)
+    ignored = sum(not _hidden(path) for path in files) - len(pictures)
+    return Layout(root, tuple(str(path) for path in chosen), labels, class_names, ignored)
+
+
+def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int, int], int]:
+    """Return the size and channels to bring all to: as asked, else the most frequent size, and colour if any has it."""
+    if size is not None and channels is not None:
+        return size, channels
+    sizes: Counter[tuple[int, int]] = Counter()
+    colours = set()
+    for where, content in layout.contents():
+        found, colour = look_at(where, content)
+        sizes[found] += 1
+        colours.add(colour)
+    # The larger of two equally frequent sizes loses less.
+    common = max(sizes, key=lambda item: (sizes[item], item))
+    return size or common, channels or max(colours)
+
+
+def _checked_size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    if len(pair) != 2:
+        raise ValueError(f"size must be one number or (height, width), but is {size!r}.")
+    return tuple(int(check_number("size", side, at_least=1, whole=True)) for side in pair)
+
+
+def from_folder(
+    path_or_zip: str | Path,
+    *,
+    name: str | None = None,
+    split: str | None = None,
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+) -> ImageSet:
+    """Return your own pictures from a folder or zip file in ImageFolder layout.
+
+    Parameters
+    ----------
+    path_or_zip : str or Path
+        ``root/class/picture`` or ``root/split/class/picture``; PNG, JPEG, WebP, BMP, GIF (first frame), TIFF, PGM, PPM.
+        A zip file is read where it lies, never unpacked.
+    name : str, optional
+        Name of the set; by default that of the folder or file.
+    split : str, optional
+        Which split to read where there are several.
+    size : int or (int, int), optional
+        Height and width to bring all pictures to; by default the most frequent size. Other aspects are cropped at the
+        centre.
+    channels : {1, 3}, optional
+        Grey or colour; by default colour as soon as one picture is.
+
+    Returns
+    -------
+    ImageSet
+        Classes in alphabetical order. The provenance counts what was converted and ignored; the same goes to the log.
+
+    Raises
+    ------
+    FolderError
+        If the layout is another one or a class folder is empty.
+    PictureError
+        If a picture cannot be read; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> root = Path(tempfile.mkdtemp()) / "pets"
+    >>> for kind in ("cat", "dog"):
+    ...     (root / kind).mkdir(parents=True)
+    ...     Image.new("RGB", (32, 32)).save(root / kind / "1.png")
+    >>> from_folder(root)
+    ImageSet(pets: 2 images, 32x32x3, 2 classes)
+    """
+    root = Path(path_or_zip).expanduser()
+    size = _checked_size(size)
+    if channels is not None and channels not in (1, 3):
+        raise ValueError(f"channels must be 1 (grey) or 3 (colour), but is {channels!r}.")
+    layout = read_layout(root, split)
+    size, channels = _common(layout, size, channels)
+    images, notes = decode_all(layout.contents(), len(layout.paths), size, channels)
+    name = name or root.name.removesuffix(".zip")
+    for note in notes:
+        _log.info("%s: %s", name, note)
+    provenance = {
+        "source": f"pictures in {root.name}" + (f", split {split}" if split else ""),
+        "conversions": notes,
+        "ignored": f"{layout.ignored} files that are no pictures",
+    }
+    return ImageSet(name, images, layout.labels, layout.class_names, provenance)

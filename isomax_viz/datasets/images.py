@@ -1,0 +1,247 @@
+"""ImageSet and InDistribution: the pictures themselves, as frozen uint8 arrays with class names and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from isomax_viz._checks import check_labels
+
+__all__ = ["UNLABELLED", "ImageSet", "InDistribution"]
+
+# What a set without classes calls its only one.
+UNLABELLED = ("not labelled",)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSet:
+    """Pictures of one size with their labels, class names and provenance; the arrays are read-only.
+
+    Parameters
+    ----------
+    name : str
+        Short name, as in tables and legends.
+    images : array of uint8, shape (n, height, width, channels)
+        One channel (grey) or three (red, green, blue). May be memory-mapped; it is never copied.
+    labels : array of int, shape (n,)
+        Index into ``class_names``: the set's own classes, also where the set serves as out-of-distribution data
+        (recording a network's answers replaces them by -1).
+    class_names : sequence of str
+        One name per class.
+    provenance : mapping, optional
+        How the set was made: source, licence, citation, home page, conversions. JSON values only.
+
+    Raises
+    ------
+    TypeError
+        If the pictures are not uint8 or the provenance is not JSON.
+    ValueError
+        If shapes disagree, the set is empty, or a label is no index into ``class_names``.
+
+    Examples
+    --------
+    >>> grey = ImageSet("mine", np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ("cat", "dog"))
+    >>> grey
+    ImageSet(mine: 2 images, 8x8x1, 2 classes)
+    >>> len(grey), grey.size, grey.channels
+    (2, (8, 8), 1)
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        images = np.asarray(self.images)
+        if images.dtype != np.uint8:
+            raise TypeError(
+                f"images must be uint8, but its dtype is {images.dtype}. "
+                "Use isomax_viz.datasets.from_arrays, which converts and says what it did."
+            )
+        if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:3]:
+            raise ValueError(f"images must have shape (n, height, width, 1 or 3), but has shape {images.shape}.")
+        if len(images) == 0:
+            raise ValueError(f"images is empty: the set {self.name!r} has no picture. Give at least one.")
+        class_names = tuple(str(item) for item in self.class_names)
+        labels = check_labels("labels", self.labels, rows=len(images), classes=len(class_names))
+        if labels.min() < 0:
+            raise ValueError(
+                "labels must be indices into class_names, but one is negative. Leave labels out (None) where a set has "
+                "no classes; an out-of-distribution set keeps its own."
+            )
+        try:
+            provenance = json.loads(json.dumps(dict(self.provenance), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"provenance must hold JSON values only, but {error}.") from error
+        values = {"images": _frozen(images), "labels": _frozen(labels), "class_names": class_names}
+        for key, value in (values | {"provenance": provenance}).items():
+            object.__setattr__(self, key, value)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        shape = "x".join(str(side) for side in self.images.shape[1:])
+        classes = "not labelled" if self.class_names == UNLABELLED else f"{len(self.class_names)} classes"
+        return f"ImageSet({self.name}: {len(self):,} images, {shape}, {classes})"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 or 3."""
+        return self.images.shape[3]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over shape, pixels and labels, in order."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels.astype("<i8")))
+        return digest.hexdigest()
+
+    def noted(self, **provenance: Any) -> ImageSet:
+        """Return the same pictures with more provenance; what is already there is kept.
+
+        Examples
+        --------
+        >>> grey = ImageSet("mine", np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ("cat", "dog"), {"source": "me"})
+        >>> grey.noted(source="you", licence="free").provenance
+        {'source': 'me', 'licence': 'free'}
+        """
+        noted = replace(self, provenance={**provenance, **self.provenance})
+        # The pictures are the same: no need to read them again.
+        if "fingerprint" in self.__dict__:
+            noted.__dict__["fingerprint"] = self.fingerprint
+        return noted
+
+    def subset(self, indices: Any) -> ImageSet:
+        """Return the pictures at ``indices`` (whole numbers or a mask), in that order, with the same class names.
+
+        Raises
+        ------
+        TypeError
+            If the indices are neither whole numbers nor a mask.
+        ValueError
+            If nothing is left, or an index is out of range.
+
+        Examples
+        --------
+        >>> ImageSet("mine", np.zeros((3, 8, 8, 1), np.uint8), [0, 1, 1], ("a", "b")).subset([2, 0]).labels.tolist()
+        [1, 0]
+        """
+        wanted = np.asarray(indices)
+        if wanted.dtype == bool and wanted.shape == (len(self),):
+            wanted = np.flatnonzero(wanted)
+        if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
+            raise TypeError(
+                f"indices must be whole numbers or a mask of length {len(self)}, but is an array of {wanted.dtype} "
+                f"with shape {wanted.shape}."
+            )
+        if wanted.size == 0:
+            raise ValueError(f"indices is empty: nothing would be left of {self!r}.")
+        if wanted.min() < -len(self) or wanted.max() >= len(self):
+            raise ValueError(
+                f"indices must lie in 0 .. {len(self) - 1}, but range from {wanted.min()} to {wanted.max()}."
+            )
+        return replace(self, images=self.images[wanted], labels=self.labels[wanted])
+
+    def matched_to(self, other: ImageSet) -> ImageSet:
+        """Return the pictures brought to the size and channels of another set; the provenance notes what was done.
+
+        A network accepts one size and one number of channels. Pictures of another aspect are cropped at the centre,
+        not squeezed; sizes change with Pillow's bilinear filter (which averages when it shrinks); colour becomes grey
+        with the ITU-R 601 weights, and grey becomes colour by repetition.
+
+        Examples
+        --------
+        >>> small = ImageSet("small", np.zeros((1, 8, 8, 1), np.uint8), [0], ("a",))
+        >>> large = ImageSet("large", np.zeros((1, 16, 24, 3), np.uint8), [0], ("a",))
+        >>> large.matched_to(small)
+        ImageSet(large: 1 images, 8x8x1, 1 classes)
+        >>> large.matched_to(small).provenance["conversions"]
+        ['colour to grey', 'centre crop from 16x24 to 16x16', 'resized from 16x16 to 8x8 (bilinear)']
+        """
+        from isomax_viz.datasets.convert import convert_images
+
+        images, notes = convert_images(self.images, other.size, other.channels)
+        if not notes:
+            return self
+        notes = [*self.provenance.get("conversions", []), *notes]
+        return replace(self, images=images, provenance={**self.provenance, "conversions": notes})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InDistribution:
+    """A training and a test set of the same classes, and the pictures of the classes that were held out.
+
+    Attributes
+    ----------
+    name : str
+        Key in ``ID_SETS``.
+    train, test : ImageSet
+        Labels count from 0 in the order of ``class_names``.
+    unseen : ImageSet or None
+        All pictures (training and test) of the held-out classes. No network trained on ``train`` has seen either, and
+        together they are enough for a steady histogram.
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+    unseen: ImageSet | None = None
+
+    def __repr__(self) -> str:
+        held_out = f", unseen {len(self.unseen):,}" if self.unseen else ""
+        shape = "x".join(str(side) for side in self.train.images.shape[1:])
+        return (
+            f"InDistribution({self.name}: train {len(self.train):,}, test {len(self.test):,}{held_out}, "
+            f"{shape}, {len(self.class_names)} classes)"
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes to be learnt."""
+        return self.train.class_names
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        images = self.train.images
+        flat = images.reshape(len(images), -1)
+        sums = np.zeros((2, flat.shape[1]), dtype=np.int64)
+        # Whole numbers add up exactly; blocks keep the temporary small for memory-mapped sets.
+        for start in range(0, len(flat), 512):
+            block = flat[start : start + 512]
+            sums[0] += block.sum(axis=0, dtype=np.uint32)
+            # 255 squared still fits 16 bits.
+            sums[1] += np.square(block, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+        count = len(flat) * flat.shape[1] / images.shape[3]
+        mean, square = sums.reshape(2, -1, images.shape[3]).sum(axis=1) / count
+        return mean / 255, np.sqrt(square - mean**2) / 255
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each channel of the training pictures on the scale [0, 1], shape (channels,), float64."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> np.ndarray:
+        """Population standard deviation of each channel on the scale [0, 1], shape (channels,), float64."""
+        return self._moments[1]
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

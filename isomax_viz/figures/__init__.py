@@ -1,0 +1,24 @@
+"""Figures: Capture or table in, Axes or Figure out; nothing is computed here but what to draw."""
+
+from __future__ import annotations
+
+from isomax_viz.figures._canvas import describe, save_figure
+from isomax_viz.figures.grids import grid
+from isomax_viz.figures.logits import plot_distances, plot_logits
+from isomax_viz.figures.roc import plot_roc
+from isomax_viz.figures.scores import plot_scores
+from isomax_viz.figures.training import plot_training
+from isomax_viz.figures.values import plot_entropy, plot_max_probability
+
+__all__ = [
+    "describe",
+    "grid",
+    "plot_distances",
+    "plot_entropy",
+    "plot_logits",
+    "plot_max_probability",
+    "plot_roc",
+    "plot_scores",
+    "plot_training",
+    "save_figure",
+]

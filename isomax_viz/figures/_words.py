@@ -1,0 +1,139 @@
+"""The words of the figures: axis labels with their units, titles, notes and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from isomax_viz.scores import SCORES
+from isomax_viz.style import data_style, loss_style
+
+__all__ = ["count_label", "known", "note", "number", "percent", "quantity_label", "score_label", "titles"]
+
+_LOGITS = {
+    "softmax": "logit (Wx + b)",
+    "isomax": "logit = −distance",
+    "isomax+": "logit = −|learned scale| · distance",
+    "isomax2": "logit = −distance",
+}
+_QUANTITIES = {
+    "logit": "logit",
+    "distance": "feature-prototype distance",
+    "min_distance": "distance to the nearest prototype",
+    "entropy": "entropy (nats)",
+    "normalised_entropy": "entropy / log(number of classes)",
+    "max_probability": "maximum probability",
+}
+
+
+def known(value: Any) -> bool:
+    """Return whether a table says this: neither None nor NaN."""
+    return value is not None and not pd.isna(value)
+
+
+def quantity_label(quantity: str, loss: str) -> str:
+    """Return the axis label of a quantity, with its unit or formula.
+
+    Examples
+    --------
+    >>> quantity_label("logit", "isomax")
+    'logit = −distance'
+    >>> quantity_label("distance", "softmax")
+    'distance to class mean of training features'
+    """
+    if quantity == "logit":
+        return _LOGITS.get(loss, "logit")
+    if loss == "softmax" and quantity == "distance":
+        return "distance to class mean of training features"
+    if loss == "softmax" and quantity == "min_distance":
+        return "distance to nearest class mean of training features"
+    if loss == "isomax+" and quantity in ("distance", "min_distance"):
+        return f"{_QUANTITIES[quantity]} (unit vectors)"
+    if quantity in _QUANTITIES:
+        return _QUANTITIES[quantity]
+    label = score_label(quantity)
+    # Users took scores for probabilities (entropic-ood, issue 2); MPS alone is one.
+    return f"{label} score" if quantity == "mps" else f"{label} score (not a probability)"
+
+
+def score_label(score: str) -> str:
+    """Return the short label of a score key; your own score keeps its name.
+
+    Examples
+    --------
+    >>> score_label("es")
+    'ES'
+    """
+    return SCORES[score].label if score in SCORES else str(score)
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits and a true minus sign.
+
+    Examples
+    --------
+    >>> number(-0.42189), number(1234.5)
+    ('−0.422', '1,234')
+    """
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as percent with one decimal.
+
+    Examples
+    --------
+    >>> percent(0.9731)
+    '97.3 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def count_label(name: str, n: int, unit: str = "") -> str:
+    """Return a legend entry with its number of values.
+
+    Examples
+    --------
+    >>> count_label("letters", 1597)
+    'letters (n = 1,597)'
+    """
+    return f"{name} (n = {n:,}{' ' + unit if unit else ''})"
+
+
+def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
+    """Return the parts of a title, without what is not known.
+
+    Examples
+    --------
+    >>> titles("isomax+", "digits", ["letters"])
+    ('IsoMax+', 'digits', 'test against letters')
+    >>> titles("unknown", None, [])
+    ()
+    """
+    parts = [loss_style(loss).label] if known(loss) and loss != "unknown" else []
+    parts += [str(data)] if known(data) else []
+    names = [data_style(name).label for name in ood]
+    return (*parts, f"test against {', '.join(names)}") if names else tuple(parts)
+
+
+def note(table: pd.DataFrame) -> str:
+    """Return the small print of figures that are not from preset "paper", empty if no preset is known.
+
+    Examples
+    --------
+    >>> note(pd.DataFrame({"preset": ["teaching"], "data": "digits", "backbone": "small_cnn", "seed": 0}))
+    'preset teaching · digits · small_cnn · seed 0'
+    """
+    presets = [str(value) for value in table["preset"].unique() if known(value)]
+    if not presets or presets == ["paper"]:
+        return ""
+    parts = [f"preset {', '.join(presets)}"]
+    for column in ("data", "backbone"):
+        values = [str(value) for value in table[column].unique() if known(value)]
+        parts += [", ".join(values)] if values else []
+    seeds = [f"{value:.0f}" for value in table["seed"].unique() if known(value)]
+    parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
+    return " · ".join(parts)

@@ -1,0 +1,153 @@
+"""Curves over the epochs of a training: accuracy, losses, entropies, logits, learned scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from isomax_viz._checks import check_choice
+from isomax_viz.captures import Capture
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
+from isomax_viz.figures._words import note, number, percent, titles
+from isomax_viz.style import loss_style
+from isomax_viz.tables import training_table
+
+__all__ = ["plot_training"]
+
+LABELS = {
+    "accuracy": "accuracy",
+    "loss": "training loss (nats)",
+    "cross_entropy": "mean cross-entropy (nats)",
+    "entropy": "mean entropy (nats)",
+    "max_probability": "mean maximum probability",
+    "intra_logit_mean": "mean logit of the own class",
+    "inter_logit_mean": "mean logit of other classes",
+    "intra_logit_std": "standard deviation of own-class logits",
+    "inter_logit_std": "standard deviation of other-class logits",
+    "learning_rate": "learning rate",
+    "distance_scale": "learned distance scale",
+    "scale_mean": "mean learned scale",
+    "tilt_mean": "mean learned tilt",
+}
+SPLITS = {"train": {"linestyle": (0, (3, 1.5)), "linewidth": 1.1}, "test": {"linestyle": "-", "linewidth": 1.8}}
+COLUMNS = ("loss", "data", "epoch", "split", "quantity", "value")
+
+
+def plot_training(
+    data: Capture | Iterable[Capture] | pd.DataFrame,
+    *,
+    quantity: str = "accuracy",
+    yscale: str = "linear",
+    legend: bool = True,
+    theme: str = "paper",
+    ax: Axes | None = None,
+    **kwargs: Any,
+) -> Axes:
+    """Draw one quantity over the epochs, one colour per loss; train dashed, test solid.
+
+    Parameters
+    ----------
+    data : Capture, list of Capture, or DataFrame
+        Captures with a history, or the table that :func:`~isomax_viz.tables.training_table` made from them.
+    quantity : str
+        A column of the history, such as ``"accuracy"``, ``"cross_entropy"``, ``"entropy"`` or ``"intra_logit_mean"``; a
+        mean is drawn in a band of one standard deviation where the history has one.
+    yscale : {"linear", "log"}
+        Scale of the vertical axis.
+    legend, theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
+    **kwargs
+        Passed on to :meth:`matplotlib.axes.Axes.plot`.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If a capture has no history, or none has this quantity.
+
+    Notes
+    -----
+    Source: IsoMax2 paper, Figure 1 (cross-entropy and entropy), Figures 6 and 7 (accuracy, loss); DisMax paper, Figure 5.
+    The "loss" is each head's own training loss, on its class logits; cross-entropy and entropy are those of softmax(logits)
+    without entropic scale, so they can be compared between losses.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"epoch": [1, 2, 1, 2], "split": ["train"] * 2 + ["test"] * 2, "accuracy": [0.5, 0.8] * 2})
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax").replace(history=history)
+    >>> ax = plot_training(capture)
+    >>> ax.get_title(loc="left"), ax.get_ylabel()
+    ('IsoMax', 'accuracy')
+    """
+    table = data if isinstance(data, pd.DataFrame) else training_table(data)
+    _check_table(table, quantity)
+    check_choice("yscale", yscale, ("linear", "log"))
+    rows = table[table["quantity"] == quantity]
+    bands = table[table["quantity"] == quantity.replace("_mean", "_std")] if quantity.endswith("_mean") else rows.iloc[:0]
+    with drawing(ax, theme=theme) as axes:
+        for loss, part in rows.groupby("loss", sort=False):
+            _draw_loss(axes, str(loss), part, bands[bands["loss"] == loss], kwargs)
+        axes.set(xlabel="epoch", ylabel=LABELS.get(quantity, quantity.replace("_", " ")), yscale=yscale)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        axes.margins(x=0.02)
+        if legend:
+            _draw_legend(axes, rows)
+        return attach(axes, _caption(table, rows, quantity), own=ax is None)
+
+
+def _check_table(table: pd.DataFrame, quantity: str) -> None:
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing or table.empty:
+        raise ValueError(
+            f"data is a DataFrame without {', '.join(missing) if missing else 'rows'}. Give captures, or the table that "
+            "iv.tables.training_table made from them."
+        )
+    check_choice("quantity", quantity, table["quantity"].unique())
+
+
+def _draw_loss(ax: Axes, loss: str, rows: pd.DataFrame, bands: pd.DataFrame, options: dict[str, Any]) -> None:
+    style, keys = loss_style(loss), [name for name in ("capture", "seed") if name in rows.columns]
+    for (split, *run), curve in rows.groupby(["split", *keys], sort=False, dropna=False):
+        look = {"color": style.color, "zorder": 3} | SPLITS.get(split, {})
+        ax.plot(curve["epoch"].to_numpy(), curve["value"].to_numpy(), **(look | options))
+        band = bands[bands["split"] == split]
+        for key, value in zip(keys, run, strict=True):
+            band = band[band[key].isna() if pd.isna(value) else band[key] == value]
+        if split == "test" and len(band) == len(curve):
+            middle, spread = curve["value"].to_numpy(), band["value"].to_numpy()
+            ax.fill_between(
+                curve["epoch"].to_numpy(), middle - spread, middle + spread, color=style.color, alpha=0.15, linewidth=0
+            )
+
+
+def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
+    losses, splits = rows["loss"].unique(), rows["split"].unique()
+    handles = [Line2D([], [], color=loss_style(loss).color, linewidth=1.8) for loss in losses]
+    labels = [loss_style(loss).label for loss in losses]
+    handles += [Line2D([], [], color="#4D4D4D", **SPLITS.get(split, {})) for split in splits]
+    ax.legend(handles, [*labels, *splits], loc="best", **LEGEND)
+
+
+def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
+    losses, data = rows["loss"].unique(), rows["data"].unique()
+    parts = titles(losses[0] if len(losses) == 1 else None, data[0] if len(data) == 1 else None, [])
+    last = rows[rows["epoch"] == rows["epoch"].max()]
+    word = percent if quantity == "accuracy" else number
+    values = [
+        f"{loss_style(loss).label} {split} {word(part['value'].mean())}"
+        for (loss, split), part in last.groupby(["loss", "split"], sort=False)
+    ]
+    label = LABELS.get(quantity, quantity.replace("_", " "))
+    epochs = int(rows["epoch"].max())
+    alt = f"{', '.join([*parts, label])} after epoch {epochs}: {', '.join(values)}."
+    return Caption(parts, note(table) if "preset" in table.columns else "", alt)

@@ -1,0 +1,302 @@
+"""Binned tables of logits, distances, entropies, probabilities and scores: Capture in, tidy DataFrame out.
+
+All groups of a table share their bin edges, and a density is ``count / (n * bin width)``, so that areas are shares of the
+values: figures only draw these rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isomax_viz import metrics
+from isomax_viz import scores as scores_module
+from isomax_viz._checks import check_choice, check_known, check_number
+from isomax_viz.captures import Capture, Samples
+
+__all__ = ["SOURCE_COLUMNS", "VALUES", "chosen_ood", "logits_table", "scores_table", "source", "values_table"]
+
+SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "seed")
+INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
+
+VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
+    "entropy": lambda samples: samples.entropies,
+    "max_probability": lambda samples: samples.max_probabilities,
+    "min_distance": lambda samples: samples.min_distances,
+}
+
+
+def source(capture: Capture) -> dict[str, Any]:
+    """Return where a capture comes from, one value per column of ``SOURCE_COLUMNS``, None where nobody said.
+
+    Examples
+    --------
+    >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
+    'digits'
+    """
+    return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | {"loss": capture.loss}
+
+
+def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, Samples]:
+    """Return the out-of-distribution sets of that name or names; None means all.
+
+    Raises
+    ------
+    TypeError
+        If this is no capture.
+    ValueError
+        If the capture has no such set, no set at all, or an empty one.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood={"letters": [[0.2, 0.1]], "patches": [[0.1, 0.2]]})
+    >>> list(chosen_ood(capture, "letters")), list(chosen_ood(capture, None))
+    (['letters'], ['letters', 'patches'])
+    """
+    if not isinstance(capture, Capture):
+        raise TypeError(
+            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. "
+            "For several captures side by side use iv.grid(iv.plot_logits, captures)."
+        )
+    if ood is None and not capture.ood:
+        raise ValueError(
+            "This capture has no out-of-distribution set to compare with. Record one with "
+            "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
+        )
+    names = list(capture.ood) if ood is None else check_known("ood", ood, capture.ood)
+    for name in names:
+        if not len(capture.ood[name]):
+            raise ValueError(
+                f"The out-of-distribution set {name!r} is empty. Record it with at least one image, or leave it out."
+            )
+    return {name: capture.ood[name] for name in names}
+
+
+def _edges(groups: Sequence[np.ndarray], bins: int | Sequence[float], limits: tuple[float, float] | None) -> Any:
+    """Return the arguments ``bins, range`` of np.histogram that give all groups the same edges."""
+    if not np.isscalar(bins):
+        edges = np.asarray(bins, dtype=np.float64)
+        if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
+            raise ValueError("bins must be a whole number or an increasing sequence of at least 2 edges.")
+        return edges, None
+    check_number("bins", bins, at_least=1, whole=True)
+    if limits is None:
+        limits = min(float(values.min()) for values in groups), max(float(values.max()) for values in groups)
+    low, high = (float(limit) for limit in limits)
+    if not low <= high:
+        raise ValueError(f"limits must be (lowest, highest), but is ({low}, {high}).")
+    return int(bins), (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def _binned(
+    capture: Capture,
+    quantity: str,
+    groups: Sequence[tuple[str, bool, np.ndarray]],
+    bins: int | Sequence[float],
+    limits: tuple[float, float] | None,
+) -> pd.DataFrame:
+    for name, _, values in groups:
+        if not len(values):
+            raise ValueError(f"There is nothing to count in the group {name!r}: the test samples carry no labels.")
+    bins, limits = _edges([values for *_, values in groups], bins, limits)
+    columns: dict[str, list[Any]] = {"group": [], "ood": [], "n": [], "median": []}
+    counts = []
+    for name, is_ood, values in groups:
+        count, edges = np.histogram(values, bins=bins, range=limits)
+        counts.append(count)
+        for column, value in zip(columns, (name, is_ood, len(values), float(np.median(values))), strict=True):
+            columns[column].append(value)
+    rows = len(edges) - 1
+    repeated = {name: np.repeat(np.array(values), rows) for name, values in columns.items()}
+    left, right = np.tile(edges[:-1], len(groups)), np.tile(edges[1:], len(groups))
+    count = np.concatenate(counts)
+    binned = {"left": left, "right": right, "density": count / (repeated["n"] * (right - left)), "count": count}
+    order = ("group", "ood", "left", "right", "density", "count", "n", "median")
+    body = repeated | binned
+    return pd.DataFrame(source(capture) | {"quantity": quantity} | {name: body[name] for name in order})
+
+
+def logits_table(
+    capture: Capture,
+    ood: str | Iterable[str] | None = None,
+    *,
+    quantity: str = "logit",
+    bins: int | Sequence[float] = 50,
+    limits: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Count intra-class, inter-class and out-of-distribution logits (or distances) in shared bins.
+
+    Parameters
+    ----------
+    capture : Capture
+    ood : str or list of str, optional
+        Out-of-distribution sets; by default all of the capture, ``[]`` for none.
+    quantity : {"logit", "distance"}
+        Logits at temperature 1 (see :class:`~isomax_viz.captures.Samples`) or feature-prototype distances.
+    bins : int or sequence of float
+        Number of bins, or their edges.
+    limits : (float, float), optional
+        Lowest and highest edge; by default the smallest and largest value of all groups. Values outside are not counted
+        but stay in ``n``, so densities do not grow when the view narrows.
+
+    Returns
+    -------
+    DataFrame
+        One row per group and bin. Groups are ``"intra-class ID"`` (a test image's logit for its own class),
+        ``"inter-class ID"`` (for every other class) and each set's name (all its logits, as it has no own class). Columns:
+        where it comes from (``loss, entropic_scale, data, backbone, preset, seed``), ``quantity, group, ood`` (bool),
+        ``left, right`` (edges), ``density`` (per unit of the quantity), ``count``, ``n`` (values in the group) and
+        ``median`` of the group.
+
+    Raises
+    ------
+    ValueError
+        If a set or quantity is unknown, a set is empty, or distances are missing.
+
+    Notes
+    -----
+    Source: the histograms of the DisMax paper, Figure 3, and of the IsoMax2 paper, Figure 3.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [1.0, 2.0]], [0, 1], ood={"mine": [[0.5, 1.5]]})
+    >>> logits_table(capture, bins=3)[["group", "left", "right", "count", "n"]].head(4)
+                group  left  right  count  n
+    0  intra-class ID   0.0    1.0      0  2
+    1  intra-class ID   1.0    2.0      0  2
+    2  intra-class ID   2.0    3.0      2  2
+    3  inter-class ID   0.0    1.0      1  2
+    """
+    check_choice("quantity", quantity, ("logit", "distance"))
+    unknown = chosen_ood(capture, ood)
+    test = capture.test
+    if quantity == "logit":
+        known = [(INTRA, False, test.intra_logits), (INTER, False, test.inter_logits)]
+        others = [(name, True, samples.logits.ravel()) for name, samples in unknown.items()]
+    else:
+        known = [(INTRA, False, test.intra_distances), (INTER, False, test.inter_distances)]
+        others = [(name, True, _distances(samples).ravel()) for name, samples in unknown.items()]
+    return _binned(capture, quantity, known + others, bins, limits)
+
+
+def _distances(samples: Samples) -> np.ndarray:
+    samples.min_distances  # noqa: B018 - raises where there are no distances
+    return samples.distances
+
+
+def values_table(
+    capture: Capture,
+    value: str | Callable[[Samples], np.ndarray] = "entropy",
+    ood: str | Iterable[str] | None = None,
+    *,
+    normalised: bool = False,
+    bins: int | Sequence[float] = 50,
+    limits: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Count one value per sample, in-distribution and out-of-distribution, in shared bins.
+
+    Parameters
+    ----------
+    capture : Capture
+    value : str or callable
+        ``"entropy"`` (nats), ``"max_probability"``, ``"min_distance"``, any key of ``iv.scores.SCORES`` or your own score.
+    ood : str or list of str, optional
+        Out-of-distribution sets; by default all of the capture, ``[]`` for none.
+    normalised : bool
+        Divide the entropy by its largest possible value, log(classes); the quantity is then ``"normalised_entropy"``.
+    bins : int or sequence of float
+        Number of bins, or their edges.
+    limits : (float, float), optional
+        Lowest and highest edge; by default those of the data: the entropies of an isotropic loss fill a tenth of
+        [0, log(classes)] and would share a few bins of it.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`logits_table`, with the groups ``"ID"`` and each set's name; ``n`` counts images.
+
+    Notes
+    -----
+    Source: DisMax paper, Figures 4 and 6; IsoMax2 paper, Figures 4 and 5; IsoMax+ paper, Figure 1 (scores).
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"mine": [[0.1, 0.0]]})
+    >>> table = values_table(capture, "max_probability", bins=2, limits=(0.0, 1.0))
+    >>> table[["group", "left", "right", "density", "count", "n"]]
+      group  left  right  density  count  n
+    0    ID   0.0    0.5      0.0      0  2
+    1    ID   0.5    1.0      2.0      2  2
+    2  mine   0.0    0.5      0.0      0  1
+    3  mine   0.5    1.0      2.0      1  1
+    """
+    if normalised and value != "entropy":
+        raise ValueError(f"normalised=True divides the entropy by log(classes), but value is {value!r}. Leave it out.")
+    if isinstance(value, str):
+        check_choice("value", value, [*VALUES, *scores_module.SCORES])
+    unknown = chosen_ood(capture, ood)
+    if isinstance(value, str) and value in VALUES:
+        quantity, compute = "normalised_entropy" if normalised else value, VALUES[value]
+    else:
+        score = scores_module.get(value)
+        quantity, compute = score.key, partial(scores_module.compute, score)
+    groups = [(KNOWN, False, compute(capture.test))]
+    groups += [(name, True, compute(samples)) for name, samples in unknown.items()]
+    if normalised:
+        groups = [(name, is_ood, values / np.log(capture.test.classes)) for name, is_ood, values in groups]
+    return _binned(capture, quantity, groups, bins, limits)
+
+
+def scores_table(
+    capture: Capture,
+    score: str | Callable[[Samples], np.ndarray] = "es",
+    ood: str | Iterable[str] | None = None,
+    *,
+    bins: int | Sequence[float] = 50,
+    limits: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Count a score, in-distribution and out-of-distribution, with its threshold at 95 % TPR and what that detects.
+
+    Parameters
+    ----------
+    capture : Capture
+    score : str or callable
+        A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
+    ood : str or list of str, optional
+        Out-of-distribution sets; by default all of the capture.
+    bins, limits
+        As in :func:`values_table`; the limits are those of the data.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`values_table`, and ``threshold`` (the largest that keeps TPR >= 0.95), ``TPR`` (share of test images at
+        or above it), and for each set ``AUROC`` and ``TNR@TPR95`` (fractions; NaN in the rows of ``"ID"``).
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"mine": [[0.1, 0.0]]})
+    >>> scores_table(capture, "max_logit", bins=1)[["group", "threshold", "TPR", "AUROC", "TNR@TPR95"]]
+      group  threshold  TPR  AUROC  TNR@TPR95
+    0    ID        9.0  1.0    NaN        NaN
+    1  mine        9.0  1.0    1.0        1.0
+    """
+    chosen = scores_module.get(score)
+    unknown = chosen_ood(capture, ood)
+    id_scores = scores_module.compute(chosen, capture.test)
+    groups = [(KNOWN, False, id_scores)]
+    groups += [(name, True, scores_module.compute(chosen, samples)) for name, samples in unknown.items()]
+    table = _binned(capture, chosen.key, groups, bins, limits)
+    threshold = metrics.threshold_at_tpr(id_scores)
+    table["threshold"] = float(threshold)
+    table["TPR"] = float((id_scores >= threshold).mean())
+    rows = len(table) // len(groups)
+    auroc = [np.nan] + [metrics.auroc(id_scores, values) for *_, values in groups[1:]]
+    table["AUROC"] = np.repeat(np.array(auroc, dtype=float), rows)
+    detected = [np.nan] + [float((values < threshold).mean()) for *_, values in groups[1:]]
+    table["TNR@TPR95"] = np.repeat(np.array(detected, dtype=float), rows)
+    return table

@@ -1,0 +1,272 @@
+"""Reports: execute the notebooks and turn them into a gallery that opens without a kernel or a network.
+
+Every figure that a notebook shows is written as PNG and SVG, every notebook as HTML with its formulas as MathML.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from tqdm.auto import tqdm
+
+from isomax_viz._checks import check_choice
+from isomax_viz.experiments import Experiment
+
+__all__ = ["EXPERIMENTS", "ReportError", "build", "execute"]
+
+logger = logging.getLogger(__name__)
+
+# What the notebooks read from the store: trained first, so that the progress is seen.
+EXPERIMENTS = tuple(Experiment(loss=loss) for loss in ("softmax", "isomax", "isomax+", "isomax2"))
+
+# Runs in the kernel before the first cell and leaves no trace in the notebook: figures show themselves as PNG, and for
+# the gallery as SVG too. Progress bars would only fill the pages.
+_PREPARE = """
+from io import StringIO
+from matplotlib.figure import Figure
+from isomax_viz import style as _style
+def _svg(figure):
+    buffer = StringIO()
+    with _style.context():
+        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+_formatter = get_ipython().display_formatter.formatters["image/svg+xml"]
+_formatter.for_type(Figure, _svg)
+_formatter.for_type_by_name("isomax_viz.figures._canvas", "CanvasAxes", lambda ax: _svg(ax.get_figure(root=True)))
+del _formatter
+"""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_SVG = "image/svg+xml"
+
+
+class ReportError(RuntimeError):
+    """A notebook failed; the message says which, and at which cell."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure of the gallery."""
+
+    stem: str
+    text: str
+
+
+def build(
+    notebooks: Path, output: Path, *, only: str | None = None, update_notebooks: bool = False, progress: bool = True
+) -> Path:
+    """Train what the notebooks need, execute them, and write the gallery.
+
+    Parameters
+    ----------
+    notebooks : Path
+        Folder of ``*.ipynb``.
+    output : Path
+        Folder to write: ``index.html``, ``<notebook>.html``, ``figures/*.png``, ``figures/*.svg``, ``metrics.csv``.
+    only : str, optional
+        Name of the only notebook to execute (without suffix).
+    update_notebooks : bool
+        Put the fresh outputs into the notebooks themselves.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    Path
+        The gallery's ``index.html``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no notebooks.
+    ReportError
+        If a notebook fails. What was written before stays.
+    """
+    from isomax_viz.tables import evaluate
+
+    paths = sorted(notebooks.glob("*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"There are no notebooks in {notebooks.resolve()}. Run this where the README lies.")
+    if only is not None:
+        check_choice("only", only, [path.stem for path in paths])
+        paths = [path for path in paths if path.stem == only]
+    figures = output / "figures"
+    if only is None:
+        shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir(parents=True, exist_ok=True)
+    captures = [
+        experiment.run(progress=progress)
+        for experiment in tqdm(EXPERIMENTS, desc="training", unit="network", disable=not progress)
+    ]
+    evaluate(captures, scores=("mps", "es", "mds", "max_logit", "energy")).to_csv(
+        output / "metrics.csv", index=False, float_format="%.6f"
+    )
+    chapters = []
+    for path in tqdm(paths, desc="notebooks", unit="notebook", disable=not progress):
+        notebook = execute(path)
+        pictures = list(_extract_pictures(notebook, path.stem, figures))
+        _without_volatile(notebook)
+        if update_notebooks:
+            nbformat.write(notebook, path)
+        page = output / f"{path.stem}.html"
+        page.write_text(_to_html(notebook, path.stem), encoding="utf-8")
+        chapters.append((_title(notebook, path.stem), page.name, pictures))
+    index = output / "index.html"
+    index.write_text(_gallery(chapters), encoding="utf-8")
+    return index
+
+
+def execute(path: Path, *, timeout_s: int = 600) -> NotebookNode:
+    """Execute a notebook in its own folder and return it with its outputs; the file stays as it is.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook.
+    timeout_s : int
+        Longest time for one cell, in seconds.
+
+    Raises
+    ------
+    ReportError
+        If a cell fails; the message holds the cell and the error.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    notebook = nbformat.read(path, as_version=4)
+    prepare = nbformat.v4.new_code_cell(_PREPARE)
+    notebook.cells.insert(0, prepare)
+    client = NotebookClient(
+        notebook,
+        timeout=timeout_s,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError) as error:
+        raise ReportError(f"The notebook {path} failed.\n{error}") from error
+    notebook.cells.remove(prepare)
+    return notebook
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                yield cell, output
+
+
+def _extract_pictures(notebook: NotebookNode, name: str, folder: Path) -> Iterator[Picture]:
+    number = 0
+    for _, output in _outputs(notebook):
+        data = output.get("data", {})
+        if "image/png" not in data:
+            continue
+        number += 1
+        stem = f"{name}_{number}"
+        (folder / f"{stem}.png").write_bytes(base64.b64decode(data["image/png"]))
+        if _SVG in data:
+            (folder / f"{stem}.svg").write_text(data[_SVG], encoding="utf-8")
+        yield Picture(stem, output.metadata.get("image/png", {}).get("alt", ""))
+
+
+def _without_volatile(notebook: NotebookNode) -> None:
+    """Remove what differs from run to run or does not live outside a kernel, so that a re-run makes no difference."""
+    number = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        number += 1
+        cell.execution_count = number
+        cell.metadata.pop("execution", None)
+        cell.outputs = [output for output in cell.outputs if not _is_volatile(output)]
+        for output in cell.outputs:
+            output.get("data", {}).pop(_SVG, None)
+            if "execution_count" in output:
+                output["execution_count"] = number
+    notebook.metadata.pop("widgets", None)
+    # The version of Python would change with every reader.
+    notebook.metadata["language_info"] = {"name": "python"}
+
+
+def _is_volatile(output: NotebookNode) -> bool:
+    return output.output_type == "stream" and output.name == "stderr" or _WIDGET in output.get("data", {})
+
+
+def _title(notebook: NotebookNode, fallback: str) -> str:
+    for cell in notebook.cells:
+        match = re.match(r"#\s+(.+)", cell.source) if cell.cell_type == "markdown" else None
+        if match:
+            return match[1].strip()
+    return fallback
+
+
+def _to_html(notebook: NotebookNode, title: str) -> str:
+    from nbconvert import HTMLExporter
+
+    page = nbformat.from_dict(notebook)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _formulas_as_mathml(cell.source)
+    exporter = HTMLExporter(template_name="lab")
+    # Formulas are MathML already and there are no widgets: nothing has to be fetched.
+    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = exporter.mermaid_js_url = ""
+    body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": title}})
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
+    return body.replace(".ipynb)", ".html)").replace('.ipynb"', '.html"')
+
+
+def _formulas_as_mathml(markdown: str) -> str:
+    from latex2mathml.converter import convert
+
+    markdown = re.sub(r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), markdown, flags=re.DOTALL)
+    return re.sub(r"(?<![\\$])\$([^$\n]+?)\$", lambda m: convert(m[1].strip()), markdown)
+
+
+def _gallery(chapters: list[tuple[str, str, list[Picture]]]) -> str:
+    parts = [_HEAD]
+    for title, page, pictures in chapters:
+        parts.append(f'<h2><a href="{html.escape(page)}">{html.escape(title)}</a></h2><div class="grid">')
+        parts += [_card(picture) for picture in pictures]
+        parts.append("</div>")
+    parts.append("</main></body></html>\n")
+    return "\n".join(parts)
+
+
+def _card(picture: Picture) -> str:
+    text = html.escape(picture.text)
+    stem = html.escape(f"figures/{picture.stem}")
+    return (
+        f'<figure><a href="{stem}.png"><img loading="lazy" src="{stem}.png" alt="{text}"></a>'
+        f'<figcaption>{text} <a href="{stem}.png">PNG</a> · <a href="{stem}.svg">SVG</a></figcaption></figure>'
+    )
+
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>isomax_viz: figures</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; }
+main { max-width: 78rem; margin: 0 auto; padding: 1.5rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); gap: 1.25rem; }
+figure { margin: 0; border: 1px solid #8886; border-radius: 6px; overflow: hidden; }
+figure img { width: 100%; height: auto; display: block; background: white; }
+figcaption { padding: .6rem .8rem; font-size: .85rem; }
+</style></head>
+<body><main>
+<h1>isomax_viz: figures</h1>
+<p>Every figure that the notebooks show, from this run. Click a picture for its full size, a heading for the notebook.
+The numbers behind them: <a href="metrics.csv">metrics.csv</a>.</p>"""

@@ -1,0 +1,217 @@
+"""Captures in, tidy DataFrames out: what figures draw and notebooks print.
+
+Binned tables live in :mod:`isomax_viz.histograms` and are available here too, so that ``iv.tables`` has one table function
+for every figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isomax_viz import metrics
+from isomax_viz import scores as scores_module
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.histograms import chosen_ood, logits_table, scores_table, source, values_table
+
+__all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_table", "values_table"]
+
+DEFAULT_SCORES = ("mps", "es", "mds")
+EVALUATE_COLUMNS = (
+    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset")
+    + ("n_id", "n_ood", "accuracy")
+    + tuple(metrics.METRICS)
+)
+
+Captures = Capture | Iterable[Capture]
+
+
+def as_list(captures: Captures) -> list[Capture]:
+    """Return one capture, or many, as a list.
+
+    Raises
+    ------
+    TypeError
+        If there is something else among them.
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> as_list(Capture.from_arrays([[3.0, 0.0]], [0]))
+    [Capture(unknown loss: test 1)]
+    """
+    listed = [captures] if isinstance(captures, Capture) else captures
+    listed = list(listed.values()) if isinstance(listed, dict) else listed
+    listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed]
+    if not listed:
+        raise ValueError("captures is empty. Give one Capture or a list of them.")
+    for item in listed:
+        if not isinstance(item, Capture):
+            raise TypeError(f"captures must be one Capture or a list of them, but holds a {type(item).__name__}.")
+    return listed
+
+
+def _has_distances(capture: Capture, sets: dict[str, Samples]) -> bool:
+    return all(samples.distances is not None for samples in [capture.test, *sets.values()])
+
+
+def evaluate(
+    captures: Captures,
+    *,
+    scores: str | Callable[[Samples], np.ndarray] | Iterable[Any] = DEFAULT_SCORES,
+    ood: str | Iterable[str] | None = None,
+) -> pd.DataFrame:
+    """Return the detection metrics of every capture, score and out-of-distribution set, one tidy row each.
+
+    Parameters
+    ----------
+    captures : Capture or list of Capture
+    scores : str, callable or list of them
+        Keys of ``iv.scores.SCORES`` or your own functions. Left at the default, MDS rows are omitted for captures that
+        carry no distances; asked for by name, missing distances are an error.
+    ood : str or list of str, optional
+        Out-of-distribution sets; by default all of each capture.
+
+    Returns
+    -------
+    DataFrame
+        ``data, backbone, loss, entropic_scale, score, ood, seed, preset`` (None where the capture does not say),
+        ``n_id, n_ood`` (images), ``accuracy`` of the test images and the metrics of
+        :func:`isomax_viz.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
+
+    Raises
+    ------
+    ValueError
+        If a score or set is unknown, a set is empty, a capture has none, or a score needs what is not there.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.1, 0.0]]}, loss="softmax")
+    >>> evaluate(capture)[["loss", "score", "ood", "n_id", "n_ood", "AUROC"]]
+          loss score   ood  n_id  n_ood  AUROC
+    0  softmax   mps  mine     2      1    1.0
+    1  softmax    es  mine     2      1    1.0
+    """
+    wanted = [scores] if isinstance(scores, str) or callable(scores) else list(scores)
+    by_default = scores is DEFAULT_SCORES
+    rows = []
+    for capture in as_list(captures):
+        sets = chosen_ood(capture, ood)
+        for score in map(scores_module.get, wanted):
+            if by_default and score.key == "mds" and not _has_distances(capture, sets):
+                continue
+            id_scores = scores_module.compute(score, capture.test)
+            for name, samples in sets.items():
+                row = source(capture) | {"score": score.key, "ood": name, "accuracy": capture.test.accuracy}
+                row |= {"n_id": len(capture.test), "n_ood": len(samples)}
+                rows.append(row | metrics.ood_metrics(id_scores, scores_module.compute(score, samples)))
+    return pd.DataFrame(rows, columns=list(EVALUATE_COLUMNS))
+
+
+def _corners(fpr: np.ndarray, tpr: np.ndarray, n_ood: int, n_id: int, keep: int) -> np.ndarray:
+    """Return the indices of the points where the curve turns, and ``keep``: the others lie on straight lines."""
+    # Whole counts, so that equal steps compare equal.
+    steps = np.stack([np.rint(fpr * n_ood), np.rint(tpr * n_id)])
+    turns = (np.diff(steps, 2) != 0).any(axis=0)
+    kept = np.concatenate([[True], turns, [True]]) if len(fpr) > 1 else np.ones(len(fpr), dtype=bool)
+    kept[keep] = True
+    return np.flatnonzero(kept)
+
+
+def roc_table(
+    captures: Captures,
+    ood: str | Iterable[str] | None = None,
+    *,
+    score: str | Callable[[Samples], np.ndarray] | Iterable[Any] = "es",
+) -> pd.DataFrame:
+    """Return receiver operating characteristics, one row per corner of each curve.
+
+    Parameters
+    ----------
+    captures : Capture or list of Capture
+    ood : str or list of str, optional
+        Out-of-distribution sets; by default all of each capture.
+    score : str, callable or list of them
+        Keys of ``iv.scores.SCORES`` or your own functions.
+
+    Returns
+    -------
+    DataFrame
+        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``score, ood, fpr`` (share of
+        OOD images accepted), ``tpr`` (share of ID images accepted), ``threshold``, ``operating_point`` (True at the
+        largest threshold that keeps TPR >= 0.95), ``n_id, n_ood, AUROC``. Points on a straight line between others are
+        left out.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.1, 0.0]]}, loss="softmax")
+    >>> roc_table(capture, score="mps")[["fpr", "tpr", "operating_point", "AUROC"]]
+       fpr  tpr  operating_point  AUROC
+    0  0.0  0.0            False    1.0
+    1  0.0  1.0             True    1.0
+    2  1.0  1.0            False    1.0
+    """
+    wanted = [score] if isinstance(score, str) or callable(score) else list(score)
+    parts = []
+    for number, capture in enumerate(as_list(captures)):
+        if ood is not None and not isinstance(ood, str) and not list(ood):
+            raise ValueError("ood is empty. A curve compares with at least one out-of-distribution set.")
+        sets = chosen_ood(capture, ood)
+        for chosen in map(scores_module.get, wanted):
+            id_scores = scores_module.compute(chosen, capture.test)
+            for name, samples in sets.items():
+                ood_scores = scores_module.compute(chosen, samples)
+                fpr, tpr, threshold = metrics.roc(id_scores, ood_scores)
+                operating = int(np.argmax(tpr >= 0.95))
+                kept = _corners(fpr, tpr, len(samples), len(capture.test), operating)
+                columns = source(capture) | {"capture": number, "score": chosen.key, "ood": name}
+                columns |= {"fpr": fpr[kept], "tpr": tpr[kept], "threshold": threshold[kept]}
+                columns |= {"operating_point": kept == operating, "n_id": len(capture.test), "n_ood": len(samples)}
+                parts.append(pd.DataFrame(columns | {"AUROC": metrics.auroc(id_scores, ood_scores)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def training_table(captures: Captures) -> pd.DataFrame:
+    """Return the training histories in long form, one row per epoch, split and quantity.
+
+    Parameters
+    ----------
+    captures : Capture or list of Capture
+        Captures that carry a history (recorded by ``Experiment.run()``).
+
+    Returns
+    -------
+    DataFrame
+        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``epoch`` (from 1), ``split``
+        ("train" or "test"), ``quantity`` (a column of the history, such as "accuracy" or "cross_entropy"), ``value``.
+
+    Raises
+    ------
+    ValueError
+        If a capture has no history.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"epoch": [1, 2], "split": "train", "accuracy": [0.5, 0.75]})
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax").replace(history=history)
+    >>> training_table(capture)[["loss", "epoch", "split", "quantity", "value"]]
+         loss  epoch  split  quantity  value
+    0  isomax      1  train  accuracy   0.50
+    1  isomax      2  train  accuracy   0.75
+    """
+    parts = []
+    for number, capture in enumerate(as_list(captures)):
+        if capture.history is None:
+            raise ValueError(
+                f"{capture!r} has no training history. Record one with Experiment.run(); arrays alone have none."
+            )
+        # A history's own column "loss" becomes a quantity, so that it cannot collide with the key of the loss.
+        long = capture.history.melt(id_vars=["epoch", "split"], var_name="quantity", value_name="value")
+        for position, (name, value) in enumerate((source(capture) | {"capture": number}).items()):
+            long.insert(position, name, value)
+        parts.append(long.dropna(subset="value"))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,138 @@
+"""The explorer's controls, each with a description and a tooltip, reachable by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+from isomax_viz.scores import SCORES
+from isomax_viz.style import data_style
+from isomax_viz.widgets.shelf import DIMENSIONS, Shelf, word
+from isomax_viz.widgets.views import VIEWS
+
+__all__ = ["Several", "chooser", "score_chooser", "view_chooser"]
+
+LABEL_WIDTH = "96px"
+MANY = 8  # from here on, buttons would fill the screen: a list instead
+
+_TOOLTIPS = {
+    "data": "Data set that the network was trained on",
+    "backbone": "Network that turns an image into features",
+    "preset": "Training protocol",
+    "loss": "Loss that the network was trained with",
+    "entropic_scale": "Factor on the logits while training (the papers' alpha and E_s)",
+    "seed": "Seed of the training",
+    "name": "Which of the captures to show",
+}
+
+
+def _choice(label: str, options: Sequence[tuple[str, Any]], *, tooltip: str, tooltips: Sequence[str] = ()) -> Any:
+    common = {"description": label, "options": list(options), "tooltip": tooltip}
+    if len(options) > MANY:
+        return widgets.Dropdown(**common, style={"description_width": LABEL_WIDTH})
+    return widgets.ToggleButtons(
+        **common, tooltips=list(tooltips), style={"description_width": LABEL_WIDTH, "button_width": "auto"}
+    )
+
+
+def chooser(shelf: Shelf, dimension: str) -> Any:
+    """Return the control for one dimension of the captures."""
+    values = shelf.options(dimension)
+    return _choice(
+        DIMENSIONS[dimension],
+        [(word(dimension, value).removeprefix("scale ").removeprefix("seed "), value) for value in values],
+        tooltip=_TOOLTIPS[dimension],
+        tooltips=[f"{_TOOLTIPS[dimension]}: {word(dimension, value)}" for value in values],
+    )
+
+
+def score_chooser(keys: Sequence[str]) -> Any:
+    """Return the control for the score."""
+    return _choice(
+        "Score",
+        [(SCORES[key].label, key) for key in keys],
+        tooltip="Number by which known and unknown images are told apart; higher = more in-distribution",
+        tooltips=[f"{SCORES[key].name}: {SCORES[key].explanation}" for key in keys],
+    )
+
+
+def view_chooser() -> Any:
+    """Return the control for the view."""
+    return _choice(
+        "View",
+        [(view.label, key) for key, view in VIEWS.items()],
+        tooltip="What the picture shows",
+        tooltips=[view.tooltip for view in VIEWS.values()],
+    )
+
+
+class Several(widgets.HBox):
+    """Buttons of which several may be down, and one always is.
+
+    Parameters
+    ----------
+    label : str
+        Words before the buttons.
+    names : sequence of str
+        Out-of-distribution sets.
+    changed : callable
+        Called without arguments after a click.
+
+    Examples
+    --------
+    >>> sets = Several("Against", ["letters", "patches"], changed=lambda: None)
+    >>> sets.value
+    ('letters',)
+    >>> sets.buttons["patches"].value = True
+    >>> sets.value
+    ('letters', 'patches')
+    """
+
+    def __init__(self, label: str, names: Sequence[str], *, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._silent = False
+        layout = widgets.Layout(width="auto")
+        self.buttons = {
+            name: widgets.ToggleButton(
+                description=data_style(name).label,
+                value=position == 0,
+                tooltip=f"Compare with the out-of-distribution set {name!r}",
+                layout=layout,
+            )
+            for position, name in enumerate(names)
+        }
+        for button in self.buttons.values():
+            button.observe(self._clicked, "value")
+        words = widgets.Label(label, layout={"width": LABEL_WIDTH, "margin": "2px 4px 2px 2px"})
+        super().__init__([words, *self.buttons.values()], layout={"flex_flow": "row wrap"})
+
+    def _clicked(self, change: Any) -> None:
+        if self._silent:
+            return
+        if not self.value:
+            self._silent = True
+            change.owner.value = True  # at least one set stays: there would be nothing to compare with
+            self._silent = False
+            return
+        self._changed()
+
+    @property
+    def value(self) -> tuple[str, ...]:
+        """Names of the buttons that are down."""
+        return tuple(name for name, button in self.buttons.items() if button.value)
+
+    @value.setter
+    def value(self, names: Sequence[str]) -> None:
+        self._silent = True
+        for name, button in self.buttons.items():
+            button.value = name in names
+        self._silent = False
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Disable what the present captures do not hold, and choose something else where nothing would be left."""
+        for name, button in self.buttons.items():
+            button.disabled = name not in names
+        kept = [name for name in self.value if name in names]
+        self.value = kept or list(names)[:1]

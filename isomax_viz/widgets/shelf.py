@@ -1,0 +1,150 @@
+"""The captures on offer: what differs between them, and which one a choice means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isomax_viz._checks import check_choice
+from isomax_viz.captures import Capture
+from isomax_viz.histograms import source
+from isomax_viz.scores import SCORES
+from isomax_viz.style import LOSS_STYLES, loss_style
+from isomax_viz.tables import Captures, as_list
+
+__all__ = ["DIMENSIONS", "Shelf"]
+
+# In what captures differ, as words for the choosers. Losses come first among what is changed most.
+DIMENSIONS = {
+    "data": "Data",
+    "backbone": "Backbone",
+    "preset": "Preset",
+    "loss": "Loss",
+    "entropic_scale": "Entropic scale",
+    "seed": "Seed",
+    "name": "Capture",
+}
+NOT_SAID = "not said"
+
+
+class Shelf:
+    """Captures by what differs between them.
+
+    Parameters
+    ----------
+    captures : Capture, list of Capture or mapping of name to Capture
+        Names matter only where nothing else tells two captures apart.
+
+    Examples
+    --------
+    >>> one = Capture.from_arrays([[3.0, 0.0]], [0], loss="softmax")
+    >>> two = Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax+", meta={"entropic_scale": 10.0})
+    >>> shelf = Shelf([two, one])
+    >>> shelf.options("loss"), shelf.title(0)
+    (['softmax', 'isomax+'], 'IsoMax+')
+    """
+
+    def __init__(self, captures: Captures) -> None:
+        self.captures: list[Capture] = as_list(captures)
+        self.places = [_place(capture) for capture in self.captures]
+        if len({tuple(place[name] for name in self.choosers) for place in self.places}) < len(self.places):
+            names = list(captures) if isinstance(captures, Mapping) else range(1, len(self.places) + 1)
+            for place, name in zip(self.places, names, strict=True):
+                place["name"] = str(name)
+
+    def __len__(self) -> int:
+        return len(self.captures)
+
+    def options(self, dimension: str) -> list[Any]:
+        """Return the values of a dimension: losses in the usual order, numbers ascending, else as they came."""
+        values = list(dict.fromkeys(place[dimension] for place in self.places if dimension in place))
+        if dimension == "loss":
+            return sorted(values, key=lambda loss: (list(LOSS_STYLES) + values).index(loss))
+        if dimension in ("entropic_scale", "seed"):
+            return sorted(values, key=lambda value: (isinstance(value, str), value))
+        return values
+
+    @property
+    def choosers(self) -> list[str]:
+        """Dimensions to choose from: the loss always, any other where captures differ in it."""
+        differing = [name for name in DIMENSIONS if len(set(self.options(name)) - {NOT_SAID}) > 1]
+        return [name for name in DIMENSIONS if name == "loss" or name in differing]
+
+    def nearest(self, wanted: Mapping[str, Any], *, first: str = "loss") -> int:
+        """Return the number of the capture that has ``wanted[first]`` and most of the rest.
+
+        Not every combination exists (SoftMax has no entropic scale): what was chosen last is kept, the rest follows.
+
+        Examples
+        --------
+        >>> meta = [{"seed": 0}, {"seed": 1}]
+        >>> shelf = Shelf([Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax", meta=item) for item in meta])
+        >>> shelf.nearest({"loss": "isomax", "seed": 1})
+        1
+        """
+        order = list(DIMENSIONS)
+
+        def agreement(number: int) -> tuple[bool, int, int]:
+            place = self.places[number]
+            same = sum(2 ** (len(order) - order.index(key)) for key, value in wanted.items() if place.get(key) == value)
+            return place.get(first) == wanted.get(first), same, -number
+
+        return max(range(len(self)), key=agreement)
+
+    def find(self, wanted: Mapping[str, Any]) -> int:
+        """Return the number of the capture at exactly this place; left-out dimensions may have any value.
+
+        Raises
+        ------
+        ValueError
+            If a value is not on offer, or this combination is not.
+        """
+        for dimension, value in wanted.items():
+            check_choice("state", dimension, [name for name in DIMENSIONS if self.options(name)])
+            if value not in self.options(dimension):
+                offered = ", ".join(repr(item) for item in self.options(dimension))
+                raise ValueError(f"{dimension} must be one of {offered}, but is {value!r}. Give such a capture.")
+        for number, place in enumerate(self.places):
+            if all(place.get(key) == value for key, value in wanted.items()):
+                return number
+        raise ValueError(f"No capture has {dict(wanted)!r} together. Give such a capture.")
+
+    def title(self, number: int, *, always: str = "loss") -> str:
+        """Return a capture's name: its loss and what tells it from the others."""
+        place = self.places[number]
+        words = [word(name, place[name]) for name in self.choosers if name in place and place[name] != NOT_SAID]
+        return " · ".join(words) or word(always, place[always])
+
+    @property
+    def ood(self) -> list[str]:
+        """Names of all out-of-distribution sets, in the order in which they came."""
+        return list(dict.fromkeys(name for capture in self.captures for name in capture.ood))
+
+    @property
+    def scores(self) -> list[str]:
+        """Keys of the scores that at least one capture can give: MDS needs distances."""
+        if any(capture.test.distances is not None for capture in self.captures):
+            return list(SCORES)
+        return [key for key in SCORES if key != "mds"]
+
+
+def _place(capture: Capture) -> dict[str, Any]:
+    place = {name: NOT_SAID if value is None else value for name, value in source(capture).items()}
+    return {name: place[name] for name in DIMENSIONS if name in place}
+
+
+def word(dimension: str, value: Any) -> str:
+    """Return one value in words.
+
+    Examples
+    --------
+    >>> word("entropic_scale", 10.0), word("seed", 3), word("loss", "isomax+")
+    ('scale 10', 'seed 3', 'IsoMax+')
+    """
+    if dimension == "loss":
+        return loss_style(value).label
+    if value == NOT_SAID:
+        return "none" if dimension == "entropic_scale" else NOT_SAID
+    if dimension == "entropic_scale":
+        return f"scale {value:g}"
+    return f"seed {value}" if dimension == "seed" else str(value)

@@ -1,0 +1,58 @@
+"""Shared fixtures: small real trainings in a store of their own, and captures that need no network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isomax_viz import Capture
+
+GOLDEN = Path(__file__).parent / "golden"
+LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_store(tmp_path_factory, monkeypatch):
+    """No test reads or writes the reader's own store."""
+    monkeypatch.setenv("ISOMAX_VIZ_STORE", os.environ.get("ISOMAX_VIZ_TEST_STORE", str(_store(tmp_path_factory))))
+
+
+def _store(tmp_path_factory) -> Path:
+    return tmp_path_factory.getbasetemp() / "store"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def capture(rng) -> Capture:
+    """A made-up capture with distances, features and two OOD sets; IsoMax-like."""
+    labels = np.arange(60) % 4
+    distances = rng.uniform(2, 4, (60, 4))
+    distances[np.arange(60), labels] -= 1.5
+    return Capture.from_arrays(
+        -distances,
+        labels,
+        features=rng.normal(size=(60, 5)),
+        distances=distances,
+        ood={
+            "near": {"logits": -(far := rng.uniform(1.5, 3.5, (40, 4))), "distances": far},
+            "far": {"logits": -(farther := rng.uniform(3, 5, (30, 4))), "distances": farther},
+        },
+        loss="isomax",
+        meta={"data": "made up", "seed": 0},
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> dict[str, Capture]:
+    """One smoke training of each loss on the digits, from the session's store."""
+    from isomax_viz import Experiment
+
+    store = _store(tmp_path_factory)
+    return {loss: Experiment(loss=loss, preset="smoke").run(store=store, progress=False) for loss in LOSSES}

@@ -1,0 +1,205 @@
+"""Samples and Capture: derived arrays against float64 loops, the file format, and damaged files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from isomax_viz import Capture, CaptureError, Samples, scores
+
+
+def test_derived_arrays_equal_a_float64_loop(capture):
+    samples = capture.test
+    for i, (logits, label) in enumerate(zip(samples.logits.astype(float), samples.labels, strict=True)):
+        p = np.exp(logits) / np.exp(logits).sum()
+        assert samples.probabilities[i] == pytest.approx(p, rel=1e-5)
+        assert samples.max_probabilities[i] == pytest.approx(p.max(), rel=1e-5)
+        assert samples.entropies[i] == pytest.approx(-(p * np.log(p)).sum(), rel=1e-5)
+        assert samples.intra_logits[i] == logits[label].astype(np.float32)
+        others = samples.inter_logits.reshape(len(samples), -1)[i]
+        assert others.tolist() == np.delete(logits, label).astype(np.float32).tolist()
+        assert samples.min_distances[i] == samples.distances[i].min()
+        assert samples.intra_distances[i] == samples.distances[i, label]
+    assert samples.accuracy == np.mean(samples.logits.argmax(axis=1) == samples.labels)
+    assert np.isnan(capture.ood["near"].accuracy)
+    assert len(capture.ood["near"].intra_logits) == len(capture.ood["near"].inter_distances) == 0
+
+
+@pytest.mark.parametrize("gap", [100.0, 200.0, 1000.0])
+def test_entropy_and_scores_stay_finite_at_large_gaps(gap):
+    samples = Samples(logits=[[0.0, -gap]], labels=[0], distances=[[1.0, 2.0]])
+    assert samples.entropies.tolist() == [pytest.approx(0.0, abs=1e-30)]
+    assert samples.max_probabilities.tolist() == [1.0]
+    assert all(np.isfinite(score(samples)).all() for score in scores.SCORES.values())
+
+
+def test_a_record_can_not_be_changed_and_leaves_the_given_arrays_alone():
+    logits = np.zeros((2, 3), dtype=np.float32)
+    samples = Samples(logits=logits, labels=[0, 1])
+    with pytest.raises(ValueError, match="read-only"):
+        samples.logits[0, 0] = 1
+    logits[0, 0] = 1  # the caller's array is still the caller's
+    with pytest.raises(AttributeError):
+        samples.labels = logits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"logits": [[np.nan, 0.0]]}, ValueError, r"logits has 1 of 2 values that are NaN .* \(0, 0\).*learning rate"),
+        ({"logits": [[0.0, np.inf]]}, ValueError, "NaN or infinite"),
+        ({"logits": [0.0, 1.0]}, ValueError, r"logits must have shape \(samples, columns\), but has shape \(2,\)"),
+        ({"logits": [[0.0]]}, ValueError, "logits must have at least 2 columns"),
+        ({"logits": [[0.0, 1.0], [1.0]]}, TypeError, "rows differ in length"),
+        ({"logits": [["a", "b"]]}, TypeError, "array of real numbers"),
+        ({"labels": [5]}, ValueError, r"labels must lie in -1 .. 1 .*range from 5 to 5"),
+        ({"labels": [0, 1]}, ValueError, r"labels must have shape \(1,\)"),
+        ({"labels": [0.5]}, TypeError, "labels must be whole numbers"),
+        ({"features": [[1.0], [2.0]]}, ValueError, "features must have shape"),
+        ({"distances": [[1.0]]}, ValueError, r"distances must have shape \(1, 2\)"),
+        ({"predictions": [7]}, ValueError, "predictions must lie in"),
+    ],
+)
+def test_bad_samples_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Samples(**({"logits": [[0.0, 1.0]], "labels": [0]} | arguments))
+
+
+def test_bad_captures_are_refused(capture):
+    with pytest.raises(ValueError, match=r"ood\['mine'\] must have shape \(samples, 4\)"):
+        Capture.from_arrays(capture.test.logits, capture.test.labels, ood={"mine": [[0.0, 1.0]]})
+    with pytest.raises(ValueError, match="for 2 classes, but test has 4"):
+        capture.replace(ood={"mine": Samples(logits=[[0.0, 1.0]], labels=[-1])})
+    with pytest.raises(ValueError, match="empty name"):
+        capture.replace(ood={"": capture.ood["near"]})
+    with pytest.raises(ValueError, match="carry no feature-prototype distances"):
+        scores.compute("mds", Samples(logits=[[0.0, 1.0]], labels=[0]))
+    with pytest.raises(TypeError, match="meta must hold JSON values only"):
+        capture.replace(meta={"model": object()}).save("unused.safetensors")
+
+
+def equal(a: Capture, b: Capture) -> bool:
+    same = list(a.samples) == list(b.samples) and dict(a.meta) == dict(b.meta)
+    for name in a.samples:
+        for field in ("logits", "labels", "features", "distances", "predictions"):
+            left, right = getattr(a.samples[name], field), getattr(b.samples[name], field)
+            same &= (left is None and right is None) or np.array_equal(left, right)
+    return same and (a.history is None) == (b.history is None) and (a.history is None or a.history.equals(b.history))
+
+
+def test_round_trip_with_everything(capture, tmp_path):
+    history = pd.DataFrame({"epoch": [1, 1], "split": ["train", "test"], "loss": [0.1 + 0.2, 1e-300]})
+    full = capture.replace(train=capture.test, history=history, prototypes=np.ones((4, 5)))
+    again = Capture.load(full.save(tmp_path / "deep" / "capture.safetensors"))
+    assert equal(full, again)
+    assert np.array_equal(again.prototypes, full.prototypes)
+    assert list(again.samples) == ["train", "test", "near", "far"]
+
+
+@given(
+    logits=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(0, 6), st.integers(2, 4)),
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    ),
+    names=st.lists(st.text(min_size=1, max_size=8), max_size=3, unique=True),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_any_capture_survives_the_file(tmp_path, logits, names):
+    """Float extremes, empty sets and any name a set may have, path separators and other scripts included."""
+    capture = Capture.from_arrays(logits, np.zeros(len(logits), int), ood={name: logits for name in names})
+    assert equal(Capture.load(capture.save(tmp_path / "c.safetensors")), capture)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+def test_damaged_bytes_are_noticed(capture, tmp_path, data):
+    original = capture.save(tmp_path / "whole.safetensors").read_bytes()
+    damaged = bytearray(original)
+    if data.draw(st.booleans(), label="truncate"):
+        del damaged[data.draw(st.integers(0, len(original) - 1)) :]
+    else:
+        position = data.draw(st.integers(0, len(original) - 1), label="position")
+        damaged[position] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(damaged)
+    try:
+        assert equal(Capture.load(path), capture)
+    except CaptureError as error:
+        assert str(path) in str(error)
+
+
+def test_foreign_newer_and_missing_files_say_so(capture, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no capture at"):
+        Capture.load(tmp_path / "missing.safetensors")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": np.zeros(3)}, foreign)
+    with pytest.raises(CaptureError, match="a safetensors file, but not a capture"):
+        Capture.load(foreign)
+    path = capture.save(tmp_path / "c.safetensors")
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    save_file(load_file(path), path, metadata={**header, "version": "99"})
+    with pytest.raises(CaptureError, match="capture format '99'.*Update isomax_viz"):
+        Capture.load(path)
+    content = json.loads(header["content"]) | {"meta": {"loss": "forged"}}
+    save_file(load_file(path), path, metadata={**header, "content": json.dumps(content)})
+    with pytest.raises(CaptureError, match="its checksum does not match"):
+        Capture.load(path)
+
+
+def test_an_unwritable_place_is_explained_and_leaves_nothing_behind(capture, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="could not be written to .* Choose a folder"):
+        capture.save(tmp_path / "file" / "capture.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_to_frame_has_one_row_per_sample(capture):
+    frame = capture.to_frame()
+    assert len(frame) == 60 + 40 + 30
+    row = frame[(frame["set"] == "far") & (frame["index"] == 3)].iloc[0]
+    assert row["entropy"] == capture.ood["far"].entropies[3]
+    assert row["min_distance"] == capture.ood["far"].distances[3].min()
+    assert bool(row["ood"]) and row["label"] == -1 and row["loss"] == "isomax"
+
+
+def test_scores_follow_their_formulas(capture):
+    samples = capture.test
+    logits = samples.logits.astype(float)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = {
+        "mps": p.max(axis=1),
+        "es": (p * np.log(p)).sum(axis=1),
+        "mds": -samples.distances.min(axis=1),
+        "max_logit": logits.max(axis=1),
+        "energy": np.log(np.exp(logits).sum(axis=1)),
+    }
+    assert set(expected) == set(scores.SCORES)
+    for key, values in expected.items():
+        np.testing.assert_allclose(scores.compute(key, samples), values, rtol=1e-5)
+
+
+def test_a_score_of_your_own_is_accepted_and_checked(capture):
+    def spread(samples):
+        return np.ptp(samples.logits, axis=1)
+
+    assert np.array_equal(scores.compute(spread, capture.test), np.ptp(capture.test.logits, axis=1))
+    with pytest.raises(ValueError, match=r"score 'spread_all' must return shape \(60,\), but returned \(\)"):
+        scores.compute(type("F", (), {"__name__": "spread_all", "__call__": lambda self, s: 1.0})(), capture.test)
+    with pytest.raises(ValueError, match="score 'broken' has 60 of 60 values that are NaN"):
+
+        def broken(samples):
+            return np.full(len(samples), np.nan)
+
+        scores.compute(broken, capture.test)
+    with pytest.raises(ValueError, match="score must be one of 'mps', 'es', .*Did you mean 'mps'"):
+        scores.compute("msp", capture.test)

@@ -1,0 +1,128 @@
+"""The arrows of the house: what may import what, what is public, and that importing does nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import isomax_viz as iv
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "isomax_viz"
+LOWER = ("learning", "experiments", "sweeps", "cli", "reports", "__main__")
+
+# Each may import only from those before it.
+ORDER = ["_checks", "_paths", "style", "captures", "scores", "metrics", "histograms", "tables", "methods", "published"]
+ORDER += ["datasets", "figures", "widgets", "store", "learning", "experiments", "sweeps", "reports", "cli", "__main__"]
+
+
+def modules() -> list[str]:
+    return [name for _, name, _ in pkgutil.walk_packages([str(PACKAGE)], "isomax_viz.")]
+
+
+def is_upper(module: str) -> bool:
+    return module.split(".")[1] not in LOWER
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_upper_half_leaves_torch_out():
+    names = [name for name in modules() if is_upper(name)]
+    assert "isomax_viz.widgets" in names and "isomax_viz.figures" in names
+    code = f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
+    assert run(code + "print([m for m in ('torch', 'torchvision', 'pytorch_ood', 'matplotlib.pyplot') if m in sys.modules])") == "[]"
+
+
+def test_the_upper_half_works_with_torch_hidden():
+    code = """
+import sys
+sys.modules["torch"] = None  # importing it now fails
+import isomax_viz as iv, numpy as np
+rng = np.random.default_rng(0)
+capture = iv.Capture.from_arrays(rng.normal(size=(50, 3)), np.arange(50) % 3, ood={"x": rng.normal(size=(40, 3))})
+print(len(iv.evaluate([capture])), iv.plot_logits(capture, ood="x")._repr_png_()[:4])
+iv.explore(capture)
+print(len(iv.datasets.load_ood("letters", iv.datasets.load_id("digits"))))
+try:
+    iv.Experiment
+except ImportError as error:
+    print("ImportError")
+"""
+    lines = run(code).splitlines()
+    assert lines[0] == r"2 b'\x89PNG'" and int(lines[1]) > 100 and lines[2] == "ImportError"
+
+
+def test_importing_the_package_is_inert_and_loads_next_to_nothing():
+    code = "import sys; before = set(sys.modules); import isomax_viz; print(len(set(sys.modules) - before))"
+    assert int(run(code)) < 25
+    assert run("import numpy as np; s = np.random.get_state()[1].sum(); import isomax_viz as iv; iv.figures, iv.widgets;"
+               "print(s == np.random.get_state()[1].sum())") == "True"  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows_point_one_way(path):
+    """No module imports from one that stands further down the house."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts[0] == "__init__":
+        return
+    here = ORDER.index(parts[0])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("isomax_viz"):
+            names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("isomax_viz.")]
+        for name in names:
+            assert ORDER.index(name) <= here, f"{parts[0]} imports {name} (line {node.lineno})"
+
+
+def test_every_public_name_is_there_and_comes_from_us():
+    for name in iv.__all__:
+        value = getattr(iv, name)
+        home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "isomax_viz")
+        assert home.startswith("isomax_viz"), name
+        assert name in dir(iv)
+    with pytest.raises(AttributeError, match="has no attribute 'plot_everything'"):
+        iv.plot_everything
+
+
+def test_what_editors_see_equals_what_is_exported():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == set(iv.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_declares_what_it_exports(name):
+    if name.endswith("__main__"):
+        return
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", []):
+        assert getattr(module, public) is not None
+
+
+def requirements(text: str) -> dict[str, str]:
+    return {m[1].lower().replace("_", "-"): m[2] for m in re.finditer(r"^\s*-?\s*([A-Za-z][\w-]*)(>=[\d.]+)\s*$", text, re.M)}
+
+
+def test_environment_yml_lists_what_pyproject_lists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = requirements("\n".join(project["dependencies"])) | {"python": project["requires-python"]}
+    conda = requirements((ROOT / "environment.yml").read_text())
+    conda["torch"] = conda.pop("pytorch")  # conda's name for it
+    assert conda == wanted
