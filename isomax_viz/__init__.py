@@ -18,11 +18,12 @@ _NAMES = {
     "Samples": "captures",
     "evaluate": "tables",
     "grid": "figures",
-    "load_example": "examples",
+    "logit_overlaps": "comparisons",
     "plot_distances": "figures",
     "plot_entropy": "figures",
     "plot_logits": "figures",
     "plot_max_probability": "figures",
+    "plot_pictures": "figures",
     "plot_roc": "figures",
     "plot_scores": "figures",
     "plot_training": "figures",
@@ -38,7 +39,7 @@ __all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 if TYPE_CHECKING:  # what editors and type checkers read
     from isomax_viz import captures, datasets, figures, metrics, published, scores, store, style, tables, widgets
     from isomax_viz.captures import Capture, CaptureError, Samples
-    from isomax_viz.examples import load_example
+    from isomax_viz.comparisons import logit_overlaps
     from isomax_viz.experiments import Experiment
     from isomax_viz.figures import (
         grid,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
         plot_entropy,
         plot_logits,
         plot_max_probability,
+        plot_pictures,
         plot_roc,
         plot_scores,
         plot_training,

@@ -48,7 +48,8 @@ def _figures(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 if it went well, 1 with a message if not, 2 for wrong usage."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("isomax_viz").setLevel(logging.INFO)
     options = _parser().parse_args(arguments)
     try:
         options.function(options)

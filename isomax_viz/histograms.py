@@ -1,7 +1,7 @@
 """Binned tables of logits, distances, entropies, probabilities and scores: Capture in, tidy DataFrame out.
 
-All groups of a table share their bin edges, and a density is ``count / (n * bin width)``, so that areas are shares of the
-values: figures only draw these rows.
+All groups of a table share their bin edges, and a density is ``count / (n * bin width)``, so that areas are shares of
+the values: figures only draw these rows.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
     "max_probability": lambda samples: samples.max_probabilities,
     "min_distance": lambda samples: samples.min_distances,
 }
+
+Groups = Sequence[tuple[str, bool, np.ndarray]]  # name, whether out-of-distribution, values
 
 
 def source(capture: Capture) -> dict[str, Any]:
@@ -93,27 +95,25 @@ def _edges(groups: Sequence[np.ndarray], bins: int | Sequence[float], limits: tu
 
 
 def _binned(
-    capture: Capture,
-    quantity: str,
-    groups: Sequence[tuple[str, bool, np.ndarray]],
-    bins: int | Sequence[float],
-    limits: tuple[float, float] | None,
+    capture: Capture, quantity: str, groups: Groups, bins: int | Sequence[float], limits: tuple[float, float] | None
 ) -> pd.DataFrame:
     for name, _, values in groups:
         if not len(values):
             raise ValueError(f"There is nothing to count in the group {name!r}: the test samples carry no labels.")
     bins, limits = _edges([values for *_, values in groups], bins, limits)
-    columns: dict[str, list[Any]] = {"group": [], "ood": [], "n": [], "median": []}
     counts = []
-    for name, is_ood, values in groups:
+    for *_, values in groups:
         count, edges = np.histogram(values, bins=bins, range=limits)
         counts.append(count)
-        for column, value in zip(columns, (name, is_ood, len(values), float(np.median(values))), strict=True):
-            columns[column].append(value)
-    rows = len(edges) - 1
-    repeated = {name: np.repeat(np.array(values), rows) for name, values in columns.items()}
-    left, right = np.tile(edges[:-1], len(groups)), np.tile(edges[1:], len(groups))
-    count = np.concatenate(counts)
+    edges = edges.astype(np.float64)
+    per_group = {
+        "group": [name for name, *_ in groups],
+        "ood": [is_ood for _, is_ood, _ in groups],
+        "n": [len(values) for *_, values in groups],
+        "median": [float(np.median(values)) for *_, values in groups],
+    }
+    repeated = {name: np.repeat(np.array(values), len(edges) - 1) for name, values in per_group.items()}
+    left, right, count = np.tile(edges[:-1], len(groups)), np.tile(edges[1:], len(groups)), np.concatenate(counts)
     binned = {"left": left, "right": right, "density": count / (repeated["n"] * (right - left)), "count": count}
     order = ("group", "ood", "left", "right", "density", "count", "n", "median")
     body = repeated | binned
@@ -147,10 +147,9 @@ def logits_table(
     -------
     DataFrame
         One row per group and bin. Groups are ``"intra-class ID"`` (a test image's logit for its own class),
-        ``"inter-class ID"`` (for every other class) and each set's name (all its logits, as it has no own class). Columns:
+        ``"inter-class ID"`` (for every other class) and each set's name (all its logits: it has no own class). Columns:
         where it comes from (``loss, entropic_scale, data, backbone, preset, seed``), ``quantity, group, ood`` (bool),
-        ``left, right`` (edges), ``density`` (per unit of the quantity), ``count``, ``n`` (values in the group) and
-        ``median`` of the group.
+        ``left, right`` (edges), ``density`` (per unit of the quantity), ``count``, and the group's ``n`` and ``median``.
 
     Raises
     ------
@@ -203,7 +202,7 @@ def values_table(
     ----------
     capture : Capture
     value : str or callable
-        ``"entropy"`` (nats), ``"max_probability"``, ``"min_distance"``, any key of ``iv.scores.SCORES`` or your own score.
+        ``"entropy"`` (nats), ``"max_probability"``, ``"min_distance"``, a key of ``iv.scores.SCORES``, your own score.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of the capture, ``[]`` for none.
     normalised : bool
@@ -226,8 +225,7 @@ def values_table(
     Examples
     --------
     >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"mine": [[0.1, 0.0]]})
-    >>> table = values_table(capture, "max_probability", bins=2, limits=(0.0, 1.0))
-    >>> table[["group", "left", "right", "density", "count", "n"]]
+    >>> values_table(capture, "max_probability", bins=2, limits=(0.0, 1.0))[["group", "left", "right", "density", "count", "n"]]
       group  left  right  density  count  n
     0    ID   0.0    0.5      0.0      0  2
     1    ID   0.5    1.0      2.0      2  2
@@ -269,13 +267,13 @@ def scores_table(
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of the capture.
     bins, limits
-        As in :func:`values_table`; the limits are those of the data.
+        As in :func:`values_table`.
 
     Returns
     -------
     DataFrame
-        As :func:`values_table`, and ``threshold`` (the largest that keeps TPR >= 0.95), ``TPR`` (share of test images at
-        or above it), and for each set ``AUROC`` and ``TNR@TPR95`` (fractions; NaN in the rows of ``"ID"``).
+        As :func:`values_table`, and ``threshold`` (the largest that keeps TPR >= 0.95), ``TPR`` (share of test images
+        at or above it), and for each set ``AUROC`` and ``TNR@TPR95`` (fractions; NaN in the rows of ``"ID"``).
 
     Examples
     --------

@@ -151,6 +151,7 @@ def execute(path: Path, *, timeout_s: int = 600) -> NotebookNode:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
+        extra_arguments=["--Application.log_level=ERROR"],
         store_widget_state=False,
     )
     try:

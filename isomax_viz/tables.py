@@ -1,7 +1,7 @@
 """Captures in, tidy DataFrames out: what figures draw and notebooks print.
 
-Binned tables live in :mod:`isomax_viz.histograms` and are available here too, so that ``iv.tables`` has one table function
-for every figure.
+Binned tables live in :mod:`isomax_viz.histograms` and are available here too, so that ``iv.tables`` has one table
+function for every figure.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def roc_table(
     Returns
     -------
     DataFrame
-        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``score, ood, fpr`` (share of
-        OOD images accepted), ``tpr`` (share of ID images accepted), ``threshold``, ``operating_point`` (True at the
+        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``score, ood, fpr`` (share
+        of OOD images accepted), ``tpr`` (share of ID images accepted), ``threshold``, ``operating_point`` (True at the
         largest threshold that keeps TPR >= 0.95), ``n_id, n_ood, AUROC``. Points on a straight line between others are
         left out.
 
@@ -186,8 +186,8 @@ def training_table(captures: Captures) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``epoch`` (from 1), ``split``
-        ("train" or "test"), ``quantity`` (a column of the history, such as "accuracy" or "cross_entropy"), ``value``.
+        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``epoch`` (from 1),
+        ``split`` ("train" or "test"), ``quantity`` (a column of the history, such as "accuracy"), ``value``.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_finite
+from isomax_viz._checks import check_finite, check_labels
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
 __all__ = ["from_arrays"]
@@ -77,7 +77,8 @@ def from_arrays(images: Any, labels: Any = None, *, class_names: Any = None, nam
     if labels is None:
         labels, names = np.zeros(len(pictures), dtype=np.int64), UNLABELLED
     else:
-        highest = int(np.max(labels, initial=0)) + 1
+        labels = check_labels("labels", labels, rows=len(pictures), classes=2**31)
+        highest = max(0, int(labels.max())) + 1
         names = tuple(class_names) if class_names is not None else tuple(str(number) for number in range(highest))
     provenance = {"source": "arrays given by the user", "conversions": notes}
     return ImageSet(name, pictures.copy(), labels, names, provenance)

@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isomax_viz.datasets.convert import fit_picture
 
 __all__ = ["PICTURE_SUFFIXES", "PictureError", "decode_all", "look_at"]
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+# Of Pillow's many formats only those of the suffixes above: faster to recognise, and none that runs a program.
+_FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")
 _GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 _TURNED = {5, 6, 7, 8}  # EXIF orientations that swap height and width
 
@@ -25,14 +27,14 @@ class PictureError(ValueError):
 
 def _open(where: str, content: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(content))
+        return Image.open(io.BytesIO(content), formats=_FORMATS)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(where, error) from error
 
 
 def _unreadable(where: str, error: Exception) -> PictureError:
-    reason = str(error).replace(repr(error), "")
-    reason = "it is no picture of a known format" if "cannot identify image file" in reason else reason
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "it is no picture of a known format" if unknown else f"{type(error).__name__}, {error}"
     return PictureError(f"{where} cannot be read as a picture: {reason}. Replace or remove the file.")
 
 
@@ -55,6 +57,7 @@ def _orientation(picture: Image.Image) -> int:
 
 def _upright(picture: Image.Image, mode: str, notes: Counter[str]) -> Image.Image:
     """Return the picture in ``mode`` ("L" or "RGB"), turned as its camera noted."""
+    picture.load()
     if _orientation(picture) != 1:
         picture = ImageOps.exif_transpose(picture)
         notes["turned as their EXIF orientation says"] += 1
@@ -111,6 +114,7 @@ def decode_all(
     # Reserved once: a list of pictures would need the memory twice.
     images = np.empty((count, *size, channels), dtype=np.uint8)
     notes: Counter[str] = Counter()
+    done = 0
     for index, (where, content) in enumerate(_with_progress(files, count)):
         picture = _open(where, content)
         try:
@@ -122,6 +126,9 @@ def decode_all(
             notes[f"brought to {size[0]}x{size[1]} (centre crop to its aspect, bilinear)"] += 1
             picture = fit_picture(picture, size)
         images[index] = np.asarray(picture).reshape(*size, channels)
+        done += 1
+    if done != count:
+        raise PictureError(f"{count:,} pictures were listed, but {done:,} could be read. Did their files change meanwhile?")
     return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(notes.items())]
 
 

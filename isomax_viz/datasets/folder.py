@@ -44,7 +44,8 @@ class Layout:
             return
         # The archive's own order may differ from the sorted one, but is the only one that reads it in a single pass.
         wanted = set(self.paths)
-        for name, content in read_members(self.root, wanted.__contains__):
+        # Names are compared in their plain form: "./cat/1.png" is "cat/1.png".
+        for name, content in read_members(self.root, lambda name: str(PurePosixPath(name)) in wanted):
             yield f"{self.root}: {name}", content
 
 
@@ -96,7 +97,8 @@ def read_layout(root: Path, split: str | None = None) -> Layout:
         If there are no pictures, no class folders, several splits and none chosen, or a class folder without pictures.
     """
     files, folders = _listing(root)
-    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES and not _hidden(path)]
+    files = [path for path in files if not _hidden(path)]
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         raise FolderError(f"{root} holds no pictures ({', '.join(PICTURE_SUFFIXES)}). {_LAYOUT}.")
     base, chosen = _base(root, pictures, split)
@@ -110,8 +112,7 @@ def read_layout(root: Path, split: str | None = None) -> Layout:
     class_names = tuple(sorted(classes))
     number = {name: index for index, name in enumerate(class_names)}
     labels = np.array([number[path.parent.name] for path in chosen], dtype=np.int64)
-    ignored = sum(not _hidden(path) for path in files) - len(pictures)
-    return Layout(root, tuple(str(path) for path in chosen), labels, class_names, ignored)
+    return Layout(root, tuple(str(path) for path in chosen), labels, class_names, len(files) - len(pictures))
 
 
 def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int, int], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from isomax_viz.figures._canvas import describe, save_figure
 from isomax_viz.figures.grids import grid
 from isomax_viz.figures.logits import plot_distances, plot_logits
+from isomax_viz.figures.pictures import plot_pictures
 from isomax_viz.figures.roc import plot_roc
 from isomax_viz.figures.scores import plot_scores
 from isomax_viz.figures.training import plot_training
@@ -17,6 +18,7 @@ __all__ = [
     "plot_entropy",
     "plot_logits",
     "plot_max_probability",
+    "plot_pictures",
     "plot_roc",
     "plot_scores",
     "plot_training",

@@ -65,15 +65,17 @@ class CanvasFigure(Figure):
 
     one_note = False  # a grid writes the small print of its panels once
 
-    def _repr_png_(self) -> bytes:
-        return png(self)
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        # The second part becomes the picture's metadata in the notebook, from where pages take the alternative text.
+        return png(self), {"alt": describe(self)}
 
 
 class CanvasAxes(Axes):
     """Axes that a notebook shows as the picture of their figure."""
 
-    def _repr_png_(self) -> bytes:
-        return png(self.get_figure(root=True))
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        figure = self.get_figure(root=True)
+        return png(figure), {"alt": describe(figure)}
 
 
 def small() -> float:
@@ -142,7 +144,7 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     ax : Axes
     caption : Caption
     own : bool
-        Whether the figure was made here: its note stands at the bottom of the figure. On given axes it stands under them.
+        Whether the figure was made here: then its note stands at the bottom of the figure, else under the axes.
     """
     ax.set_title(caption.title, loc="left", pad=caption.pad)
     ax.isomax_caption = caption
@@ -264,6 +266,7 @@ def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> 
         path.write_bytes(buffer.getvalue())
     except OSError as error:
         raise OSError(
-            f"The figure could not be written to {path}: {error.strerror or error}. Choose a folder that you may write to."
+            f"The figure could not be written to {path}: {error.strerror or error}. "
+            "Choose a folder that you may write to."
         ) from error
     return path

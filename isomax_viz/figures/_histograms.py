@@ -15,7 +15,17 @@ from matplotlib.ticker import MaxNLocator
 
 from isomax_viz._checks import check_choice, check_known
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, small
-from isomax_viz.figures._words import count_label, known, note, number, percent, quantity_label, score_label, titles
+from isomax_viz.figures._words import (
+    check_table,
+    count_label,
+    known,
+    note,
+    number,
+    percent,
+    quantity_label,
+    score_label,
+    titles,
+)
 from isomax_viz.histograms import INTER, INTRA, KNOWN
 from isomax_viz.style import data_style, loss_style
 
@@ -133,8 +143,8 @@ def draw_groups(
 def density_top(groups: tuple[Group, ...]) -> float:
     """Return where the density axis should end.
 
-    A spike (one of at most three bins that tower over all the others, as the entropies of SoftMax do at zero) is cut off;
-    :func:`set_density_axis` then says so.
+    A spike (one of at most three bins that tower over all the others, as the entropies of SoftMax do at zero) is cut
+    off; :func:`set_density_axis` then says so.
     """
     tallest = np.sort(np.max([group.density for group in groups], axis=0))[::-1]
     for bins in range(1, min(SPIKE_BINS, len(tallest) - 1) + 1):
@@ -238,7 +248,9 @@ def _legend_side(ax: Axes, drawn: Drawn, top: float, avoid: float | None) -> tup
     return side, highest[side] / (1 - share_y)
 
 
-def from_table(table: pd.DataFrame, ood: str | Iterable[str] | None, *, also: tuple[str, ...] = ()) -> pd.DataFrame:
+def from_table(
+    table: pd.DataFrame, ood: str | Iterable[str] | None, function: str, *, also: tuple[str, ...] = ()
+) -> pd.DataFrame:
     """Return a binned table with only those out-of-distribution sets, after checking that it is one.
 
     Raises
@@ -246,12 +258,7 @@ def from_table(table: pd.DataFrame, ood: str | Iterable[str] | None, *, also: tu
     ValueError
         If columns are missing or a set is not in it.
     """
-    missing = [name for name in (*BINNED_COLUMNS, *also) if name not in table.columns]
-    if missing or table.empty:
-        raise ValueError(
-            f"data is a DataFrame without {', '.join(missing) if missing else 'rows'}. Give a Capture, or the table that "
-            "the figure's table function made from one (such as iv.tables.logits_table)."
-        )
+    check_table(table, (*BINNED_COLUMNS, *also), function)
     if ood is None:
         return table
     names = check_known("ood", ood, table.loc[table["ood"], "group"].unique())

@@ -10,7 +10,17 @@ import pandas as pd
 from isomax_viz.scores import SCORES
 from isomax_viz.style import data_style, loss_style
 
-__all__ = ["count_label", "known", "note", "number", "percent", "quantity_label", "score_label", "titles"]
+__all__ = [
+    "check_table",
+    "count_label",
+    "known",
+    "note",
+    "number",
+    "percent",
+    "quantity_label",
+    "score_label",
+    "titles",
+]
 
 _LOGITS = {
     "softmax": "logit (Wx + b)",
@@ -117,6 +127,25 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
     parts += [str(data)] if known(data) else []
     names = [data_style(name).label for name in ood]
     return (*parts, f"test against {', '.join(names)}") if names else tuple(parts)
+
+
+def check_table(table: pd.DataFrame, columns: Iterable[str], function: str) -> pd.DataFrame:
+    """Return a non-empty table that has these columns, else say which function makes one.
+
+    Examples
+    --------
+    >>> check_table(pd.DataFrame({"loss": []}), ["loss", "fpr"], "roc_table")
+    Traceback (most recent call last):
+        ...
+    ValueError: data is a DataFrame without fpr. Give captures, or the table that iv.tables.roc_table made from them.
+    """
+    missing = ", ".join(name for name in columns if name not in table.columns) or ("" if len(table) else "rows")
+    if missing:
+        raise ValueError(
+            f"data is a DataFrame without {missing}. "
+            f"Give captures, or the table that iv.tables.{function} made from them."
+        )
+    return table
 
 
 def note(table: pd.DataFrame) -> str:

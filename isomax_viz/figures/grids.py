@@ -45,8 +45,8 @@ def grid(
     columns : int, optional
         Panels per row; by default all up to three, two for four, else three. With ``each`` it is the number of data.
     sharex, sharey : bool, optional
-        Give all panels the same limits. By default histograms keep their own (the logits of SoftMax span ten times those
-        of the others), all other figures share them where the axes have the same label.
+        Give all panels the same limits. By default histograms keep their own (the logits of SoftMax span ten times
+        those of the others), all other figures share them where the axes have the same label.
     size : (float, float), optional
         Width and height of one panel in inches.
     theme : {"paper", "talk"}
@@ -101,7 +101,8 @@ def grid(
 def _as_list(data: Any) -> list[Any]:
     if isinstance(data, (Capture, pd.DataFrame)):
         return [data]
-    listed = list(data.values()) if isinstance(data, Mapping) else list(data) if isinstance(data, Iterable) else [data]
+    data = data.values() if isinstance(data, Mapping) else data
+    listed = list(data) if isinstance(data, Iterable) else [data]
     if not listed:
         raise ValueError("data is empty. Give one capture (or table) per panel.")
     return listed
@@ -111,7 +112,9 @@ def _one_option(each: Mapping[str, Sequence[Any]] | None) -> tuple[str, list[Any
     if not each:
         return "", [None]
     if len(each) != 1 or isinstance(next(iter(each.values())), str):
-        raise ValueError(f"each must be one option with a list of values, such as {{'ood': ['letters']}}, but is {each!r}.")
+        raise ValueError(
+            f"each must be one option with a list of values, such as {{'ood': ['letters']}}, but is {each!r}."
+        )
     ((name, values),) = each.items()
     if not list(values):
         raise ValueError(f"each[{name!r}] is empty. Give one value per row of panels.")

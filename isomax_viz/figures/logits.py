@@ -42,8 +42,8 @@ def plot_logits(
     bins, limits
         See :func:`~isomax_viz.histograms.logits_table`; not used for a table.
     yscale : {"linear", "log"}
-        Scale of the density axis. On the linear one a spike that would flatten everything else is cut off, and the figure
-        says how much it holds.
+        Scale of the density axis. On the linear one a spike that would flatten everything else is cut off, and the
+        figure says how much it holds.
     legend : bool
         Whether to draw a legend.
     theme : {"paper", "talk"}
@@ -74,7 +74,7 @@ def plot_logits(
     ('IsoMax · test against letters', 'logit = −distance')
     """
     if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood)
+        table = from_table(data, ood, "logits_table")
     else:
         table = logits_table(data, ood, quantity=quantity, bins=bins, limits=limits)
     with drawing(ax, theme=theme, lines=0) as axes:
@@ -99,8 +99,8 @@ def plot_distances(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture with distances, or the table of :func:`~isomax_viz.histograms.logits_table` (``quantity="distance"``) or
-        :func:`~isomax_viz.histograms.values_table` (``"min_distance"``).
+        A capture with distances, or the table of :func:`~isomax_viz.histograms.logits_table`
+        (``quantity="distance"``) or :func:`~isomax_viz.histograms.values_table` (``"min_distance"``).
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     nearest : bool
@@ -120,7 +120,7 @@ def plot_distances(
 
     Notes
     -----
-    Source: IsoMax+ paper, Figure 1 (minimum distance); the logit histograms of that family are these with the sign turned.
+    Source: IsoMax+ paper, Figure 1 (minimum distance). The logits of IsoMax and IsoMax2 are these with the sign turned.
     SoftMax has no prototypes: its distances are those to the class means of the training features, as the axis says.
 
     Examples
@@ -131,7 +131,7 @@ def plot_distances(
     ('feature-prototype distance', 'distance to the nearest prototype')
     """
     if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood)
+        table = from_table(data, ood, "logits_table")
     elif nearest:
         table = values_table(data, "min_distance", ood, bins=bins, limits=limits)
     else:

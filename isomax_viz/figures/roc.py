@@ -13,7 +13,7 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from isomax_viz._checks import check_known
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
-from isomax_viz.figures._words import known, note, number, percent, score_label, titles
+from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
 from isomax_viz.style import SPARE_STYLES, Style, data_style, loss_style
 from isomax_viz.tables import roc_table
 
@@ -92,12 +92,7 @@ def plot_roc(
 
 
 def _roc_rows(table: pd.DataFrame, ood: str | Iterable[str] | None) -> pd.DataFrame:
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing or table.empty:
-        raise ValueError(
-            f"data is a DataFrame without {', '.join(missing) if missing else 'rows'}. Give captures, or the table that "
-            "iv.tables.roc_table made from them."
-        )
+    check_table(table, COLUMNS, "roc_table")
     return table if ood is None else table[table["ood"].isin(check_known("ood", ood, table["ood"].unique()))]
 
 
@@ -106,12 +101,16 @@ def _looks(name: str, values: pd.Series) -> dict[Any, Style]:
         return {value: loss_style(value) for value in values}
     if name == "ood":
         return {value: data_style(value) for value in values}
-    word = score_label if name == "score" else lambda value: f"entropic scale {number(value)}" if known(value) else "-"
+    word = score_label if name == "score" else _scale_label
     spare = [SPARE_STYLES[i % len(SPARE_STYLES)] for i in range(len(values))]
     return {
         value: Style(word(value), style.color, style.linestyle, style.marker)
         for value, style in zip(values, spare, strict=True)
     }
+
+
+def _scale_label(value: Any) -> str:
+    return f"entropic scale {number(value)}" if known(value) else "no entropic scale"
 
 
 def _auroc(rows: pd.DataFrame) -> str:

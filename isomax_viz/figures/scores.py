@@ -68,7 +68,7 @@ def plot_scores(
     AUROC 100.0 %, TNR@TPR95 100.0 %
     """
     if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood, also=("threshold", "TPR", "AUROC", "TNR@TPR95"))
+        table = from_table(data, ood, "scores_table", also=("threshold", "TPR", "AUROC", "TNR@TPR95"))
     else:
         table = scores_table(data, score, ood, bins=bins, limits=limits)
     figures = {
@@ -91,5 +91,6 @@ def _draw_threshold(ax: Axes, threshold: float, tpr: float) -> None:
     share = min(max((threshold - low) / (high - low), 0.0), 1.0)
     ax.annotate(
         f"score ≥ {number(threshold)} accepts {percent(tpr)} of ID →", (share, 1.0), (0, 3), xycoords="axes fraction",
-        textcoords="offset points", ha="left" if share < 0.5 else "right", va="bottom", fontsize=small(), gid="threshold",
+        textcoords="offset points", ha="left" if share < 0.5 else "right", va="bottom", fontsize=small(),
+        gid="threshold",
     )

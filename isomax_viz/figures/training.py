@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
-from isomax_viz.figures._words import note, number, percent, titles
+from isomax_viz.figures._words import check_table, note, number, percent, titles
 from isomax_viz.style import loss_style
 from isomax_viz.tables import training_table
 
@@ -75,13 +75,13 @@ def plot_training(
 
     Notes
     -----
-    Source: IsoMax2 paper, Figure 1 (cross-entropy and entropy), Figures 6 and 7 (accuracy, loss); DisMax paper, Figure 5.
-    The "loss" is each head's own training loss, on its class logits; cross-entropy and entropy are those of softmax(logits)
-    without entropic scale, so they can be compared between losses.
+    Source: IsoMax2 paper, Figure 1 (cross-entropy and entropy), Figures 6 and 7 (accuracy, loss); DisMax paper,
+    Figure 5. The "loss" is each head's own training loss, on its class logits, so it does not compare losses.
 
     Examples
     --------
-    >>> history = pd.DataFrame({"epoch": [1, 2, 1, 2], "split": ["train"] * 2 + ["test"] * 2, "accuracy": [0.5, 0.8] * 2})
+    >>> history = pd.DataFrame({"epoch": [1, 2, 1, 2], "split": ["train", "train", "test", "test"]})
+    >>> history["accuracy"] = [0.5, 0.8, 0.4, 0.7]
     >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax").replace(history=history)
     >>> ax = plot_training(capture)
     >>> ax.get_title(loc="left"), ax.get_ylabel()
@@ -91,7 +91,8 @@ def plot_training(
     _check_table(table, quantity)
     check_choice("yscale", yscale, ("linear", "log"))
     rows = table[table["quantity"] == quantity]
-    bands = table[table["quantity"] == quantity.replace("_mean", "_std")] if quantity.endswith("_mean") else rows.iloc[:0]
+    spread = quantity.replace("_mean", "_std")
+    bands = table[table["quantity"] == spread] if spread != quantity else rows.iloc[:0]
     with drawing(ax, theme=theme) as axes:
         for loss, part in rows.groupby("loss", sort=False):
             _draw_loss(axes, str(loss), part, bands[bands["loss"] == loss], kwargs)
@@ -106,12 +107,7 @@ def plot_training(
 
 
 def _check_table(table: pd.DataFrame, quantity: str) -> None:
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing or table.empty:
-        raise ValueError(
-            f"data is a DataFrame without {', '.join(missing) if missing else 'rows'}. Give captures, or the table that "
-            "iv.tables.training_table made from them."
-        )
+    check_table(table, COLUMNS, "training_table")
     check_choice("quantity", quantity, table["quantity"].unique())
 
 

@@ -55,7 +55,7 @@ def plot_entropy(
 
     Notes
     -----
-    Source: DisMax paper, Figure 6; IsoMax2 paper, Figure 4. Entropies are those of softmax(logits) without entropic scale.
+    Source: DisMax paper, Figure 6; IsoMax2 paper, Figure 4. Entropies are of softmax(logits), without entropic scale.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def plot_entropy(
     'entropy (nats)'
     """
     if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood)
+        table = from_table(data, ood, "values_table")
     else:
         table = values_table(data, "entropy", ood, normalised=normalised, bins=bins, limits=limits)
     with drawing(ax, theme=theme, lines=0) as axes:
@@ -116,7 +116,7 @@ def plot_max_probability(
     'SoftMax · test against letters'
     """
     if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood)
+        table = from_table(data, ood, "values_table")
     else:
         table = values_table(data, "max_probability", ood, bins=bins, limits=limits)
     with drawing(ax, theme=theme, lines=0) as axes:

@@ -58,8 +58,7 @@ class Explorer(widgets.VBox):
         self._silent = True
         self._metrics: dict[tuple[int, str, str], pd.DataFrame] = {}
         self.controls = self._make_controls()
-        self.picture = widgets.Image(format="png", tooltip="The figure; its words stand below")
-        self.picture.layout = widgets.Layout(max_width="100%", object_fit="contain")
+        self.picture = widgets.Image(format="png")
         self.summary = widgets.HTML()
         self.message = widgets.HTML(layout={"display": "none"})
         stage = widgets.Box([self.picture], layout={"min_height": f"{PICTURE_HEIGHT}px", "overflow": "hidden"})

@@ -18,6 +18,8 @@ CSS = """<style>
 .isomax-viz { font-family: var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1100px; }
 .isomax-viz .widget-html-content { line-height: 1.45; }
 .isomax-viz .widget-label { text-align: left; color: var(--jp-ui-font-color2, #616161); }
+.isomax-viz .widget-toggle-buttons { display: flex; flex-flow: row nowrap; align-items: baseline; margin: 0 2px; }
+.isomax-viz .widget-toggle-buttons > .widget-label { flex: none; }
 .isomax-viz .widget-toggle-button, .isomax-viz .widget-toggle-buttons .widget-toggle-button {
   width: auto; min-width: 54px; padding: 0 12px; margin: 2px 4px 2px 0; border-radius: 4px; box-shadow: none;
   border: 1px solid var(--jp-border-color2, #e0e0e0); background: var(--jp-layout-color1, white);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyterlab_driver import Notebook
 
 TOKEN = "for-the-tests-only"
 CHROMIUM_ARGS = [
@@ -151,59 +151,7 @@ def page(browser: Any) -> Iterator[Any]:
     opened.close()
 
 
-class Notebook:
-    """What a person does with a notebook in JupyterLab."""
-
-    def __init__(self, page: Any, lab: Lab, name: str) -> None:
-        self.page = page
-        page.goto(lab.address(name))
-        page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").first.wait_for()
-        # A kernel that is not there yet would ignore "Run All Cells".
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for(state="attached")
-
-    def menu(self, *names: str) -> None:
-        """Choose from the menu bar, such as ``menu("Run", "Run All Cells")``."""
-        self.page.locator(".lm-MenuBar-itemLabel", has_text=names[0]).first.click()
-        for name in names[1:]:
-            self.page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).first.click()
-
-    def run_all(self) -> Explorer:
-        """Run all cells and return the last explorer of the page once it shows its picture."""
-        self.menu("Run", "Run All Cells")
-        return Explorer(self.page)
-
-
-class Explorer:
-    """The explorer as the browser shows it."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.root = page.locator(".isomax-viz").last
-        self.root.wait_for(timeout=60_000)
-        self.image = self.root.locator(".isomax-viz-picture img")
-        self.image.scroll_into_view_if_needed()
-        page.wait_for_function("e => e.complete && e.naturalWidth > 0", arg=self.image.element_handle())
-
-    def picture(self) -> bytes:
-        """Return the bytes of the picture that is on the screen."""
-        script = """async e => { const b = await (await fetch(e.src)).arrayBuffer();
-            let s = ''; for (const x of new Uint8Array(b)) s += String.fromCharCode(x); return btoa(s); }"""
-        return base64.b64decode(self.image.evaluate(script))
-
-    def wait_for_picture(self, wanted: bytes, *, seconds: float = 10) -> None:
-        """Wait until exactly this picture is on the screen."""
-        end = time.monotonic() + seconds
-        while self.picture() != wanted:
-            if time.monotonic() > end:
-                raise AssertionError("The picture did not become that of the plain call.")
-            self.page.wait_for_timeout(30)
-
-    def press(self, name: str) -> None:
-        """Click the button with this label."""
-        self.root.get_by_role("button", name=name, exact=True).first.click()
-
-
 @pytest.fixture
 def open_notebook(page: Any, lab: Lab) -> Any:
     """Open a notebook of the served folder: ``open_notebook(name) -> Notebook``."""
-    return lambda name: Notebook(page, lab, name)
+    return lambda name: Notebook(page, lab.address(name))

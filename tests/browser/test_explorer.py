@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jupyterlab_driver import Notebook
 
 from isomax_viz import figures
 from isomax_viz.figures._canvas import png
@@ -24,13 +25,11 @@ explorer"""
 
 @pytest.fixture(scope="module")
 def quickstart(page, lab, captures):
-    from conftest import Notebook
-
     if QUICKSTART.is_file():
         name = shutil.copy(QUICKSTART, lab.folder) and QUICKSTART.name
     else:
         name = lab.write("quickstart.ipynb", CELL)
-    return Notebook(page, lab, name).run_all()
+    return Notebook(page, lab.address(name)).run_all()
 
 
 def test_toggling_each_loss_shows_the_plain_figure(quickstart, captures, screenshots):

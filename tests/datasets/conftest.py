@@ -1,16 +1,12 @@
-"""A data folder of its own for every test, no network, and small archives in the original formats."""
+"""A data folder of its own for every test, and no network."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from isomax_viz.datasets import papers
 
@@ -45,25 +41,3 @@ def place(data_folder, monkeypatch):
         return path
 
     return put
-
-
-def encoded(image: np.ndarray, kind: str = "PNG", **options) -> bytes:
-    """Return the bytes of a picture file."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, kind, **options)
-    return file.getvalue()
-
-
-def random_images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    """Return random bytes."""
-    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
-
-
-def shared_bundles() -> Path:
-    """Return the folder of real bundles; without it skip, but fail where CI promises it."""
-    root = Path(os.environ.get("ISOMAX_VIZ_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-    folder = root / "data"
-    if not (folder / "cifar10.zip").is_file():
-        reason = f"the real picture bundles are not at {folder}; ISOMAX_VIZ_SHARED names another place"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    return folder

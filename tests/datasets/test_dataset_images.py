@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from dataset_files import random_images
 from PIL import Image
 
 from isomax_viz.datasets import ImageSet, InDistribution, from_arrays
-from tests.datasets.conftest import random_images
 
 
 def make(n=6, height=8, width=8, channels=1, **options):
@@ -166,6 +166,13 @@ def test_from_arrays_copies():
 def test_from_arrays_refuses(images, error, message):
     with pytest.raises(error, match=message):
         from_arrays(images)
+
+
+def test_from_arrays_refuses_labels_that_are_no_numbers():
+    with pytest.raises(TypeError, match="labels must be an array of real numbers"):
+        from_arrays(random_images(2, 4, 4), ["cat", "dog"])
+    with pytest.raises(ValueError, match=r"labels must have shape \(2,\)"):
+        from_arrays(random_images(2, 4, 4), [0])
 
 
 def test_from_arrays_refuses_labels_beyond_the_names():

@@ -1,0 +1,59 @@
+"""Small picture files and archives, written by the tests, and the way to the real ones."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def tar_bytes(members, mode: str = "w:gz") -> bytes:
+    """Return a tar of (name, content) pairs; a ready TarInfo may stand for both."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:
+        for item in members:
+            if isinstance(item, tarfile.TarInfo):
+                archive.addfile(item)
+                continue
+            name, content = item
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+def zip_bytes(members) -> bytes:
+    """Return a zip of (name or ZipInfo, content) pairs."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def encoded(image: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    """Return the bytes of a picture file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return file.getvalue()
+
+
+def random_images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
+    """Return random bytes."""
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def shared_bundles() -> Path:
+    """Return the folder of real bundles; without it skip, but fail where CI promises it."""
+    root = Path(os.environ.get("ISOMAX_VIZ_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+    folder = root / "data"
+    if not (folder / "cifar10.zip").is_file():
+        reason = f"the real picture bundles are not at {folder}; ISOMAX_VIZ_SHARED names another place"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return folder

@@ -1,0 +1,254 @@
+"""Your own pictures: layouts, sizes, modes, damage, and archives that try to escape."""
+
+from __future__ import annotations
+
+import io
+import logging
+import stat
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from dataset_files import encoded, random_images, tar_bytes, zip_bytes
+from PIL import Image
+
+from isomax_viz.datasets import from_folder
+from isomax_viz.datasets.archives import ArchiveError, read_members
+from isomax_viz.datasets.decode import PictureError
+from isomax_viz.datasets.folder import FolderError
+
+PIXELS = random_images(4, 6, 5, 3)
+
+
+def write(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+def tree(prefix=""):
+    names = ("cat/b.png", "cat/a.png", "dog/1.PNG", "dog/2.png")
+    return {prefix + name: encoded(image) for name, image in zip(names, PIXELS, strict=True)}
+
+
+def test_folder_and_zip_give_the_same_pictures(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    root = write(tmp_path / "pets", tree())
+    images = from_folder(root)
+    expected = ImageFolder(str(root))
+    assert images.class_names == tuple(expected.classes)
+    assert images.labels.tolist() == expected.targets
+    np.testing.assert_array_equal(images.images, [np.asarray(picture) for picture, _ in expected])
+    assert images.name == "pets" and images.provenance["conversions"] == []
+
+    path = tmp_path / "pets.zip"
+    path.write_bytes(zip_bytes(sorted(tree("pets/").items())))
+    assert from_folder(path).fingerprint == images.fingerprint
+    for prefix in ("", "./"):
+        path.write_bytes(zip_bytes(sorted(tree(prefix).items())))
+        assert from_folder(path).fingerprint == images.fingerprint
+
+
+def test_splits(tmp_path):
+    root = write(tmp_path / "pets", tree("train/") | {"test/cat/x.png": encoded(PIXELS[0])})
+    assert len(from_folder(root, split="train")) == 4
+    assert len(from_folder(root, split="test", name="held out")) == 1
+    with pytest.raises(FolderError, match="holds several splits: 'test', 'train'. Choose one with split="):
+        from_folder(root)
+    with pytest.raises(ValueError, match="split must be one of 'test', 'train', but is 'tset'. Did you mean 'test'"):
+        from_folder(root, split="tset")
+
+
+def test_conversions_are_done_counted_and_logged(tmp_path, caplog):
+    files = tree() | {
+        "cat/grey.png": encoded(PIXELS[0][..., 0]),
+        "cat/large.png": encoded(random_images(1, 12, 10, 3)[0]),
+        "dog/clear.png": encoded(np.dstack([PIXELS[0], np.zeros((6, 5), np.uint8)])),
+        "dog/deep.png": encoded(np.full((6, 5), 257 * 100, np.uint16)),
+        "dog/notes.txt": b"no picture",
+        "dog/.hidden.png": b"nor this",
+        "__MACOSX/dog/._1.png": b"nor this",
+    }
+    with caplog.at_level(logging.INFO, logger="isomax_viz"):
+        images = from_folder(write(tmp_path / "mixed", files))
+    assert images.images.shape == (8, 6, 5, 3)
+    assert images.provenance["conversions"] == [
+        "1 of 8 pictures: brought to 6x5 (centre crop to its aspect, bilinear)",
+        "2 of 8 pictures: grey repeated in 3 channels",
+        "1 of 8 pictures: reduced to 8 bits",
+        "1 of 8 pictures: transparency laid over black",
+    ]
+    assert images.provenance["ignored"] == "1 files that are no pictures"
+    assert "mixed: 2 of 8 pictures: grey repeated" in caplog.text
+    # cat: a, b, grey, large; dog: 1, 2, clear, deep
+    np.testing.assert_array_equal(images.images[2], np.repeat(PIXELS[0][..., :1], 3, axis=2))
+    assert not images.images[6].any()
+    assert (images.images[7] == 100).all()
+
+
+def test_size_and_channels_as_asked(tmp_path):
+    root = write(tmp_path / "pets", tree())
+    small = from_folder(root, size=4, channels=1)
+    assert small.images.shape == (4, 4, 4, 1)
+    assert small.provenance["conversions"][1] == "4 of 4 pictures: colour to grey"
+    assert from_folder(root, size=(3, 7)).size == (3, 7)
+    with pytest.raises(ValueError, match=r"size must be one number or \(height, width\)"):
+        from_folder(root, size=(1, 2, 3))
+    with pytest.raises(ValueError, match="size must be a whole number of at least 1"):
+        from_folder(root, size=0)
+    with pytest.raises(ValueError, match="channels must be 1 .* or 3"):
+        from_folder(root, channels=4)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_every_mode_is_read(tmp_path, mode):
+    values = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (4, 1))
+    picture = Image.fromarray(values)
+    if mode == "I;16":
+        picture = Image.fromarray(values.astype(np.uint16) * 257)
+    elif mode == "I":
+        picture = Image.fromarray(values.astype(np.int32) * 257)
+    else:
+        picture = picture.convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "TIFF")
+    images = from_folder(write(tmp_path / mode.replace(";", ""), {"a/1.tif": file.getvalue()}), channels=1)
+    if mode != "1":
+        np.testing.assert_allclose(images.images[0, ..., 0], values, atol=1)
+
+
+def test_a_photograph_is_turned_upright(tmp_path):
+    picture = Image.fromarray(np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[:, None], 8, axis=1))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # the camera was turned: show the picture rotated by 90 degrees clockwise
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif, quality=100)
+    images = from_folder(write(tmp_path / "a", {"x/1.jpg": file.getvalue()}))
+    assert images.size == (8, 20)
+    assert images.images[0, 4, 0, 0] > images.images[0, 4, -1, 0]
+    assert "EXIF" in images.provenance["conversions"][0]
+
+
+def test_a_class_without_pictures_is_named(tmp_path):
+    root = write(tmp_path / "pets", tree())
+    (root / "bird").mkdir()
+    with pytest.raises(FolderError, match="1 class folder without pictures: bird. Fill or remove"):
+        from_folder(root)
+    path = tmp_path / "pets.zip"
+    path.write_bytes(zip_bytes([*tree().items(), ("bird/", b"")]))
+    with pytest.raises(FolderError, match="without pictures: bird"):
+        from_folder(path)
+
+
+def test_other_layouts_are_refused(tmp_path):
+    root = write(tmp_path / "flat", {"1.png": encoded(PIXELS[0])})
+    with pytest.raises(FolderError, match=r"pictures without a class folder, such as 1.png.*from_arrays"):
+        from_folder(root)
+    with pytest.raises(FolderError, match="holds no pictures"):
+        from_folder(write(tmp_path / "none", {"a/readme.txt": b""}))
+    with pytest.raises(FolderError, match="does not exist"):
+        from_folder(tmp_path / "absent")
+    with pytest.raises(FolderError, match="is neither a folder nor a zip"):
+        from_folder(root / "1.png")
+
+
+@pytest.mark.parametrize("content", [b"nothing like it", b"", encoded(random_images(1, 60, 60, 3)[0])[:2000]])
+@pytest.mark.parametrize("size", [None, 8])
+def test_a_damaged_picture_is_named(tmp_path, content, size):
+    root = write(tmp_path / "pets", tree() | {"dog/broken.png": content})
+    with pytest.raises(PictureError, match=r"dog.broken\.png cannot be read as a picture.*Replace or remove"):
+        from_folder(root, size=size, channels=3)
+    path = tmp_path / "pets.zip"
+    path.write_bytes(zip_bytes((tree() | {"dog/broken.png": content}).items()))
+    with pytest.raises(PictureError, match=r"pets\.zip: dog/broken\.png cannot be read as a picture"):
+        from_folder(path, size=size, channels=3)
+
+
+def test_a_truncated_zip(tmp_path):
+    path = tmp_path / "pets.zip"
+    path.write_bytes(zip_bytes(tree().items())[:-40])
+    with pytest.raises(ArchiveError, match=r"pets\.zip is damaged or truncated"):
+        from_folder(path)
+
+
+def test_a_zip_with_an_altered_picture(tmp_path):
+    content = bytearray(zip_bytes(tree().items()))
+    content[60] ^= 0xFF
+    path = tmp_path / "pets.zip"
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="damaged or truncated"):
+        from_folder(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escape/1.png", "/etc/x/1.png", "cat/../../1.png", "..\\..\\cat\\1.png", "C:\\cat\\1.png"]
+)
+def test_a_zip_cannot_escape(tmp_path, name):
+    path = tmp_path / "inner" / "pets.zip"
+    path.parent.mkdir()
+    path.write_bytes(zip_bytes([*tree().items(), (name, encoded(PIXELS[0]))]))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ArchiveError, match="a path outside the archive's folder. It was not read"):
+        from_folder(path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_zip_may_not_hold_links(tmp_path):
+    link = zipfile.ZipInfo("cat/link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = tmp_path / "pets.zip"
+    path.write_bytes(zip_bytes([*tree().items(), (link, b"/etc/passwd")]))
+    with pytest.raises(ArchiveError, match="holds 'cat/link.png', a link"):
+        from_folder(path)
+
+
+def _link(kind):
+    info = tarfile.TarInfo("pictures/link.png")
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("../escape.png", b"x"),
+        ("/escape.png", b"x"),
+        ("a/../../escape.png", b"x"),
+        _link(tarfile.SYMTYPE),
+        _link(tarfile.LNKTYPE),
+    ],
+)
+def test_a_tar_cannot_escape(tmp_path, member):
+    path = tmp_path / "inner" / "pets.tar.gz"
+    path.parent.mkdir()
+    path.write_bytes(tar_bytes([("pictures/1.png", encoded(PIXELS[0])), member]))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ArchiveError, match="(a path outside the archive's folder|a link). It was not read"):
+        list(read_members(path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_with_dots_are_harmless(tmp_path):
+    path = tmp_path / "pets.tar"
+    path.write_bytes(tar_bytes([("a..b/1...png", b"x"), ("./c/2.png", b"y")], "w"))
+    assert [content for _, content in read_members(path)] == [b"x", b"y"]
+
+
+def test_a_truncated_tar(tmp_path):
+    path = tmp_path / "pets.tar.gz"
+    path.write_bytes(tar_bytes([("a/1.png", random_images(1, 100, 100)[0].tobytes())])[:5000])
+    with pytest.raises(ArchiveError, match="damaged or truncated"):
+        list(read_members(path))
+
+
+def test_a_member_that_claims_too_much_is_refused(tmp_path):
+    info = tarfile.TarInfo("huge.png")
+    info.size = 2**31
+    path = tmp_path / "huge.tar"
+    path.write_bytes(info.tobuf() + bytes(1024))
+    with pytest.raises(ArchiveError, match="holds 'huge.png' of 2,147,483,648 bytes"):
+        list(read_members(path))

@@ -1,0 +1,60 @@
+"""Every notebook runs, is committed with its outputs, and stays thin."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path):
+    from isomax_viz.reports import execute
+
+    notebook = execute(path)
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not any(output.output_type == "error" for output in outputs)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_thin_and_committed_with_its_figures(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)) for node in nodes), cell.source
+        assert cell.execution_count == number, "refresh it with: make notebooks"
+        for output in cell.outputs:
+            assert output.output_type != "error" and output.get("name") != "stderr"
+    assert any("image/png" in output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs)
+    assert "widgets" not in notebook.metadata
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_between_notebooks_lead_somewhere(path):
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_static_figure_stands_before_each_widget(path):
+    cells = code_cells(nbformat.read(path, as_version=4))
+    for i, cell in enumerate(cells):
+        if re.search(r"iv\.(explore|watch)", cell.source):
+            before = [output for earlier in cells[:i] for output in earlier.outputs]
+            assert any("image/png" in output.get("data", {}) for output in before)
