@@ -149,7 +149,7 @@ def logits_table(
         One row per group and bin. Groups are ``"intra-class ID"`` (a test image's logit for its own class),
         ``"inter-class ID"`` (for every other class) and each set's name (all its logits: it has no own class). Columns:
         where it comes from (``loss, entropic_scale, data, backbone, preset, seed``), ``quantity, group, ood`` (bool),
-        ``left, right`` (edges), ``density`` (per unit of the quantity), ``count``, and the group's ``n`` and ``median``.
+        ``left, right`` (edges), ``density`` (per unit of the quantity), ``count``, the group's ``n`` and ``median``.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def values_table(
     Examples
     --------
     >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"mine": [[0.1, 0.0]]})
-    >>> values_table(capture, "max_probability", bins=2, limits=(0.0, 1.0))[["group", "left", "right", "density", "count", "n"]]
+    >>> values_table(capture, "mps", bins=2, limits=(0.0, 1.0))[["group", "left", "right", "density", "count", "n"]]
       group  left  right  density  count  n
     0    ID   0.0    0.5      0.0      0  2
     1    ID   0.5    1.0      2.0      2  2

@@ -229,6 +229,13 @@ def test_roc_tells_losses_sets_scores_and_seeds_apart(softmax, isomax):
     (label,) = ax.get_legend_handles_labels()[1]
     assert label.startswith("IsoMax (AUROC ") and label.endswith("± 0.0 %, 2 runs)")
     assert sum(len(line.get_xdata()) > 2 for line in ax.lines) == 2
+    # A loss without entropic scale does not make the scale a difference; two scales of one loss do.
+    scaled = isomax.replace(meta={**isomax.meta, "entropic_scale": 10.0})
+    labels = figures.plot_roc([softmax, scaled], "letters").get_legend_handles_labels()[1]
+    assert [label.split(" (")[0] for label in labels] == ["SoftMax", "IsoMax"]
+    other = isomax.replace(meta={**isomax.meta, "entropic_scale": 3.0})
+    labels = figures.plot_roc([scaled, other], "letters").get_legend_handles_labels()[1]
+    assert [label.split(" (")[0] for label in labels] == ["entropic scale 10", "entropic scale 3"]
     mixed = pd.concat([tables.roc_table(softmax, "letters", score="mps"), tables.roc_table(isomax, "letters")])
     labels = figures.plot_roc(mixed).get_legend_handles_labels()[1]
     assert [label.split(" (")[0] for label in labels] == ["SoftMax · MPS", "IsoMax · ES"]
@@ -248,7 +255,7 @@ def test_training_curves_show_the_history(softmax, isomax):
     banded = figures.plot_training(isomax, quantity="intra_logit_mean")
     heights = banded.collections[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (0.5, 3.5)
-    with pytest.raises(ValueError, match="quantity must be one of 'accuracy', .* but is 'acuracy'. Did you mean 'accuracy'"):
+    with pytest.raises(ValueError, match="quantity must be one of 'accuracy', .* 'acuracy'. Did you mean 'accuracy'"):
         figures.plot_training(isomax, quantity="acuracy")
 
 
@@ -300,23 +307,24 @@ def test_a_given_axes_is_drawn_on_and_returned(isomax):
 def test_figures_show_themselves_as_opaque_pictures(isomax):
     ax = figures.plot_logits(isomax)
     assert isinstance(ax, CanvasAxes) and isinstance(ax.figure, CanvasFigure)
-    picture = Image.open(io.BytesIO(ax._repr_png_()))
+    picture = Image.open(io.BytesIO(ax._repr_png_()[0]))
     assert picture.mode == "RGB" and picture.size == (660, 418) and picture.getpixel((1, 1)) == (255, 255, 255)
     assert ax._repr_png_() == ax.figure._repr_png_()
+    assert ax._repr_png_()[1] == {"alt": figures.describe(ax)}
     assert not hasattr(ax, "_repr_svg_") and not hasattr(ax.figure, "_repr_svg_")
 
 
 def test_drawing_leaves_no_trace_in_pyplot_or_its_settings():
     code = """
 import sys, numpy as np, matplotlib
-before = dict(matplotlib.rcParams)
+before = matplotlib.rcParams.copy()
 import isomax_viz as iv
 rng = np.random.default_rng(0)
 capture = iv.Capture.from_arrays(rng.normal(size=(50, 3)), np.arange(50) % 3, ood={"x": rng.normal(size=(40, 3))})
 for plot in (iv.plot_logits, iv.plot_entropy, iv.plot_scores, iv.plot_roc):
     plot(capture)._repr_png_()
 iv.grid(iv.plot_entropy, [capture, capture])._repr_png_()
-print("matplotlib.pyplot" in sys.modules, dict(matplotlib.rcParams) == before)
+print("matplotlib.pyplot" in sys.modules, matplotlib.rcParams.copy() == before)
 import matplotlib.pyplot as plt
 print(plt.get_fignums())
 """

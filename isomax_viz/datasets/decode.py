@@ -128,7 +128,7 @@ def decode_all(
         images[index] = np.asarray(picture).reshape(*size, channels)
         done += 1
     if done != count:
-        raise PictureError(f"{count:,} pictures were listed, but {done:,} could be read. Did their files change meanwhile?")
+        raise PictureError(f"{count:,} pictures were listed, but {done:,} were there to read. Load the set again.")
     return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(notes.items())]
 
 

@@ -118,7 +118,7 @@ _TINYIMAGENET = Source(
     padding=8,  # as the reference implementation for 64x64 pictures
     flip=True,
 )
-_SKLEARN = "https://scikit-learn.org/stable/datasets/toy_dataset.html"
+_UCI = "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"
 
 ID_SETS: dict[str, Source] = {
     "digits": Source(
@@ -130,7 +130,7 @@ ID_SETS: dict[str, Source] = {
         size="8x8x1",
         licence="CC BY 4.0 (UCI Machine Learning Repository)",
         citation="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits",
-        home=_SKLEARN,
+        home=_UCI,
         ood=("letters", "patches", "gaussian", "uniform"),
     ),
     "cifar10": _CIFAR10,
@@ -161,7 +161,7 @@ OOD_SETS: dict[str, Source] = {
         images="any",
         size="any",
         licence="CC BY 2.0 (both photographs)",
-        citation="China: Karin Dalziel; flower: vultilion (Flickr)",
+        citation="Photographs from Flickr: danielbuechele (china.jpg), vultilion (flower.jpg)",
         home="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
     ),
     "gaussian": Source(

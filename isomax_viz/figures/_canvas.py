@@ -14,6 +14,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from PIL import Image
 
 from isomax_viz import style
@@ -78,14 +79,19 @@ class CanvasAxes(Axes):
         return png(figure), {"alt": describe(figure)}
 
 
+def legend_size() -> float:
+    """Return the legend's font size in points; outside our own settings it may be a word such as "medium"."""
+    return FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+
+
 def small() -> float:
     """Return the size of words inside the axes, which follow the legend's."""
-    return 0.9 * rcParams["legend.fontsize"]
+    return 0.9 * legend_size()
 
 
 def title_pad(lines: int) -> float:
     """Return the space between axes and title, in points, that holds so many lines of small words."""
-    return 5 + 1.35 * lines * rcParams["legend.fontsize"]
+    return 5 + 1.35 * lines * legend_size()
 
 
 def new_figure(width: float, height: float) -> CanvasFigure:

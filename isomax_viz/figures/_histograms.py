@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
 from isomax_viz._checks import check_choice, check_known
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, small
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, legend_size, small
 from isomax_viz.figures._words import (
     check_table,
     count_label,
@@ -80,13 +79,13 @@ def id_label(table: pd.DataFrame) -> str:
     return f"{data}, ID" if known(data) else "ID"
 
 
-def _look(group: Group, loss: str) -> dict[str, Any]:
+def _look(group: Group, loss: str, *, crowded: bool) -> dict[str, Any]:
     """Return the artist options of a group: ID in the loss's colour, OOD as outline in the data set's."""
     if group.ood:
         style = data_style(group.name)
         return {
-            "facecolor": to_rgba(style.color, 0.16), "edgecolor": style.color, "linestyle": style.linestyle,
-            "linewidth": 1.5, "zorder": 2.4,
+            "facecolor": to_rgba(style.color, 0.0 if crowded else 0.16), "edgecolor": style.color,
+            "linestyle": style.linestyle, "linewidth": 1.5, "zorder": 2.4,
         }
     color = loss_style(loss).color
     if group.name == INTER:
@@ -127,12 +126,14 @@ def draw_groups(
     check_choice("yscale", yscale, ("linear", "log"))
     groups, loss, quantity = groups_of(table), table["loss"].iloc[0], table["quantity"].iloc[0]
     unit = _UNITS.get(quantity, "")
-    names = {}
+    # Many translucent areas mix to mud: more than two sets are outlines only.
+    names, crowded = {}, sum(group.ood for group in groups) > 2
     for group in groups:
         ood_name = data_style(group.name).label if group.ood else group.name
         names[group.name] = id_label(table) if group.name == KNOWN and not group.ood else ood_name
         label = count_label(names[group.name], group.n, unit) + (labels or {}).get(group.name, "")
-        ax.stairs(group.density, group.edges, fill=True, **(_look(group, loss) | {"label": label} | kwargs))
+        look = _look(group, loss, crowded=crowded) | {"label": label} | kwargs
+        ax.stairs(group.density, group.edges, fill=True, **look)
     ax.set_xlim(groups[0].edges[0], groups[0].edges[-1])
     ax.set_xlabel(quantity_label(quantity, loss))
     ax.set_yscale(yscale)
@@ -150,7 +151,7 @@ def density_top(groups: tuple[Group, ...]) -> float:
     for bins in range(1, min(SPIKE_BINS, len(tallest) - 1) + 1):
         if tallest[bins] > 0 and tallest[bins - 1] >= SPIKE_RATIO * tallest[bins]:
             return 1.6 * float(tallest[bins])
-    return 1.06 * float(tallest[0])
+    return 1.06 * float(tallest[0]) or 1.0  # limits may leave no value in view
 
 
 def set_density_axis(
@@ -173,8 +174,8 @@ def set_density_axis(
     for old in [artist for artist in (*ax.texts, *ax.lines) if artist.get_gid() == "cut"]:
         old.remove()
     if ax.get_yscale() == "log":
-        lowest = min(group.density[group.density > 0].min() for group in drawn.groups)
-        highest = max(group.density.max() for group in drawn.groups)
+        positive = np.concatenate([group.density[group.density > 0] for group in drawn.groups])
+        lowest, highest = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
         ax.set_ylim(lowest / 2, highest * (highest / lowest) ** 0.35)
         if legend:
             ax.legend(loc="upper right", **LEGEND)
@@ -223,7 +224,7 @@ def _say_what_is_cut(ax: Axes, drawn: Drawn, first: int, last: int, top: float) 
 
 def _legend_side(ax: Axes, drawn: Drawn, top: float, avoid: float | None) -> tuple[str, float]:
     """Return the side of the legend and how high the axis must reach so that it covers no data."""
-    size, figure = rcParams["legend.fontsize"], ax.get_figure(root=True)
+    size, figure = legend_size(), ax.get_figure(root=True)
     position, (width, height) = ax.get_position(), figure.get_size_inches() * 72
     lines = [line for text in ax.get_legend_handles_labels()[1] for line in text.split("\n")]
     share_x = min(0.95, (0.58 * size * max(map(len, lines)) + 4.5 * size) / (width * position.width))

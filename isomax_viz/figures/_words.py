@@ -120,13 +120,15 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
     --------
     >>> titles("isomax+", "digits", ["letters"])
     ('IsoMax+', 'digits', 'test against letters')
-    >>> titles("unknown", None, [])
-    ()
+    >>> titles("unknown", None, ["letters", "patches", "uniform"])
+    ('test against 3 sets',)
     """
     parts = [loss_style(loss).label] if known(loss) and loss != "unknown" else []
     parts += [str(data)] if known(data) else []
     names = [data_style(name).label for name in ood]
-    return (*parts, f"test against {', '.join(names)}") if names else tuple(parts)
+    # The legend names them all; a title has room for two.
+    against = ", ".join(names) if len(names) < 3 else f"{len(names)} sets"
+    return (*parts, f"test against {against}") if names else tuple(parts)
 
 
 def check_table(table: pd.DataFrame, columns: Iterable[str], function: str) -> pd.DataFrame:

@@ -43,7 +43,8 @@ def grid(
     each : mapping of one option to its values, optional
         Repeats the row of panels for every value, such as ``{"ood": ["letters", "patches"]}``.
     columns : int, optional
-        Panels per row; by default all up to three, two for four, else three. With ``each`` it is the number of data.
+        Panels per row; by default all up to three, two for four, else three. With ``each`` and several data it is the
+        number of data.
     sharex, sharey : bool, optional
         Give all panels the same limits. By default histograms keep their own (the logits of SoftMax span ten times
         those of the others), all other figures share them where the axes have the same label.
@@ -77,8 +78,9 @@ def grid(
     name, values = _one_option(each)
     if columns is not None:
         check_number("columns", columns, at_least=1, whole=True)
-    wide = len(panels) if each else columns or (len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3)
     cells = [(item, {name: value} if each else {}) for value in values for item in panels]
+    wide = columns or (len(cells) if len(cells) < 4 else 2 if len(cells) == 4 else 3)
+    wide = len(panels) if each and len(panels) > 1 else wide
     high = -(-len(cells) // wide)
     square = getattr(plot_function, "__name__", "") == "plot_roc"
     width, height = size or ((3.9, 3.9) if square else (4.2, 3.0) if wide < 4 else (3.3, 2.8))
@@ -174,7 +176,7 @@ def _common_legend(figure: Figure, axes: list[Axes]) -> None:
     # One swatch per look: the in-distribution groups have the colour of each panel's loss.
     merged = [tuple({_look(handle): handle for handle in entry}.values()) for entry in zip(*handles, strict=True)]
     # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
-    above_note = 0.3 + NOTE_STRIP * 72 / rcParams["legend.fontsize"]
+    above_note = 0.6 + NOTE_STRIP * 72 / rcParams["legend.fontsize"]
     figure.legend(
         merged, labels[0], loc="outside lower center", ncols=min(len(merged), 4), borderaxespad=above_note,
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0)}, handlelength=max(2.0, 1.1 * max(map(len, merged))),

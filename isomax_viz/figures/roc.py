@@ -72,7 +72,7 @@ def plot_roc(
     ['SoftMax (AUROC 100.0 %)']
     """
     table = _roc_rows(data, ood) if isinstance(data, pd.DataFrame) else roc_table(data, ood, score=score)
-    varying = [name for name in VARYING if name in table and table[name].nunique(dropna=False) > 1] or ["loss"]
+    varying = _varying(table)
     looks = {name: _looks(name, table[name].drop_duplicates()) for name in varying}
     spoken = []
     with drawing(ax, theme=theme, size=(4.8, 4.8)) as axes:
@@ -94,6 +94,16 @@ def plot_roc(
 def _roc_rows(table: pd.DataFrame, ood: str | Iterable[str] | None) -> pd.DataFrame:
     check_table(table, COLUMNS, "roc_table")
     return table if ood is None else table[table["ood"].isin(check_known("ood", ood, table["ood"].unique()))]
+
+
+def _varying(table: pd.DataFrame) -> list[str]:
+    """Return the columns that tell curves apart."""
+    varying = [name for name in VARYING[:3] if table[name].nunique() > 1]
+    # Losses without an entropic scale have none: it tells curves apart only where one loss has several.
+    scale = VARYING[3]
+    if scale in table and (table.groupby("loss")[scale].nunique() > 1).any():
+        varying.append(scale)
+    return varying or ["loss"]
 
 
 def _looks(name: str, values: pd.Series) -> dict[Any, Style]:
@@ -151,7 +161,7 @@ def _parts(table: pd.DataFrame) -> tuple[str, ...]:
     """Return title parts from what all curves share."""
     shared = {name: table[name].iloc[0] if table[name].nunique(dropna=False) == 1 else None for name in COLUMNS[:4]}
     sets = [shared["ood"]] if shared["ood"] is not None else table["ood"].drop_duplicates()
-    parts = list(titles(shared["loss"], shared["data"], sets if len(sets) < 4 else []))
+    parts = list(titles(shared["loss"], shared["data"], sets))
     if shared["score"] is not None:
-        parts.insert(len(parts) - (1 if len(sets) < 4 else 0), score_label(shared["score"]))
+        parts.insert(len(parts) - 1, score_label(shared["score"]))
     return tuple(parts)

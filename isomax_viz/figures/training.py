@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture
@@ -99,7 +99,7 @@ def plot_training(
         axes.set(xlabel="epoch", ylabel=LABELS.get(quantity, quantity.replace("_", " ")), yscale=yscale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if quantity == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
         axes.margins(x=0.02)
         if legend:
             _draw_legend(axes, rows)

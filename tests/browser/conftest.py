@@ -89,7 +89,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Lab]:
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
     places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    places |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    places |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    places |= {"IPYTHONDIR": "ipython"}
     environment = os.environ | {name: str(home / place) for name, place in places.items()}
     # The kernel is no test: errors there are shown in the view, as a person sees them.
     environment.pop("PYTEST_CURRENT_TEST", None)

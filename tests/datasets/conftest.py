@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dataset_files import cifar10_files, random_images, tar_bytes
 
 from isomax_viz.datasets import papers
 
@@ -41,3 +42,11 @@ def place(data_folder, monkeypatch):
         return path
 
     return put
+
+
+@pytest.fixture
+def cifar10(place):
+    """Place a small CIFAR10 archive; return its training and test pictures."""
+    train, test = random_images(10, 32, 32, 3), random_images(4, 32, 32, 3, seed=1)
+    place("cifar10", tar_bytes(cifar10_files(train, test).items()))
+    return train, test

@@ -1,0 +1,81 @@
+"""The gallery: what it writes, that it opens without a network, and what it says when a notebook fails."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import nbformat
+import pandas as pd
+import pytest
+
+from isomax_viz import Experiment, cli, reports
+from isomax_viz.reports import ReportError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with one small notebook, and smoke experiments in place of the real ones."""
+    monkeypatch.setattr(reports, "EXPERIMENTS", (Experiment(loss="isomax", preset="smoke"),))
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# A <title>\n\nA formula $p_j$ and another:\n\n$$\\sum_j p_j = 1$$"),
+        nbformat.v4.new_code_cell(
+            "import isomax_viz as iv\n"
+            "capture = iv.Capture.from_arrays([[3.0, 0.0]] * 20, [0] * 20, ood={'x': [[0.1, 0.0]] * 20})\n"
+            "iv.plot_entropy(capture)"
+        ),
+        nbformat.v4.new_code_cell("import ipywidgets, sys\nprint('step', 1, 'of 9', file=sys.stderr)\nipywidgets.IntSlider()"),
+    ]
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "00_small.ipynb")
+    return tmp_path
+
+
+def test_the_gallery_is_complete_and_self_contained(folder):
+    source = folder / "notebooks" / "00_small.ipynb"
+    before = source.read_text()
+    index = reports.build(folder / "notebooks", folder / "reports", progress=False)
+    assert source.read_text() == before
+    page = index.read_text()
+    assert "A &lt;title&gt;" in page and 'src="figures/00_small_1.png"' in page and "median entropy" in page
+    assert (index.parent / "figures/00_small_1.png").read_bytes()[:4] == b"\x89PNG"
+    assert ET.parse(index.parent / "figures/00_small_1.svg").getroot().tag.endswith("svg")
+    metrics = pd.read_csv(index.parent / "metrics.csv")
+    assert set(metrics["score"]) == {"mps", "es", "mds", "max_logit", "energy"} and metrics["AUROC"].between(0, 1).all()
+    notebook_page = (index.parent / "00_small.html").read_text()
+    assert "<math" in notebook_page and "$p_j$" not in notebook_page
+    assert "<script" not in notebook_page and "step 1 of 9" not in notebook_page
+    for text in (page, notebook_page):
+        assert not re.findall(r'(?:src|href)="(?:https?:)?//(?!isomax)[^"]*\.(?:js|css)', text)
+
+
+def test_updating_twice_changes_nothing(folder):
+    source = folder / "notebooks" / "00_small.ipynb"
+    reports.build(folder / "notebooks", folder / "reports", update_notebooks=True, progress=False)
+    first = source.read_text()
+    assert '"image/png"' in first and "svg" not in first and "widget-view" not in first and '"name": "stderr"' not in first
+    reports.build(folder / "notebooks", folder / "reports", update_notebooks=True, progress=False)
+    assert source.read_text() == first
+
+
+def test_a_failing_notebook_is_named_with_its_error(folder):
+    path = folder / "notebooks" / "01_bad.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import isomax_viz as iv\niv.scores.get('msp')")])
+    nbformat.write(notebook, path)
+    with pytest.raises(ReportError, match="01_bad.ipynb failed(.|\n)*score must be one of"):
+        reports.build(folder / "notebooks", folder / "reports", progress=False)
+    assert (folder / "reports" / "00_small.html").exists()  # what was finished stays
+
+
+def test_the_command_line_says_what_is_wrong_and_exits_non_zero(folder, capsys):
+    assert cli.main(["figures", "--notebooks", str(folder / "none")]) == 1
+    assert "There are no notebooks in" in capsys.readouterr().err
+    assert cli.main(["figures", "--notebooks", str(folder / "notebooks"), "--only", "00_smal"]) == 1
+    assert "Did you mean '00_small'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["paint"])
+    done = subprocess.run([sys.executable, "-m", "isomax_viz", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "examples:" in done.stdout

@@ -1,0 +1,252 @@
+"""The explorer against the plain calls that it stands for."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import weakref
+from types import SimpleNamespace
+
+import ipywidgets
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+
+from isomax_viz import Capture, evaluate, explore, figures
+from isomax_viz.figures._canvas import png
+from isomax_viz.scores import SCORES
+from isomax_viz.widgets import lifetime
+from isomax_viz.widgets.shelf import Shelf
+from isomax_viz.widgets.views import VIEWS
+
+
+def make_capture(loss: str, *, seed: int = 0, distances: bool = True, n: int = 60, sets=("letters", "patches"), **meta):
+    """Return a small capture of random numbers whose OOD sets lie lower than the ID set."""
+    rng = np.random.default_rng([seed, *loss.encode()])
+    labels = rng.integers(0, 4, n)
+
+    def arrays(shift):
+        logits = rng.normal(size=(n, 4)) - 4
+        logits[np.arange(n), labels] += shift
+        return {"logits": logits} | ({"distances": np.abs(logits)} if distances else {})
+
+    inside = arrays(4)
+    ood = {name: arrays(1 + position) for position, name in enumerate(sets)}
+    meta = {"data": "digits", "backbone": "small_cnn", "preset": "teaching", "seed": seed} | meta
+    return Capture.from_arrays(inside.pop("logits"), labels, ood=ood, loss=loss, meta=meta, **inside)
+
+
+@pytest.fixture
+def captures():
+    return [make_capture(loss) for loss in ("softmax", "isomax", "isomax+")]
+
+
+@pytest.fixture
+def view(captures):
+    shown = explore(captures)
+    yield shown
+    shown.close()
+
+
+def picture(view) -> bytes:
+    return bytes(view.picture.value)
+
+
+@pytest.mark.parametrize("key", VIEWS)
+@pytest.mark.parametrize("loss", ["softmax", "isomax+"])
+def test_every_view_is_the_plain_figure(view, captures, key, loss):
+    view.controls["view"].value = key
+    view.controls["loss"].value = loss
+    view.controls["ood"].buttons["patches"].value = True
+    capture = next(item for item in captures if item.loss == loss)
+    options = {"score": "es"} if "score" in VIEWS[key].uses else {}
+    plain = getattr(figures, VIEWS[key].plot.__name__)(capture, ["letters", "patches"], **options)
+    assert picture(view) == png(plain.figure)
+
+
+@pytest.mark.parametrize("key", SCORES)
+def test_every_score_is_the_plain_figure_with_its_metrics(view, captures, key):
+    view.controls["score"].value = key
+    assert picture(view) == png(figures.plot_scores(captures[0], ["letters"], score=key).figure)
+    row = evaluate(captures[0], scores=key, ood="letters").iloc[0]
+    for name in ("TNR@TPR95", "AUROC", "DTACC", "AUPR-in", "AUPR-out"):
+        assert f"<td>{100 * row[name]:.1f} %</td>" in view.summary.value
+    assert SCORES[key].name in view.summary.value
+
+
+def test_summary_says_the_figure_in_words_and_how_many_images(view, captures):
+    words = figures.describe(figures.plot_scores(captures[0], ["letters"], score="es"))
+    assert words and words in view.summary.value
+    assert "<td>60</td><td>60</td>" in view.summary.value
+    assert "chance that a random ID sample scores higher" in view.summary.value
+
+
+def test_state_survives_json_and_restores_the_picture(view):
+    view.controls["loss"].value = "isomax+"
+    view.controls["score"].value = "mds"
+    view.controls["view"].value = "distances"
+    view.controls["ood"].value = ("patches",)
+    view._update()
+    text, before = json.dumps(view.state()), picture(view)
+    view.restore({"loss": "softmax", "score": "mps", "view": "scores", "ood": ["letters"]})
+    assert picture(view) != before
+    assert view.restore(text) is view
+    assert picture(view) == before and json.dumps(view.state()) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"loss": "isomx"}, "loss must be one of 'softmax', 'isomax', 'isomax.', but is 'isomx'"),
+        ({"score": "mdss"}, "score must be one of .* Did you mean 'mds'"),
+        ({"ood": ["svhn"]}, "ood must be one of 'letters', 'patches', but is 'svhn'"),
+        ({"view": "umap"}, "view must be one of 'scores'"),
+        ({"colour": "red"}, "state must be one of 'loss', 'score', 'ood', 'view'"),
+    ],
+)
+def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(view, state, message):
+    before = view.state()
+    with pytest.raises(ValueError, match=message):
+        view.restore(state | {"view": state.get("view", "entropy")})
+    assert view.state() == before
+
+
+def test_errors_show_in_the_view_and_raise_under_test(captures, monkeypatch):
+    broken = captures[0].replace(test=make_capture("softmax", distances=False).test)
+    shown = explore([broken, captures[2]])
+    with pytest.raises(ValueError, match="distances"):
+        shown.controls["score"].value = "mds"
+    assert "carry no feature-prototype distances" in shown.message.value and 'role="alert"' in shown.message.value
+    assert shown.message.layout.display is None and shown.picture.layout.visibility == "hidden"
+    shown.controls["loss"].value = "isomax+"
+    assert shown.message.layout.display == "none" and shown.picture.layout.visibility == "visible"
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    quiet = explore([broken, captures[2]])
+    quiet.controls["score"].value = "mds"
+    assert "carry no feature-prototype distances" in quiet.message.value
+    for item in (shown, quiet):
+        item.close()
+
+
+def test_one_set_stays_chosen(view):
+    button = view.controls["ood"].buttons["letters"]
+    button.value = False
+    assert button.value and view.state()["ood"] == ["letters"]
+
+
+def test_sets_that_a_capture_lacks_are_disabled_and_others_take_over(captures):
+    other = make_capture("isomax2", sets=("uniform",))
+    shown = explore([*captures, other])
+    shown.controls["loss"].value = "isomax2"
+    assert shown.state()["ood"] == ["uniform"]
+    assert [name for name, button in shown.controls["ood"].buttons.items() if button.disabled] == ["letters", "patches"]
+    shown.close()
+
+
+def test_choosers_appear_where_captures_differ_and_give_way():
+    sweep = [make_capture("isomax+", entropic_scale=scale, seed=seed) for scale in (1.0, 10.0) for seed in (0, 1)]
+    shown = explore([*sweep, make_capture("softmax", entropic_scale=None)])
+    assert list(shown.controls) == ["loss", "entropic_scale", "seed", "score", "ood", "view"]
+    shown.restore({"loss": "isomax+", "entropic_scale": 10.0, "seed": 1})
+    assert shown.capture is sweep[3]
+    shown.controls["loss"].value = "softmax"
+    assert shown.state()["entropic_scale"] == "not said" and shown.state()["seed"] == 0
+    shown.controls["entropic_scale"].value = 1.0
+    assert shown.capture is sweep[0]
+    with pytest.raises(ValueError, match="No capture has .* together"):
+        shown.restore({"loss": "softmax", "entropic_scale": 1.0})
+    shown.close()
+
+
+def test_captures_that_nothing_tells_apart_get_names():
+    capture = make_capture("softmax")
+    assert Shelf({"before": capture, "after": capture}).options("name") == ["before", "after"]
+    assert Shelf([capture, capture]).options("name") == ["1", "2"]
+    assert Shelf([capture]).choosers == ["loss"]
+
+
+@pytest.mark.parametrize(
+    ("captures", "error", "message"),
+    [
+        ([], ValueError, "captures is empty"),
+        (["isomax"], TypeError, "holds a str"),
+        (Capture.from_arrays([[1.0, 0.0]], [0]), ValueError, "None of the captures has an out-of-distribution set"),
+    ],
+)
+def test_explore_rejects_what_it_cannot_show(captures, error, message):
+    with pytest.raises(error, match=message):
+        explore(captures)
+
+
+def test_every_control_is_described(view):
+    def walk(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from walk(child)
+
+    interactive = [item for item in walk(view) if hasattr(item, "disabled")]
+    assert len(interactive) >= 5
+    for item in interactive:
+        assert item.description and item.tooltip
+
+
+def test_closing_closes_everything(captures):
+    before = set(ipywidgets.widget._instances)
+    shown = explore(captures)
+    assert len(set(ipywidgets.widget._instances) - before) < 60
+    shown.close()
+    assert set(ipywidgets.widget._instances) == before
+
+
+def test_running_a_cell_again_closes_its_former_view(captures, monkeypatch):
+    runs = [("a", "1"), ("a", "1"), ("b", "2"), ("a", "3")]
+    views = []
+    for run in runs:
+        monkeypatch.setattr(lifetime, "current_cell", lambda run=run: run)
+        views.append(explore(captures))
+    # Two views of one run live together; the next run of that cell closes both.
+    assert [shown.comm is None for shown in views] == [True, True, False, False]
+    for shown in views[2:]:
+        shown.close()
+
+
+def test_the_cell_is_known_from_the_front_end(monkeypatch):
+    parent = {"metadata": {"cellId": "c1"}, "header": {"msg_id": "m1"}, "content": {"code": "explore()"}}
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(parent_header=parent))
+    assert lifetime.current_cell() == ("c1", "m1")
+    parent["metadata"] = {}
+    assert lifetime.current_cell() == ("explore()", "m1")
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    assert lifetime.current_cell() == ("", "")
+
+
+def test_many_changes_leave_nothing_behind(captures):
+    shown = explore(captures)
+    losses, scores = ("softmax", "isomax", "isomax+"), ("mps", "es", "mds")
+
+    def change(times):
+        for step in range(times):
+            shown.restore({"loss": losses[step % 3], "score": scores[step // 3 % 3]})
+        gc.collect()
+        # Matplotlib remembers up to 4,096 measured words by weak reference: no leak, but it fills up in this test.
+        objects = sum(not isinstance(item, weakref.ReferenceType) for item in gc.get_objects())
+        return objects, len(ipywidgets.widget._instances)
+
+    change(9)
+    objects, instances = change(9)
+    more_objects, more_instances = change(90)
+    assert more_instances == instances
+    assert more_objects - objects < 200
+    assert not _pylab_helpers.Gcf.figs
+    shown.close()
+
+
+def test_widgets_load_without_torch():
+    code = "import sys; sys.modules['torch'] = None; import isomax_viz as iv; iv.explore"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == ""
+
+
+def test_the_view_has_words_where_no_widget_can_be_drawn(view):
+    assert view._repr_mimebundle_()["text/plain"] == "Explorer(3 captures; the controls need a running notebook)"
