@@ -16,6 +16,8 @@ _NAMES = {
     "Capture": "captures",
     "CaptureError": "captures",
     "Samples": "captures",
+    "Comparison": "comparisons",
+    "compare": "comparisons",
     "evaluate": "tables",
     "grid": "figures",
     "logit_overlaps": "comparisons",
@@ -39,7 +41,7 @@ __all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 if TYPE_CHECKING:  # what editors and type checkers read
     from isomax_viz import captures, datasets, figures, metrics, published, scores, store, style, tables, widgets
     from isomax_viz.captures import Capture, CaptureError, Samples
-    from isomax_viz.comparisons import logit_overlaps
+    from isomax_viz.comparisons import Comparison, compare, logit_overlaps
     from isomax_viz.experiments import Experiment
     from isomax_viz.figures import (
         grid,

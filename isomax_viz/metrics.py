@@ -196,7 +196,7 @@ def threshold_at_tpr(id_scores: Any, tpr: float = 0.95) -> float:
     """
     scores = np.sort(check_scores("id_scores", id_scores))
     check_number("tpr", tpr, above=0, at_most=1)
-    return float(scores[len(scores) - _needed(tpr, len(scores))])
+    return float(scores[len(scores) - needed(tpr, len(scores))])
 
 
 def best_dtacc_threshold(id_scores: Any, ood_scores: Any) -> float:
@@ -251,7 +251,8 @@ def ood_metrics(id_scores: Any, ood_scores: Any) -> dict[str, float]:
     }
 
 
-def _needed(tpr: float, n: int) -> int:
+def needed(tpr: float, n: int) -> int:
+    """Return how many of ``n`` ID samples a true positive rate of at least ``tpr`` takes."""
     # ceil(tpr * n), but 0.95 * 20 must be 19 although the product is 19.000000000000004 or the like in binary.
     return int(np.ceil(round(tpr * n, 9)))
 
@@ -270,7 +271,7 @@ def _tnr_at_tpr(
     check_choice("method", method, ("at_least", "nearest"))
     n = int(accepted_id[-1])
     if method == "at_least":
-        at = int(np.searchsorted(accepted_id, _needed(tpr, n)))
+        at = int(np.searchsorted(accepted_id, needed(tpr, n)))
     else:
         # Ties in nearness: the reference scans from the lowest threshold up and keeps the first.
         distance = np.abs(accepted_id / n - tpr)[::-1]

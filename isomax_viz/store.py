@@ -90,6 +90,10 @@ class Store:
     def __contains__(self, experiment_id: str) -> bool:
         return (self.path(experiment_id) / "manifest.json").is_file()
 
+    def checkpoint_path(self, experiment_id: str) -> Path:
+        """Return where the state of an unfinished training is kept."""
+        return self.folder / ".unfinished" / f"{self.path(experiment_id).name}.safetensors"
+
     @contextmanager
     def lock(self, experiment_id: str) -> Iterator[None]:
         """Hold the lock of an experiment, so that two notebooks asking for it train it once.

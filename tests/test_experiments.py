@@ -16,7 +16,11 @@ import torch
 from isomax_viz import CaptureError, Experiment, datasets
 from isomax_viz.captures import Samples
 from isomax_viz.learning import training
-from isomax_viz.learning.training import PRESETS, DeviceImages, EpochRecord, TrainingError, choose_device, train
+from isomax_viz.learning.batches import Batches
+from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.history import EpochRecord
+from isomax_viz.learning.protocols import PRESETS
+from isomax_viz.learning.training import TrainingError, train
 from isomax_viz.store import Store, StoreError, default_folder
 from tests.conftest import LOSSES
 
@@ -167,7 +171,7 @@ def test_ood_sets_join_the_stored_capture_without_retraining(tmp_path, monkeypat
     experiment = Experiment(loss="isomax", **SMOKE)
     first = experiment.run(ood="uniform", store=tmp_path, progress=False)
     assert list(first.ood) == ["uniform"]
-    monkeypatch.setattr("isomax_viz.experiments.train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained again"))
     second = experiment.run(ood=("letters", "uniform"), store=tmp_path, progress=False)
     assert list(second.ood) == ["letters", "uniform"]
     assert np.array_equal(second.ood["uniform"].logits, first.ood["uniform"].logits)
@@ -190,7 +194,7 @@ def test_held_out_classes_become_the_unseen_set(tmp_path):
 
 
 def test_unknown_ood_sets_are_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.experiments.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match="ood must be one of .*'letters'.*Did you mean 'letters'"):
         Experiment(**SMOKE).run(ood=["leters"], store=tmp_path)
 
@@ -228,7 +232,7 @@ def test_damaged_weights_and_manifests_are_refused(tmp_path):
 
 
 def test_a_store_that_can_not_be_written_says_so_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.experiments.train", lambda *a, **k: pytest.fail("trained for nothing"))
+    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained for nothing"))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="can't be written: .*set ISOMAX_VIZ_STORE"):
         Experiment(**SMOKE).run(store=tmp_path / "file")
@@ -268,7 +272,7 @@ except StoreError as error:
 
 def test_two_who_ask_for_the_same_experiment_train_it_once(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("isomax_viz.experiments.train", lambda *a, **k: (calls.append(1), train(*a, **k))[1])
+    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: (calls.append(1), train(*a, **k))[1])
     captures = []
     threads = [
         threading.Thread(
@@ -326,9 +330,9 @@ def test_devices():
 
 def test_augmentation_shifts_and_mirrors_whole_pictures():
     images = datasets.from_arrays(np.random.default_rng(0).integers(1, 256, (40, 6, 5, 3), dtype=np.uint8))
-    on_device = DeviceImages(images, mean=np.zeros(3), std=np.ones(3), device=torch.device("cpu"))
+    on_device = Batches(images, mean=np.zeros(3), std=np.ones(3), device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    batches = list(on_device.shuffled_batches(16, generator=generator, padding=2, flip=True))
+    batches = list(on_device.shuffled(16, generator=generator, padding=2, flip=True))
     assert [len(targets) for _, targets in batches] == [16, 16, 8]
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     pictures = torch.cat([pictures for pictures, _ in batches]) * 255
@@ -355,7 +359,7 @@ def test_augmentation_shifts_and_mirrors_whole_pictures():
 
 def test_normalisation_uses_the_id_statistics():
     data = datasets.load_id("digits")
-    on_device = DeviceImages(data.train, mean=data.mean, std=data.std, device=torch.device("cpu"))
-    pictures = torch.cat([pictures for pictures, _ in on_device.batches(500)])
+    on_device = Batches(data.train, mean=data.mean, std=data.std, device=torch.device("cpu"))
+    pictures = torch.cat([pictures for pictures, _ in on_device.in_order(500)])
     assert pictures.mean().item() == pytest.approx(0, abs=1e-5)
     assert pictures.std().item() == pytest.approx(1, abs=1e-3)

@@ -18,11 +18,11 @@ import isomax_viz as iv
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "isomax_viz"
-LOWER = ("learning", "experiments", "sweeps", "cli", "reports", "__main__")
+LOWER = ("learning", "running", "experiments", "sweeps", "cli", "reports", "__main__")
 
 # Each may import only from those before it.
-ORDER = ["_checks", "_paths", "style", "captures", "scores", "metrics", "histograms", "tables", "comparisons", "methods", "published"]
-ORDER += ["datasets", "figures", "widgets", "store", "learning", "experiments", "sweeps", "reports", "cli", "__main__"]
+ORDER = ["_checks", "_paths", "style", "captures", "scores", "metrics", "bootstrap", "histograms", "tables", "comparisons", "methods", "published"]
+ORDER += ["datasets", "figures", "widgets", "store", "learning", "running", "experiments", "sweeps", "reports", "cli", "__main__"]
 
 
 def modules() -> list[str]:

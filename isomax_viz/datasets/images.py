@@ -215,6 +215,30 @@ class InDistribution:
         """Names of the classes to be learnt."""
         return self.train.class_names
 
+    def with_examples_per_class(self, n: int, *, seed: int) -> InDistribution:
+        """Return the same data with ``n`` random training pictures of each class, for studies of robustness.
+
+        Raises
+        ------
+        ValueError
+            If a class has fewer.
+
+        Examples
+        --------
+        >>> from isomax_viz import datasets
+        >>> datasets.load_id("digits").with_examples_per_class(5, seed=0)
+        InDistribution(digits: train 50, test 599, 8x8x1, 10 classes)
+        """
+        counts = np.bincount(self.train.labels, minlength=len(self.class_names))
+        if counts.min() < n:
+            raise ValueError(
+                f"examples_per_class must be at most {counts.min()} for {self.name!r} (its smallest class), but is {n}."
+            )
+        rng = np.random.default_rng(seed)
+        members = [np.flatnonzero(self.train.labels == label) for label in range(len(counts))]
+        chosen = np.concatenate([rng.choice(m, size=n, replace=False) for m in members])
+        return replace(self, train=self.train.subset(np.sort(chosen)))
+
     @cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         images = self.train.images

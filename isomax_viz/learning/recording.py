@@ -13,7 +13,8 @@ from torch import nn
 
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
-from isomax_viz.learning.training import DeviceImages, choose_device
+from isomax_viz.learning.batches import Batches
+from isomax_viz.learning.devices import choose_device
 
 __all__ = ["class_means", "record_capture", "record_ood", "record_samples"]
 
@@ -53,10 +54,10 @@ def record_samples(
     """
     device = choose_device(device)
     model.to(device).eval()
-    on_device = DeviceImages(images, mean=data.mean, std=data.std, device=device)
+    batches = Batches(images, mean=data.mean, std=data.std, device=device)
     head, start = model.head, 0
     arrays: dict[str, np.ndarray] = {}
-    for pictures, _ in on_device.batches(batch_size):
+    for pictures, _ in batches.in_order(batch_size):
         features = model.backbone(pictures).float()
         logits = head(features)
         parts = {"features": features, "logits": logits, "predictions": head.class_logits(logits).argmax(dim=1)}

@@ -1,0 +1,147 @@
+"""Bootstrap of detection metrics: bare scores and how often each image was drawn in, metrics per resample out.
+
+A resample is described by counts (how often each image was drawn), not by copies of scores: the scores are then sorted
+once, and a metric of all resamples is a cumulative sum over the sorted counts. Who compares two scores passes the same
+counts for both, which makes the comparison a paired one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isomax_viz._checks import check_choice, check_scores
+from isomax_viz.metrics import METRICS, needed
+
+__all__ = ["counted_metric", "draw_counts"]
+
+
+def draw_counts(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
+    """Draw ``n`` of ``n`` images with replacement, many times, and count how often each was drawn.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of the random numbers.
+    n : int
+        Number of images.
+    resamples : int
+        Number of draws of all images.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, resamples)
+        Each column sums to ``n``.
+
+    Examples
+    --------
+    >>> draw_counts(np.random.default_rng(0), 4, 2).sum(axis=0).tolist()
+    [4.0, 4.0]
+    """
+    drawn = rng.integers(0, n, size=(n, resamples), dtype=np.int32)
+    drawn *= np.int32(resamples)
+    drawn += np.arange(resamples, dtype=np.int32)
+    return np.bincount(drawn.ravel(), minlength=n * resamples).reshape(n, resamples).astype(np.float32)
+
+
+def counted_metric(
+    metric: str, id_scores: Any, ood_scores: Any, id_counts: np.ndarray, ood_counts: np.ndarray
+) -> np.ndarray:
+    """Return a detection metric of every resample.
+
+    Parameters
+    ----------
+    metric : str
+        A key of :data:`isomax_viz.metrics.METRICS`.
+    id_scores, ood_scores : array, shape (n,) and (m,)
+        Higher = more in-distribution.
+    id_counts, ood_counts : array, shape (n, resamples) and (m, resamples)
+        How often each image was drawn, see :func:`draw_counts`; each column has the same sum.
+
+    Returns
+    -------
+    ndarray, shape (resamples,)
+        What the function of :mod:`isomax_viz.metrics` would return for the scores repeated as often as counted.
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown, or scores are empty or not finite.
+
+    Examples
+    --------
+    >>> once = np.ones((2, 1), np.float32)
+    >>> counted_metric("AUROC", [3.0, 2.0], [2.0, 1.0], once, once).tolist()
+    [0.875]
+    """
+    compute = _COMPUTE[check_choice("metric", metric, METRICS)]
+    scores = np.concatenate([check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)])
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+    is_id = order < len(id_counts)
+    accepted_id, accepted_ood = (
+        _accepted(counts, order[mask] - shift, mask, last)
+        for counts, mask, shift in ((id_counts, is_id, 0), (ood_counts, ~is_id, len(id_counts)))
+    )
+    return compute(accepted_id, accepted_ood)
+
+
+def _accepted(counts: np.ndarray, order: np.ndarray, mask: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return how many images each threshold accepts, shape (thresholds, resamples); whole numbers below 2^24 as float32.
+
+    Only the rows of one kind are summed up; a threshold between two of them accepts what the row before accepted.
+    """
+    sums = np.empty((len(order) + 1, counts.shape[1]), dtype=np.float32)
+    sums[0] = 0
+    np.take(counts, order, axis=0, out=sums[1:])
+    np.cumsum(sums, axis=0, out=sums)
+    return sums[np.cumsum(mask)[last]]
+
+
+def _auroc(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
+    # Every OOD image counts the ID images that score higher, and half of those that score the same. The sum over one
+    # threshold may exceed 2^24, so it is added up in double precision.
+    steps = np.diff(accepted_ood, axis=0, prepend=0)
+    twice = accepted_id.copy()
+    twice[1:] += accepted_id[:-1]
+    area = np.einsum("ij,ij->j", steps, twice, dtype=np.float64)
+    return area / (2.0 * accepted_id[-1].astype(np.float64) * accepted_ood[-1])
+
+
+def _tnr_at_tpr95(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
+    n = int(accepted_id[-1, 0])
+    at = (accepted_id < needed(0.95, n)).sum(axis=0)
+    return 1.0 - np.take_along_axis(accepted_ood, at[None], axis=0)[0] / accepted_ood[-1].astype(np.float64)
+
+
+def _dtacc(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
+    balanced = accepted_id / accepted_id[-1].astype(np.float64) - accepted_ood / accepted_ood[-1].astype(np.float64)
+    return np.maximum(0.5, (balanced.max(axis=0) + 1.0) / 2)
+
+
+def _aupr(accepted_positive: np.ndarray, accepted_negative: np.ndarray) -> np.ndarray:
+    accepted = accepted_positive.astype(np.float64) + accepted_negative
+    # Thresholds above all drawn images accept nothing: they add no recall, so their precision does not matter.
+    precision = accepted_positive / np.maximum(accepted, 1.0)
+    steps = np.diff(accepted_positive, axis=0, prepend=0) / accepted_positive[-1].astype(np.float64)
+    return np.einsum("ij,ij->j", steps, precision)
+
+
+def _aupr_out(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
+    # Rejected below each threshold, from the strictest rule for "out" to the laxest: the same curve read backwards.
+    rejected = []
+    for accepted in (accepted_ood, accepted_id):
+        before = np.concatenate([np.zeros_like(accepted[:1]), accepted[:-1]])
+        rejected.append((accepted[-1] - before)[::-1])
+    return _aupr(*rejected)
+
+
+_COMPUTE = {
+    "TNR@TPR95": _tnr_at_tpr95,
+    "AUROC": _auroc,
+    "DTACC": _dtacc,
+    "AUPR-in": _aupr,
+    "AUPR-out": _aupr_out,
+}

@@ -1,0 +1,158 @@
+"""Batches: pictures as one uint8 tensor on the device, or streamed where they do not fit; normalised there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from isomax_viz.datasets import ImageSet
+
+__all__ = ["Batches", "device_memory"]
+
+
+class _Pictures(Dataset):
+    """Memory-mapped pictures, fetched a batch at a time."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+
+    def __getitems__(self, indices: list[int]) -> Tensor:
+        return torch.from_numpy(self.images.images[np.asarray(indices)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def device_memory(device: torch.device) -> int:
+    """Return the bytes that pictures may take on a device: a quarter of what is free."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 4
+    try:
+        import os
+
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 4
+    except (ValueError, OSError, AttributeError):  # not a POSIX system
+        return 2 * 1024**3
+
+
+class Batches:
+    """A set of pictures, given out in normalised batches on the device.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Pictures and labels.
+    mean, std : array, shape (channels,)
+        Of the in-distribution training set, for pictures scaled to [0, 1]; every set is normalised with these.
+    device : torch.device
+        Where batches are wanted.
+    stream : bool, optional
+        Whether to fetch pictures batch by batch instead of keeping all on the device; by default only where they would
+        take more than a quarter of its free memory.
+    channels_last : bool
+        Memory layout of the batches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = ImageSet("mine", np.full((3, 8, 8, 1), 255, np.uint8), [0, 1, 1], ("a", "b"))
+    >>> batches = Batches(images, mean=np.array([0.5]), std=np.array([0.5]), device=torch.device("cpu"))
+    >>> [(pictures.shape[0], pictures.max().item()) for pictures, labels in batches.in_order(2)]
+    [(2, 1.0), (1, 1.0)]
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        *,
+        mean: np.ndarray,
+        std: np.ndarray,
+        device: torch.device,
+        stream: bool | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        self.device = device
+        self.stream = images.images.nbytes > device_memory(device) if stream is None else stream
+        self.labels = torch.tensor(images.labels, device=device)
+        self._images = images
+        # One copy: torch wants writable memory, and the arrays of an ImageSet are read-only.
+        self._pictures = None if self.stream else torch.from_numpy(np.array(images.images)).to(device)
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        # One multiplication and one addition per pixel: (x / 255 - mean) / std.
+        self._factor = torch.tensor(1 / (255 * std), dtype=torch.float32, device=device)[:, None, None]
+        self._shift = torch.tensor(-mean / std, dtype=torch.float32, device=device)[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised pictures (n, channels, height, width) and labels in order."""
+        order = torch.arange(len(self), device=self.device)
+        for pictures, indices in self._chosen(order.split(batch_size)):
+            yield self._normalised(pictures), self.labels[indices]
+
+    def shuffled(
+        self, batch_size: int, *, generator: torch.Generator, padding: int = 0, flip: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised, augmented pictures and labels in a random order.
+
+        Parameters
+        ----------
+        batch_size : int
+            The last batch may be smaller.
+        generator : torch.Generator
+            On the same device; it determines order and augmentation.
+        padding : int
+            Each picture is shifted by up to so many pixels; black comes in.
+        flip : bool
+            Whether half of the pictures are mirrored.
+        """
+        order = torch.randperm(len(self), generator=generator, device=self.device)
+        for pictures, indices in self._chosen(order.split(batch_size)):
+            augmented = _augmented(pictures, generator=generator, padding=padding, flip=flip)
+            yield self._normalised(augmented), self.labels[indices]
+
+    def _chosen(self, parts: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._pictures is not None:
+            for indices in parts:
+                yield self._pictures[indices], indices
+            return
+        pinned = self.device.type == "cuda"
+        lists = [part.tolist() for part in parts]
+        loader = DataLoader(
+            _Pictures(self._images), batch_sampler=lists, collate_fn=_as_it_is, num_workers=0, pin_memory=pinned
+        )
+        for pictures, indices in zip(loader, parts, strict=True):
+            yield pictures.to(self.device, non_blocking=pinned), indices
+
+    def _normalised(self, pictures: Tensor) -> Tensor:
+        floats = torch.addcmul(self._shift, pictures.permute(0, 3, 1, 2).float(), self._factor)
+        return floats.contiguous(memory_format=self._layout)
+
+
+def _as_it_is(batch: Tensor) -> Tensor:
+    return batch
+
+
+def _augmented(pictures: Tensor, *, generator: torch.Generator, padding: int, flip: bool) -> Tensor:
+    """Shift and mirror each picture (n, height, width, channels) by its own random numbers, in one gather."""
+    if not (flip or padding):
+        return pictures
+    n, height, width, _ = pictures.shape
+    device = pictures.device
+    rows = torch.arange(height, device=device).expand(n, height)
+    columns = torch.arange(width, device=device).expand(n, width)
+    if flip:
+        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    if padding:
+        shifts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator, device=device)
+        rows, columns = rows + shifts[0], columns + shifts[1]
+        pictures = functional.pad(pictures, (0, 0, padding, padding, padding, padding))
+    sample = torch.arange(n, device=device)[:, None, None]
+    return pictures[sample, rows[:, :, None], columns[:, None, :]]

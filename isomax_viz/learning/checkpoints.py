@@ -1,0 +1,99 @@
+"""Checkpoints: the state of an unfinished training, so that a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+__all__ = ["Checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """A file that holds weights, momentum, random numbers and history after some epoch.
+
+    Parameters
+    ----------
+    path : Path
+        Where to keep it; written under a temporary name and renamed.
+    every_s : float
+        Least time between two writes, in seconds; 0 writes after every epoch.
+    """
+
+    def __init__(self, path: Path, *, every_s: float = 30.0) -> None:
+        self.path = path
+        self.every_s = every_s
+        self._written = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether enough time has passed since the last write."""
+        return time.monotonic() - self._written >= self.every_s
+
+    def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Write tensors and a JSON state in one file, atomically; a full disk is reported and training goes on."""
+        self._written = time.monotonic()
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(plain, temporary, metadata={"state": json.dumps(state)})
+            temporary.replace(self.path)
+        except (OSError, SafetensorError) as error:
+            logger.warning("No checkpoint could be written to %s: %s. The training goes on without.", self.path, error)
+            with suppress(OSError):
+                temporary.unlink()
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what :meth:`save` wrote, None if there is nothing or it is damaged (then training starts afresh)."""
+        if not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                state = json.loads(file.metadata()["state"])
+                return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("The checkpoint %s is damaged (%s); the training starts afresh.", self.path, error)
+            return None
+
+    def remove(self) -> None:
+        """Delete the file."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
+def training_tensors(
+    model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return all tensors that determine how a training goes on."""
+    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for i, parameter in enumerate(parameters):
+        momentum = optimizer.state[parameter].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum/{i}"] = momentum
+    return tensors | {"random/batches": generator.get_state(), "random/global": torch.get_rng_state()}
+
+
+def restore_training(
+    tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> None:
+    """Put back what :func:`training_tensors` returned."""
+    model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model/")})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for i, parameter in enumerate(parameters):
+        if f"momentum/{i}" in tensors:
+            momentum = torch.empty_like(parameter).copy_(tensors[f"momentum/{i}"])
+            optimizer.state[parameter]["momentum_buffer"] = momentum
+    generator.set_state(tensors["random/batches"])
+    torch.set_rng_state(tensors["random/global"])

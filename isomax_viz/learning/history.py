@@ -1,0 +1,82 @@
+"""What the history tells about an epoch, summed up on the device without ever waiting for it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["EpochRecord"]
+
+
+class EpochRecord:
+    """Running sums of one epoch's columns, kept on the device until the epoch ends.
+
+    Examples
+    --------
+    >>> from isomax_viz.learning.losses import IsoMaxHead
+    >>> record, head = EpochRecord(), IsoMaxHead(2, 2)
+    >>> logits, targets = torch.tensor([[0.0, -9.0], [0.0, -9.0]]), torch.tensor([0, 1])
+    >>> record.add(head, logits, targets, head.loss(logits, targets))
+    >>> summary = record.summary()
+    >>> summary["accuracy"], summary["intra_logit_mean"]
+    (0.5, -4.5)
+    """
+
+    def __init__(self) -> None:
+        self._sums: list[Tensor] = []
+        self._classes = 0
+
+    @torch.no_grad()
+    def add(self, head: nn.Module, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Add one batch.
+
+        Parameters
+        ----------
+        head : Module
+            Gives the class logits.
+        logits : Tensor, shape (n, classes)
+            For detection.
+        targets : Tensor of int64, shape (n,)
+            Correct classes.
+        loss : Tensor, no axis
+            The mean that was minimised.
+        """
+        n, self._classes = logits.shape
+        class_logits = head.class_logits(logits)
+        log_probabilities = functional.log_softmax(logits, dim=1)
+        probabilities = log_probabilities.exp()
+        intra = logits.gather(1, targets[:, None])
+        self._sums.append(
+            torch.stack(
+                (
+                    torch.full_like(loss, n),
+                    loss.detach() * n,
+                    (class_logits.argmax(dim=1) == targets).sum().float(),
+                    functional.cross_entropy(class_logits, targets, reduction="sum"),
+                    -torch.dot(probabilities.flatten(), log_probabilities.flatten()),
+                    probabilities.amax(dim=1).sum(),
+                    intra.sum(),
+                    intra.square().sum(),
+                    logits.sum(),
+                    logits.square().sum(),
+                )
+            )
+        )
+
+    def summary(self) -> dict[str, float]:
+        """Return means and standard deviations over the epoch as plain numbers; here the device is waited for."""
+        totals = torch.stack(self._sums).cpu().double().sum(dim=0).tolist()
+        n, loss, correct, cross_entropy, entropy, max_probability, intra, intra_square, all_, all_square = totals
+        inter, inter_square, n_inter = all_ - intra, all_square - intra_square, n * (self._classes - 1)
+        return {
+            "loss": loss / n,
+            "accuracy": correct / n,
+            "cross_entropy": cross_entropy / n,
+            "entropy": entropy / n,
+            "max_probability": max_probability / n,
+            "intra_logit_mean": intra / n,
+            "intra_logit_std": max(intra_square / n - (intra / n) ** 2, 0.0) ** 0.5,
+            "inter_logit_mean": inter / n_inter,
+            "inter_logit_std": max(inter_square / n_inter - (inter / n_inter) ** 2, 0.0) ** 0.5,
+        }

@@ -1,0 +1,221 @@
+"""Running: an experiment's description in, trained network and capture in the store out."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+import isomax_viz
+from isomax_viz import datasets
+from isomax_viz._checks import check_choice
+from isomax_viz.captures import Capture, CaptureError
+from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning import protocols
+from isomax_viz.learning.backbones import BACKBONES, Classifier
+from isomax_viz.learning.checkpoints import Checkpoint
+from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.losses import HEADS
+from isomax_viz.learning.recording import record_capture, record_ood
+from isomax_viz.learning.training import train
+from isomax_viz.store import Store
+
+__all__ = ["Description", "load_network", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+class Description(Protocol):
+    """What running needs to know of an experiment; see :class:`isomax_viz.Experiment`."""
+
+    data: str
+    backbone: str
+    loss: str
+    seed: int
+    precision: str
+    held_out_classes: tuple[int, ...]
+    examples_per_class: int | None
+    entropic_scale: float
+    id: str
+    title: str
+    settings: dict[str, Any]
+    protocol: protocols.Protocol
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Return the description as JSON values."""
+        ...
+
+
+def run(
+    experiment: Description,
+    ood: Iterable[str | ImageSet] | str | ImageSet | None,
+    *,
+    store: Store,
+    device: str | torch.device | None,
+    progress: bool,
+    **training: Any,
+) -> Capture:
+    """Train once, then read the store; see :meth:`isomax_viz.Experiment.run`.
+
+    Parameters
+    ----------
+    experiment : Description
+        What to train.
+    ood : iterable of str or ImageSet, optional
+        Sets that the capture shall hold.
+    store : Store
+        Where results live.
+    device : str or torch.device, optional
+        Where to compute.
+    progress : bool
+        Show progress bars.
+    **training
+        Further options of :func:`~isomax_viz.learning.training.train` that do not change what is described.
+    """
+    wanted = _wanted(experiment, ood)
+    capture = _stored(experiment, store)
+    if capture is None or _missing(capture, wanted):
+        with store.lock(experiment.id):
+            capture = _stored(experiment, store)  # another process may have finished it while we waited
+            if capture is None:
+                capture = _create(experiment, wanted, store=store, device=device, progress=progress, **training)
+            elif _missing(capture, wanted):
+                data, network = _data(experiment), load_network(experiment, store=store)
+                missing = [wanted[name] for name in _missing(capture, wanted)]
+                capture = record_ood(capture, network, data, missing, device=device)
+                store.replace_capture(experiment.id, capture)
+    return capture.replace(ood={name: capture.ood[name] for name in wanted})
+
+
+def load_network(experiment: Description, *, store: Store) -> Classifier:
+    """Return the trained network on the CPU, in evaluation mode."""
+    model = _build(experiment, _data(experiment))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in store.weights(experiment.id).items()})
+    return model.eval()
+
+
+def _wanted(
+    experiment: Description, ood: Iterable[str | ImageSet] | str | ImageSet | None
+) -> dict[str, str | ImageSet]:
+    if ood is None:
+        ood = datasets.default_ood(experiment.data) + (("unseen",) if experiment.held_out_classes else ())
+    sets = [ood] if isinstance(ood, (str, ImageSet)) else list(ood)
+    for item in sets:
+        if isinstance(item, ImageSet):
+            continue
+        remedy = "An ImageSet of your own (iv.datasets.from_folder, from_arrays) is accepted too."
+        check_choice("ood", item, datasets.OOD_SETS, remedy=remedy)
+        if item == "unseen" and not experiment.held_out_classes:
+            raise ValueError("ood='unseen' needs classes to train without: Experiment(held_out_classes=(8, 9)).")
+        if item == experiment.data:
+            raise ValueError(f"ood={item!r} is what the network is trained on. Choose another set.")
+    return {item.name if isinstance(item, ImageSet) else item: item for item in sets}
+
+
+def _stored(experiment: Description, store: Store) -> Capture | None:
+    if experiment.id not in store:
+        return None
+    manifest = store.manifest(experiment.id)
+    try:
+        return store.capture(experiment.id)
+    except (CaptureError, FileNotFoundError) as error:
+        # The network is whole: recording again is a matter of seconds, training again may be one of hours.
+        logger.warning("%s The network is there, so it is recorded again.", error)
+        network, history = load_network(experiment, store=store), pd.DataFrame(manifest["history"])
+        capture = record_capture(network, _data(experiment), meta=_meta(experiment, manifest), history=history)
+        with store.lock(experiment.id):
+            store.replace_capture(experiment.id, capture)
+        return capture
+
+
+def _missing(capture: Capture, wanted: Mapping[str, str | ImageSet]) -> list[str]:
+    recorded = capture.meta.get("ood", {})
+    return [
+        name
+        for name, item in wanted.items()
+        if name not in capture.ood or (isinstance(item, ImageSet) and recorded[name]["fingerprint"] != item.fingerprint)
+    ]
+
+
+def _data(experiment: Description) -> InDistribution:
+    data = datasets.load_id(experiment.data, held_out_classes=experiment.held_out_classes)
+    if experiment.examples_per_class is None:
+        return data
+    return data.with_examples_per_class(experiment.examples_per_class, seed=experiment.seed)
+
+
+def _build(experiment: Description, data: InDistribution) -> Classifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        backbone = BACKBONES[experiment.backbone](in_channels=data.train.channels)
+        head = HEADS[experiment.loss](backbone.num_features, len(data.train.class_names), **experiment.settings)
+    return Classifier(backbone, head)
+
+
+def _create(
+    experiment: Description,
+    wanted: Mapping[str, str | ImageSet],
+    *,
+    store: Store,
+    device: str | torch.device | None,
+    progress: bool,
+    **training: Any,
+) -> Capture:
+    data, source, device = _data(experiment), datasets.ID_SETS[experiment.data], choose_device(device)
+    model = _build(experiment, data)
+    start = time.perf_counter()
+    checkpoint = Checkpoint(store.checkpoint_path(experiment.id))
+    history = train(
+        model,
+        data,
+        experiment.protocol,
+        seed=experiment.seed,
+        padding=source.padding,
+        flip=source.flip,
+        device=device,
+        precision=experiment.precision,
+        checkpoint=checkpoint,
+        progress=progress,
+        title=experiment.title,
+        **training,
+    )
+    manifest = {
+        "experiment": experiment.model_dump(mode="json"),
+        "protocol": asdict(experiment.protocol),
+        "duration_s": round(time.perf_counter() - start, 3),
+        "device": str(device),
+        "computing": history.attrs["computing"],
+        "versions": _versions(),
+        "history": history.to_dict(orient="list"),
+    }
+    capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=device)
+    capture = record_ood(capture, model, data, wanted.values(), device=device)
+    weights = {name: value.detach().cpu().contiguous().numpy() for name, value in model.state_dict().items()}
+    store.write(experiment.id, manifest=manifest, weights=weights, capture=capture)
+    checkpoint.remove()
+    return capture
+
+
+def _meta(experiment: Description, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": experiment.id,
+        **experiment.model_dump(mode="json"),
+        "entropic_scale": experiment.entropic_scale if "entropic_scale" in experiment.settings else None,
+        **{name: manifest[name] for name in ("protocol", "device", "computing", "versions")},
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "isomax_viz": isomax_viz.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

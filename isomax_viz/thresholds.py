@@ -1,0 +1,156 @@
+"""A threshold on a score and what it does: the images that it accepts, counted per capture and set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isomax_viz import metrics
+from isomax_viz import scores as scores_module
+from isomax_viz._checks import check_choice, check_number
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.tables import Captures, as_list
+
+__all__ = ["RULES", "find_threshold", "same_share", "threshold_table"]
+
+RULES = {
+    "tpr95": "the largest threshold that accepts at least 95 % of the ID images",
+    "dtacc": "the threshold with the best mean of accepted ID and rejected OOD images",
+}
+
+
+def find_threshold(
+    capture: Capture,
+    ood: str | Iterable[str] | None = None,
+    *,
+    score: str | Callable[[Samples], np.ndarray] = "es",
+    rule: str = "tpr95",
+) -> float:
+    """Return the threshold that a rule gives; images with a score at or above it are accepted as in-distribution.
+
+    Parameters
+    ----------
+    capture : Capture
+    ood : str or list of str, optional
+        Out-of-distribution sets, by default all; taken together, and used by ``"dtacc"`` only.
+    score : str or callable
+        A key of ``iv.scores.SCORES``, or your own function.
+    rule : {"tpr95", "dtacc"}
+        See :data:`RULES`. Only ``"tpr95"`` can be used where nothing is known of the images to come.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or the score needs what the capture does not carry.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.1, 0.0]]}, loss="softmax")
+    >>> find_threshold(capture, score="max_logit")
+    3.0
+    """
+    check_choice("rule", rule, RULES)
+    id_scores = scores_module.compute(score, capture.test)
+    if rule == "tpr95":
+        return metrics.threshold_at_tpr(id_scores)
+    ood_scores = [scores_module.compute(score, samples) for samples in chosen_ood(capture, ood).values()]
+    return metrics.best_dtacc_threshold(id_scores, np.concatenate(ood_scores))
+
+
+def same_share(
+    threshold: float,
+    capture: Capture,
+    other: Capture,
+    *,
+    score: str | Callable[[Samples], np.ndarray] = "es",
+) -> float:
+    """Return the threshold at which another capture accepts at least the same share of its ID images.
+
+    Scores of two losses have different ranges: what can be compared is the share of known images that both accept.
+
+    Examples
+    --------
+    >>> one = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1])
+    >>> two = Capture.from_arrays([[30.0, 0.0], [0.0, 40.0]], [0, 1])
+    >>> same_share(4.0, one, two, score="max_logit")
+    40.0
+    """
+    accepted = float((scores_module.compute(score, capture.test) >= threshold).mean())
+    if accepted == 0:
+        return float(np.nextafter(scores_module.compute(score, other.test).max(), np.float32(np.inf)))
+    return metrics.threshold_at_tpr(scores_module.compute(score, other.test), accepted)
+
+
+def threshold_table(
+    captures: Captures,
+    ood: str | Iterable[str] | None = None,
+    *,
+    score: str | Callable[[Samples], np.ndarray] = "es",
+    threshold: float | str | Sequence[float] = "tpr95",
+) -> pd.DataFrame:
+    """Count what a threshold accepts, one row per capture and out-of-distribution set.
+
+    Parameters
+    ----------
+    captures : Capture or list of Capture
+    ood : str or list of str, optional
+        Out-of-distribution sets; by default all.
+    score : str or callable
+        A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
+    threshold : float, {"tpr95", "dtacc"} or one float per capture
+        A number, or a rule of :data:`RULES` that gives each capture its own.
+
+    Returns
+    -------
+    DataFrame
+        ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``score, ood, threshold``,
+        the counts ``id_accepted, id_rejected, ood_accepted, ood_rejected``, ``n_id, n_ood`` and the fractions
+        ``TPR`` (accepted ID), ``FPR`` (accepted OOD), ``TNR`` (rejected OOD).
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or there are not as many thresholds as captures.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.1, 0.0]]}, loss="softmax")
+    >>> table = threshold_table(capture, score="max_logit", threshold=3.5)
+    >>> table[["threshold", "id_accepted", "id_rejected", "ood_accepted", "ood_rejected", "TPR", "TNR"]]
+       threshold  id_accepted  id_rejected  ood_accepted  ood_rejected  TPR  TNR
+    0        3.5            1            1             0             1  0.5  1.0
+    """
+    listed, chosen = as_list(captures), scores_module.get(score)
+    rows = []
+    for number, (capture, value) in enumerate(zip(listed, _values(listed, ood, chosen, threshold), strict=True)):
+        id_scores = scores_module.compute(chosen, capture.test)
+        accepted = int((id_scores >= value).sum())
+        for name, samples in chosen_ood(capture, ood).items():
+            passed = int((scores_module.compute(chosen, samples) >= value).sum())
+            n_id, n_ood = len(id_scores), len(samples)
+            rows.append(
+                source(capture)
+                | {"capture": number, "score": chosen.key, "ood": name, "threshold": value}
+                | {"id_accepted": accepted, "id_rejected": n_id - accepted}
+                | {"ood_accepted": passed, "ood_rejected": n_ood - passed, "n_id": n_id, "n_ood": n_ood}
+                | {"TPR": accepted / n_id, "FPR": passed / n_ood, "TNR": 1 - passed / n_ood}
+            )
+    return pd.DataFrame(rows)
+
+
+def _values(captures: list[Capture], ood: Any, score: Any, threshold: Any) -> list[float]:
+    if isinstance(threshold, str):
+        check_choice("threshold", threshold, RULES, remedy="A number is accepted too.")
+        return [find_threshold(capture, ood, score=score, rule=threshold) for capture in captures]
+    values = list(threshold) if isinstance(threshold, (Sequence, np.ndarray)) else [threshold] * len(captures)
+    if len(values) != len(captures):
+        raise ValueError(f"threshold must have one number per capture ({len(captures)}), but has {len(values)}.")
+    return [float(check_number("threshold", value)) for value in values]
