@@ -20,12 +20,15 @@ _NAMES = {
     "compare": "comparisons",
     "evaluate": "tables",
     "grid": "figures",
-    "logit_overlaps": "comparisons",
+    "logit_overlaps": "overlaps",
+    "plot_alpha": "figures",
     "plot_distances": "figures",
     "plot_entropy": "figures",
     "plot_logits": "figures",
+    "plot_loss_blocks": "figures",
     "plot_max_probability": "figures",
     "plot_pictures": "figures",
+    "plot_robustness": "figures",
     "plot_roc": "figures",
     "plot_scores": "figures",
     "plot_training": "figures",
@@ -34,27 +37,55 @@ _NAMES = {
     # ---------------------------------------------------------------- needs PyTorch
     "Experiment": "experiments",
 }
-_MODULES = ("captures", "datasets", "figures", "metrics", "published", "scores", "store", "style", "tables", "widgets")
+_MODULES = (
+    "captures",
+    "datasets",
+    "figures",
+    "loss_blocks",
+    "metrics",
+    "paper_tables",
+    "published",
+    "scores",
+    "store",
+) + ("studies", "style", "tables", "widgets")
 
 __all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 
 if TYPE_CHECKING:  # what editors and type checkers read
-    from isomax_viz import captures, datasets, figures, metrics, published, scores, store, style, tables, widgets
+    from isomax_viz import (
+        captures,
+        datasets,
+        figures,
+        loss_blocks,
+        metrics,
+        paper_tables,
+        published,
+        scores,
+        store,
+        studies,
+        style,
+        tables,
+        widgets,
+    )
     from isomax_viz.captures import Capture, CaptureError, Samples
-    from isomax_viz.comparisons import Comparison, compare, logit_overlaps
+    from isomax_viz.comparisons import Comparison, compare
     from isomax_viz.experiments import Experiment
     from isomax_viz.figures import (
         grid,
+        plot_alpha,
         plot_distances,
         plot_entropy,
         plot_logits,
+        plot_loss_blocks,
         plot_max_probability,
         plot_pictures,
+        plot_robustness,
         plot_roc,
         plot_scores,
         plot_training,
         save_figure,
     )
+    from isomax_viz.overlaps import logit_overlaps
     from isomax_viz.tables import evaluate
     from isomax_viz.widgets import explore
 

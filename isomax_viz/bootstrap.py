@@ -89,9 +89,10 @@ def counted_metric(
 
 
 def _accepted(counts: np.ndarray, order: np.ndarray, mask: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Return how many images each threshold accepts, shape (thresholds, resamples); whole numbers below 2^24 as float32.
+    """Return how many images each threshold accepts, shape (thresholds, resamples).
 
-    Only the rows of one kind are summed up; a threshold between two of them accepts what the row before accepted.
+    Whole numbers below 2^24 are exact in float32. Only the rows of one kind are summed up; a threshold between two of
+    them accepts what the row before accepted.
     """
     sums = np.empty((len(order) + 1, counts.shape[1]), dtype=np.float32)
     sums[0] = 0

@@ -1,4 +1,4 @@
-"""Claims made into numbers: what differs by how much, how far distributions overlap, and whether the papers' words hold."""
+"""What differs by how much: two combinations of network and score on the same images, with an interval."""
 
 from __future__ import annotations
 
@@ -14,91 +14,13 @@ from isomax_viz import scores as scores_module
 from isomax_viz._checks import check_choice, check_number
 from isomax_viz.bootstrap import counted_metric, draw_counts
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.histograms import chosen_ood, logits_table, source
+from isomax_viz.histograms import chosen_ood
 from isomax_viz.style import data_style, loss_style
 from isomax_viz.tables import Captures, as_list
 
-__all__ = ["Comparison", "compare", "logit_overlaps", "overlap_coefficient"]
+__all__ = ["Comparison", "compare"]
 
 _CHUNK = 32  # resamples at a time: their counts stay in the processor's cache
-
-# Which in-distribution logits the out-of-distribution ones mimic, in the words of the 2019 paper (section on logits,
-# figure 3) and of the IsoMax2 paper (figure 3). The IsoMax+ paper says nothing about it.
-CLAIMED = {"softmax": "inter-class", "isomax": "intra-class", "isomax2": "intra-class"}
-
-
-def overlap_coefficient(p: np.ndarray, q: np.ndarray) -> float:
-    """Return the area that two histograms share: 1 if they are equal, 0 if they do not touch.
-
-    Parameters
-    ----------
-    p, q : array, shape (bins,)
-        Counts or densities over the same bins of equal width.
-
-    Returns
-    -------
-    float
-        Sum of min(p, q) after both are brought to sum 1.
-
-    Examples
-    --------
-    >>> overlap_coefficient(np.array([2, 2, 0]), np.array([0, 1, 1]))
-    0.5
-    """
-    return float(np.minimum(p / p.sum(), q / q.sum()).sum())
-
-
-def logit_overlaps(
-    captures: Capture | Iterable[Capture], *, ood: str | Iterable[str] | None = None, bins: int = 60
-) -> pd.DataFrame:
-    """Say which in-distribution logits the out-of-distribution logits resemble more.
-
-    Parameters
-    ----------
-    captures : Capture or iterable of Capture
-        Networks to compare.
-    ood : str or iterable of str, optional
-        Sets to look at; by default all.
-    bins : int
-        Bins over the common range; more bins give smaller overlaps.
-
-    Returns
-    -------
-    DataFrame
-        ``loss, data, seed, ood, intra_overlap, inter_overlap`` (overlap coefficients of all logits of the OOD set with
-        the intra- and inter-class logits of the ID test set), ``this_run`` (the nearer of the two), ``papers_say`` and
-        ``agrees`` (missing where the papers make no claim).
-
-    Notes
-    -----
-    The claim, "out-distribution logits mimic inter-class (SoftMax) or intra-class (IsoMax, IsoMax2) ones": Distinction
-    Maximization Loss (2019), figure 3; Hyperparameter-Free Isotropic Maximization Loss, figure 3.
-
-    Examples
-    --------
-    >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"x": [[0.1, 0.2]]}, loss="softmax")
-    >>> row = logit_overlaps(capture).iloc[0]
-    >>> row["this_run"], row["papers_say"], bool(row["agrees"])
-    ('inter-class', 'inter-class', True)
-    """
-    rows: list[dict[str, Any]] = []
-    for capture in as_list(captures):
-        for name in chosen_ood(capture, ood):
-            groups = logits_table(capture, name, bins=bins).groupby("group", sort=False)["count"]
-            intra, inter, outside = (part.to_numpy() for _, part in groups)
-            overlaps = {
-                "intra_overlap": overlap_coefficient(intra, outside),
-                "inter_overlap": overlap_coefficient(inter, outside),
-            }
-            nearer = "intra-class" if overlaps["intra_overlap"] > overlaps["inter_overlap"] else "inter-class"
-            claimed = CLAIMED.get(capture.loss)
-            origin = source(capture)
-            rows.append(
-                {"loss": capture.loss, "data": origin["data"], "seed": origin["seed"], "ood": name}
-                | overlaps
-                | {"this_run": nearer, "papers_say": claimed, "agrees": None if claimed is None else nearer == claimed}
-            )
-    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +40,8 @@ class Comparison:
     confidence : float
         Share of intervals that would hold the difference, if all were as the bootstrap supposes.
     frame : DataFrame
-        One row per pair of seeds and out-of-distribution set: ``pair, seed_a, seed_b, ood, n_id, n_ood, a, b, difference``.
+        One row per pair of seeds and out-of-distribution set: ``pair, seed_a, seed_b, ood, n_id, n_ood, a, b,
+        difference``.
     draws : ndarray, shape (resamples,)
         The difference in every resample, read-only.
     """
@@ -168,8 +91,12 @@ class Comparison:
             claim += f": {_points(self.difference)} points ({interval})."
         each = ", ".join(_points(value) for value in self.per_seed)
         covers = f"Against {sets}; seed by seed: {each}. " if self.seeds > 1 else f"Against {sets}. "
-        told = "The interval covers the choice of images and of seeds" if self.seeds > 1 else (
-            "It is one seed: the interval covers the choice of images only, and another training may differ by more"
+        told = (
+            "The interval covers the choice of images and of seeds"
+            if self.seeds > 1
+            else (
+                "It is one seed: the interval covers the choice of images only, and another training may differ by more"
+            )
         )
         few = "; with so few seeds it is too narrow" if 1 < self.seeds < 5 else ""
         return f"{claim} {covers}{told}{few}."
@@ -190,8 +117,9 @@ def compare(
     Parameters
     ----------
     a, b : (captures, score)
-        One capture or several (one per seed), and a key of ``iv.scores.SCORES`` or your own function. Several are paired by
-        the seed of their training; they must have seen the same test and out-of-distribution images in the same order.
+        One capture or several (one per seed), and a key of ``iv.scores.SCORES`` or your own function. Several are
+        paired by the seed of their training; all must have seen the same test and out-of-distribution images in the
+        same order.
     ood : str or list of str, optional
         Out-of-distribution sets, over which the metric is averaged; by default all that both have.
     metric : str
@@ -217,10 +145,10 @@ def compare(
 
     Notes
     -----
-    Percentile bootstrap, paired and stratified: in-distribution images are drawn with replacement among themselves, those of
-    each out-of-distribution set too, and a draw serves both scores and all seeds. Independently of them, pairs of seeds are
-    drawn (the two-way bootstrap of Owen 2007, "The pigeonhole bootstrap"). A bootstrap over n seeds is too narrow by
-    about a factor sqrt((n - 1) / n), and blind for one.
+    Percentile bootstrap, paired and stratified: in-distribution images are drawn with replacement among themselves,
+    those of each out-of-distribution set too, and a draw serves both scores and all seeds. Independently of them,
+    pairs of seeds are drawn (the two-way bootstrap of Owen 2007, "The pigeonhole bootstrap"). A bootstrap over n seeds
+    is too narrow by about a factor sqrt((n - 1) / n), and blind for one.
 
     Examples
     --------
@@ -330,9 +258,7 @@ def _scored(pair: tuple[Capture, Capture], scores: list[scores_module.Score], se
     ]
 
 
-def _per_seed(
-    pairs: list[tuple[Capture, Capture]], scored: list[Scored], sets: list[str], metric: str
-) -> pd.DataFrame:
+def _per_seed(pairs: list[tuple[Capture, Capture]], scored: list[Scored], sets: list[str], metric: str) -> pd.DataFrame:
     rows = []
     for number, (pair, values) in enumerate(zip(pairs, scored, strict=True)):
         for name in sets:

@@ -15,7 +15,7 @@ from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, source
 from isomax_viz.tables import Captures, as_list
 
-__all__ = ["RULES", "find_threshold", "same_share", "threshold_table"]
+__all__ = ["RULES", "find_threshold", "same_share", "score_range", "threshold_table"]
 
 RULES = {
     "tpr95": "the largest threshold that accepts at least 95 % of the ID images",
@@ -63,6 +63,21 @@ def find_threshold(
         return metrics.threshold_at_tpr(id_scores)
     ood_scores = [scores_module.compute(score, samples) for samples in chosen_ood(capture, ood).values()]
     return metrics.best_dtacc_threshold(id_scores, np.concatenate(ood_scores))
+
+
+def score_range(
+    capture: Capture, ood: str | Iterable[str] | None = None, *, score: str | Callable[[Samples], np.ndarray] = "es"
+) -> tuple[float, float]:
+    """Return the smallest and the largest score of the test images and the sets.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.5, 0.0]]}, loss="softmax")
+    >>> score_range(capture, score="max_logit")
+    (0.5, 4.0)
+    """
+    values = [scores_module.compute(score, item) for item in [capture.test, *chosen_ood(capture, ood).values()]]
+    return min(float(item.min()) for item in values), max(float(item.max()) for item in values)
 
 
 def same_share(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import subprocess
@@ -11,15 +12,16 @@ from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import _pylab_helpers
 
-from isomax_viz import Capture, evaluate, explore, figures
+from isomax_viz import Capture, evaluate, explore, figures, metrics
 from isomax_viz.figures._canvas import png
-from isomax_viz.scores import SCORES
+from isomax_viz.scores import SCORES, compute
 from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.shelf import Shelf
-from isomax_viz.widgets.views import VIEWS
+from isomax_viz.widgets.views import VIEWS, code
 
 
 def make_capture(loss: str, *, seed: int = 0, distances: bool = True, n: int = 60, sets=("letters", "patches"), **meta):
@@ -30,12 +32,15 @@ def make_capture(loss: str, *, seed: int = 0, distances: bool = True, n: int = 6
     def arrays(shift):
         logits = rng.normal(size=(n, 4)) - 4
         logits[np.arange(n), labels] += shift
-        return {"logits": logits} | ({"distances": np.abs(logits)} if distances else {})
+        features = {"features": rng.normal(size=(n, 5)) + shift}
+        return {"logits": logits} | features | ({"distances": np.abs(logits)} if distances else {})
 
     inside = arrays(4)
     ood = {name: arrays(1 + position) for position, name in enumerate(sets)}
     meta = {"data": "digits", "backbone": "small_cnn", "preset": "teaching", "seed": seed} | meta
-    return Capture.from_arrays(inside.pop("logits"), labels, ood=ood, loss=loss, meta=meta, **inside)
+    capture = Capture.from_arrays(inside.pop("logits"), labels, ood=ood, loss=loss, meta=meta, **inside)
+    history = pd.DataFrame({"epoch": [1, 2, 1, 2], "split": ["train"] * 2 + ["test"] * 2, "accuracy": rng.random(4)})
+    return capture.replace(history=history, prototypes=rng.normal(size=(4, 5)))
 
 
 @pytest.fixture
@@ -54,32 +59,84 @@ def picture(view) -> bytes:
     return bytes(view.picture.value)
 
 
+def plain(code: str, captures) -> bytes:
+    """Run the code that the explorer shows, as a person who copies it would, and return the picture."""
+    *body, last = ast.parse(code).body
+    names = {"captures": captures}
+    exec(compile(ast.Module(body, []), "code", "exec"), names)
+    drawn = eval(compile(ast.Expression(last.value), "code", "eval"), names)
+    return png(drawn.get_figure(root=True))
+
+
 @pytest.mark.parametrize("key", VIEWS)
-@pytest.mark.parametrize("loss", ["softmax", "isomax+"])
-def test_every_view_is_the_plain_figure(view, captures, key, loss):
-    view.controls["view"].value = key
-    view.controls["loss"].value = loss
-    view.controls["ood"].buttons["patches"].value = True
-    capture = next(item for item in captures if item.loss == loss)
-    options = {"score": "es"} if "score" in VIEWS[key].uses else {}
-    plain = getattr(figures, VIEWS[key].plot.__name__)(capture, ["letters", "patches"], **options)
-    assert picture(view) == png(plain.figure)
+@pytest.mark.parametrize("beside", [None, {"loss": "softmax"}])
+def test_every_view_is_the_plain_figure(view, captures, key, beside):
+    view.restore({"view": key, "loss": "isomax+", "beside": beside, "ood": ["letters", "patches"], "score": "mds"})
+    assert picture(view) == plain(code(view.look), captures)
+    assert (len(view.look.captures) == 2) == (beside is not None)
+
+
+def test_the_plain_calls_are_those_of_the_library(view, captures):
+    view.restore({"view": "entropy", "ood": ["patches"]})
+    assert picture(view) == png(figures.plot_entropy(captures[0], ["patches"]).figure)
+    view.restore({"view": "roc", "score": "mps", "threshold": 0.5})
+    wanted = figures.plot_operating_point(captures[0], ["patches"], score="mps", threshold=0.5, panels="roc")
+    assert picture(view) == png(wanted)
+    view.restore({"view": "logits", "beside": {"loss": "isomax"}, "same_axes": False})
+    pair = figures.grid(figures.plot_logits, captures[:2], ood=["patches"], size=(4.8, 3.3), sharex=False, sharey=False)
+    assert picture(view) == png(pair)
 
 
 @pytest.mark.parametrize("key", SCORES)
 def test_every_score_is_the_plain_figure_with_its_metrics(view, captures, key):
     view.controls["score"].value = key
-    assert picture(view) == png(figures.plot_scores(captures[0], ["letters"], score=key).figure)
+    assert picture(view) == png(figures.plot_operating_point(captures[0], ["letters"], score=key))
     row = evaluate(captures[0], scores=key, ood="letters").iloc[0]
     for name in ("TNR@TPR95", "AUROC", "DTACC", "AUPR-in", "AUPR-out"):
         assert f"<td>{100 * row[name]:.1f} %</td>" in view.summary.value
     assert SCORES[key].name in view.summary.value
+    assert SCORES[key].explanation in view.lesson.value and "<math" in view.lesson.value
+
+
+def test_threshold_moves_picture_and_counts_together(view, captures):
+    bar, capture = view.controls["threshold"], captures[0]
+    id_scores, ood_scores = (compute("es", samples) for samples in (capture.test, capture.ood["letters"]))
+    assert bar.slider.value == pytest.approx(metrics.threshold_at_tpr(id_scores))
+    bar.slider.value = -0.8
+    assert picture(view) == png(figures.plot_operating_point(capture, ["letters"], score="es", threshold=-0.8))
+    accepted, passed = int((id_scores >= -0.8).sum()), int((ood_scores >= -0.8).sum())
+    for number in (accepted, 60 - accepted, passed, 60 - passed):
+        assert f"<td>{number} of 60 (" in view.summary.value
+    assert view.state()["threshold"] == -0.8
+    bar.rules["dtacc"].click()
+    assert view.state()["threshold"] == "dtacc"
+    assert bar.slider.value == pytest.approx(metrics.best_dtacc_threshold(id_scores, ood_scores))
+    bar.slider.value = -0.8
+    view.controls["score"].value = "mps"
+    assert view.state()["threshold"] == "tpr95"  # -0.8 means nothing on another score
+    bar.rules["tpr95"].click()
+    assert picture(view) == png(figures.plot_operating_point(capture, ["letters"], score="mps"))
+
+
+def test_two_panels_compare_at_the_same_share_of_known_images(view, captures):
+    view.restore({"loss": "softmax", "beside": {"loss": "isomax+"}, "threshold": -0.8})
+    one, two = view.look.threshold
+    shares = [
+        (compute("es", capture.test) >= value).mean()
+        for capture, value in zip((captures[0], captures[2]), (one, two), strict=True)
+    ]
+    assert one == -0.8 and shares[0] == pytest.approx(shares[1])
+    assert "SoftMax: letters" in view.summary.value and "IsoMax+: letters" in view.summary.value
+    left, right = figures.plot_operating_point(
+        [captures[0], captures[2]], ["letters"], score="es", panels="scores", share=True
+    ).axes
+    assert left.get_xlim() == right.get_xlim()
 
 
 def test_summary_says_the_figure_in_words_and_how_many_images(view, captures):
-    words = figures.describe(figures.plot_scores(captures[0], ["letters"], score="es"))
+    words = figures.describe(figures.plot_operating_point(captures[0], ["letters"], score="es"))
     assert words and words in view.summary.value
-    assert "<td>60</td><td>60</td>" in view.summary.value
+    assert " of 60 (" in view.summary.value
     assert "chance that a random ID sample scores higher" in view.summary.value
 
 
@@ -88,7 +145,9 @@ def test_state_survives_json_and_restores_the_picture(view):
     view.controls["score"].value = "mds"
     view.controls["view"].value = "distances"
     view.controls["ood"].value = ("patches",)
-    view._update()
+    view.controls["threshold"].slider.value = -3.5
+    view.controls["large_text"].value = True
+    view.restore({})
     text, before = json.dumps(view.state()), picture(view)
     view.restore({"loss": "softmax", "score": "mps", "view": "scores", "ood": ["letters"]})
     assert picture(view) != before
@@ -103,7 +162,12 @@ def test_state_survives_json_and_restores_the_picture(view):
         ({"score": "mdss"}, "score must be one of .* Did you mean 'mds'"),
         ({"ood": ["svhn"]}, "ood must be one of 'letters', 'patches', but is 'svhn'"),
         ({"view": "umap"}, "view must be one of 'scores'"),
-        ({"colour": "red"}, "state must be one of 'loss', 'score', 'ood', 'view'"),
+        ({"colour": "red"}, "state must be one of 'loss', 'beside', 'same_axes', 'score', 'ood', 'view'"),
+        ({"threshold": "95"}, "threshold must be one of 'tpr95', 'dtacc', but is '95'. A number is accepted too"),
+        ({"threshold": float("nan")}, "threshold must be a number"),
+        ({"beside": {"loss": "isomax3"}}, "loss must be one of"),
+        ({"large_text": 1}, "large_text must be True or False"),
+        ({"ood": []}, "ood is empty"),
     ],
 )
 def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(view, state, message):
@@ -148,7 +212,7 @@ def test_sets_that_a_capture_lacks_are_disabled_and_others_take_over(captures):
 def test_choosers_appear_where_captures_differ_and_give_way():
     sweep = [make_capture("isomax+", entropic_scale=scale, seed=seed) for scale in (1.0, 10.0) for seed in (0, 1)]
     shown = explore([*sweep, make_capture("softmax", entropic_scale=None)])
-    assert list(shown.controls) == ["loss", "entropic_scale", "seed", "score", "ood", "view"]
+    assert list(shown.controls)[:4] == ["loss", "entropic_scale", "seed", "beside"]
     shown.restore({"loss": "isomax+", "entropic_scale": 10.0, "seed": 1})
     assert shown.capture is sweep[3]
     shown.controls["loss"].value = "softmax"
@@ -195,7 +259,8 @@ def test_every_control_is_described(view):
 def test_closing_closes_everything(captures):
     before = set(ipywidgets.widget._instances)
     shown = explore(captures)
-    assert len(set(ipywidgets.widget._instances) - before) < 60
+    made = [item for key, item in ipywidgets.widget._instances.items() if key not in before]
+    assert sum(isinstance(item, ipywidgets.DOMWidget) for item in made) < 60
     shown.close()
     assert set(ipywidgets.widget._instances) == before
 

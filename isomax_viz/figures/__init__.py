@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from isomax_viz.figures._canvas import describe, save_figure
+from isomax_viz.figures.alpha import plot_alpha
+from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
 from isomax_viz.figures.grids import grid
 from isomax_viz.figures.logits import plot_distances, plot_logits
+from isomax_viz.figures.loss_blocks import plot_loss_blocks
+from isomax_viz.figures.operating_point import plot_operating_point
 from isomax_viz.figures.pictures import plot_pictures
+from isomax_viz.figures.robustness import plot_robustness
 from isomax_viz.figures.roc import plot_roc
 from isomax_viz.figures.scores import plot_scores
 from isomax_viz.figures.training import plot_training
@@ -14,11 +19,17 @@ from isomax_viz.figures.values import plot_entropy, plot_max_probability
 __all__ = [
     "describe",
     "grid",
+    "plot_alpha",
     "plot_distances",
     "plot_entropy",
+    "plot_feature_space",
     "plot_logits",
+    "plot_loss_blocks",
     "plot_max_probability",
+    "plot_operating_point",
     "plot_pictures",
+    "plot_prototype_distances",
+    "plot_robustness",
     "plot_roc",
     "plot_scores",
     "plot_training",

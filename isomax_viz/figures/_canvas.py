@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from PIL import Image
 
 from isomax_viz import style
 from isomax_viz._checks import check_choice
+from isomax_viz.figures._png import encode_png
 
 __all__ = ["Caption", "CanvasAxes", "CanvasFigure", "attach", "caption_of", "describe", "drawing", "png", "save_figure"]
 
@@ -213,11 +213,7 @@ def png(figure: Figure) -> bytes:
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    buffer = BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(
-        buffer, format="png", compress_level=3, dpi=(figure.dpi, figure.dpi)
-    )
-    return buffer.getvalue()
+    return encode_png(np.asarray(canvas.buffer_rgba()), dpi=figure.dpi)
 
 
 def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> Path:

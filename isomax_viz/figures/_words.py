@@ -131,7 +131,7 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
     return (*parts, f"test against {against}") if names else tuple(parts)
 
 
-def check_table(table: pd.DataFrame, columns: Iterable[str], function: str) -> pd.DataFrame:
+def check_table(table: pd.DataFrame, columns: Iterable[str], function: str, *, module: str = "tables") -> pd.DataFrame:
     """Return a non-empty table that has these columns, else say which function makes one.
 
     Examples
@@ -145,7 +145,7 @@ def check_table(table: pd.DataFrame, columns: Iterable[str], function: str) -> p
     if missing:
         raise ValueError(
             f"data is a DataFrame without {missing}. "
-            f"Give captures, or the table that iv.tables.{function} made from them."
+            f"Give captures, or the table that iv.{module}.{function} made from them."
         )
     return table
 

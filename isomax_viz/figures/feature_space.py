@@ -81,8 +81,9 @@ def plot_feature_space(
         _draw_known(axes, known, kwargs)
         for name in unknown:
             style, rows = data_style(name), table[table["group"] == name]
-            look = {"marker": style.marker, "color": style.color, "linestyle": "none", "markersize": 3.5, "alpha": 0.75}
-            look |= {"markerfacecolor": "none", "markeredgewidth": 0.8, "label": count_label(style.label, len(rows))}
+            look = {"marker": style.marker, "color": style.color, "linestyle": "none", "markersize": 3, "alpha": 0.6}
+            look |= {"markerfacecolor": "none", "markeredgewidth": 0.7, "zorder": 1.5}
+            look |= {"label": count_label(style.label, len(rows))}
             axes.plot(rows["x"].to_numpy(), rows["y"].to_numpy(), **(look | kwargs))
         _draw_prototypes(axes, table[table["group"] == "prototype"], table["loss"].iloc[0])
         explained = percent(float(table["explained"].iloc[0]))

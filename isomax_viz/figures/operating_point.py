@@ -86,6 +86,7 @@ def plot_operating_point(
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 8.0]], [0, 1], ood={"letters": [[0.0, 0.0]]}, loss="softmax")
     >>> figure = plot_operating_point(capture, score="max_logit", threshold=8.5)
     >>> len(figure.axes), figure.axes[0].texts[-1].get_text()
@@ -111,6 +112,7 @@ class MovingPoint:
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 8.0]], [0, 1], ood={"letters": [[0.0, 0.0]]}, loss="softmax")
     >>> moving = MovingPoint(capture, score="max_logit")
     >>> moving.move(8.5)[["id_accepted", "id_rejected"]].to_numpy().tolist()

@@ -1,10 +1,18 @@
-"""Backbones: images in, feature vectors out; each tells its length as ``num_features``."""
+"""Backbones: images in, feature vectors out; each tells its length as ``num_features``.
+
+The three networks of the papers keep the full resolution of small pictures in their first layer (3x3 convolution, no
+pooling). They are built from torchvision's blocks, accept any size from 8x8 pixels, and start from the weights that the
+papers' code starts from: He's normal distribution over the fan-out for convolutions, 1 and 0 for batch normalisation.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
-__all__ = ["BACKBONES", "Classifier", "SmallCNN", "small_cnn"]
+from isomax_viz._checks import check_number
+
+__all__ = ["BACKBONES", "CIFARResNet", "Classifier", "SmallCNN", "densenet_bc100", "resnet34", "resnet110", "small_cnn"]
 
 
 class SmallCNN(nn.Module):
@@ -44,6 +52,174 @@ def small_cnn(in_channels: int = 3) -> SmallCNN:
     return SmallCNN(in_channels)
 
 
+def _first_convolution(in_channels: int, width: int) -> nn.Conv2d:
+    check_number("in_channels", in_channels, at_least=1, whole=True)
+    return nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+
+
+def _initialise(model: nn.Module) -> None:
+    """Draw the convolutions as He et al. do, with the variance 2 / fan-out; batch normalisation starts at 1 and 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def resnet34(in_channels: int = 3) -> nn.Module:
+    """Return torchvision's ResNet34 with a 3x3 first convolution, without the max-pooling and the last layer.
+
+    Parameters
+    ----------
+    in_channels : int
+        1 for grey images, 3 for colour.
+
+    Returns
+    -------
+    torchvision.models.ResNet
+        512 features. With a linear head for 10 classes it has 21,282,122 parameters (colour images).
+
+    Notes
+    -----
+    Source: He et al., "Deep Residual Learning for Image Recognition" (2016), Table 1, with the first layer that is
+    usual for 32x32 images and that the papers on IsoMax use.
+
+    Examples
+    --------
+    >>> import torch
+    >>> backbone = resnet34()
+    >>> backbone(torch.zeros(2, 3, 32, 32)).shape, backbone.num_features
+    (torch.Size([2, 512]), 512)
+    """
+    from torchvision.models import ResNet
+    from torchvision.models.resnet import BasicBlock
+
+    model = ResNet(BasicBlock, [3, 4, 6, 3])
+    model.num_features = model.fc.in_features
+    model.conv1 = _first_convolution(in_channels, model.conv1.out_channels)
+    model.maxpool = nn.Identity()
+    model.fc = nn.Identity()
+    _initialise(model)
+    return model
+
+
+class _PaddedShortcut(nn.Module):
+    """Every other pixel, with as many channels of zeros as the block adds: a shortcut without parameters."""
+
+    def __init__(self, added: int) -> None:
+        super().__init__()
+        self.added = added
+
+    def forward(self, images: Tensor) -> Tensor:
+        before = self.added // 2
+        return functional.pad(images[:, :, ::2, ::2], (0, 0, 0, 0, before, self.added - before))
+
+
+class CIFARResNet(nn.Module):
+    """The residual network for 32x32 images: three stages of 16, 32 and 64 channels, of torchvision's basic blocks.
+
+    Where the channels double, the shortcut takes every other pixel and pads with zeros (option A of the paper, which it
+    uses for all its CIFAR networks); torchvision's own networks have a 1x1 convolution there (option B).
+
+    Parameters
+    ----------
+    depth : int
+        6 n + 2 layers for n blocks per stage: 20, 32, 44, 56, 110, ...
+    in_channels : int
+        1 for grey images, 3 for colour.
+
+    Notes
+    -----
+    Source: He et al., "Deep Residual Learning for Image Recognition" (2016), section 4.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> CIFARResNet(20)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 64])
+    """
+
+    num_features = 64
+
+    def __init__(self, depth: int, in_channels: int = 3) -> None:
+        from torchvision.models.resnet import BasicBlock
+
+        super().__init__()
+        blocks, remainder = divmod(check_number("depth", depth, at_least=8, whole=True) - 2, 6)
+        if remainder:
+            raise ValueError(f"depth must be 6 n + 2 for n blocks per stage, but is {depth}. Take {6 * blocks + 2}.")
+        layers = [_first_convolution(in_channels, 16), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+        width = 16
+        for stage_width in (16, 32, 64):
+            for _ in range(blocks):
+                stride, shortcut = (1, None) if stage_width == width else (2, _PaddedShortcut(stage_width - width))
+                layers.append(BasicBlock(width, stage_width, stride, shortcut))
+                width = stage_width
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features of shape (n, 64)."""
+        return self.layers(images)
+
+
+def resnet110(in_channels: int = 3) -> CIFARResNet:
+    """Return a :class:`CIFARResNet` of 110 layers.
+
+    Parameters
+    ----------
+    in_channels : int
+        1 for grey images, 3 for colour.
+
+    Returns
+    -------
+    CIFARResNet
+        64 features. With a linear head for 10 classes it has 1,727,962 parameters (colour images), the paper's 1.7 M.
+    """
+    return CIFARResNet(110, in_channels)
+
+
+def densenet_bc100(in_channels: int = 3) -> nn.Module:
+    """Return torchvision's DenseNet as DenseNet-BC with 100 layers, growth rate 12, compression 0.5, for small images.
+
+    The first layer is a 3x3 convolution of 24 channels with nothing behind it, as in the paper's CIFAR networks;
+    torchvision's has batch normalisation, ReLU and max-pooling there.
+
+    Parameters
+    ----------
+    in_channels : int
+        1 for grey images, 3 for colour.
+
+    Returns
+    -------
+    torchvision.models.DenseNet
+        342 features. With a linear head for 10 classes it has 769,162 parameters (colour images), the paper's 0.8 M.
+
+    Notes
+    -----
+    Source: Huang et al., "Densely Connected Convolutional Networks" (2017), sections 3 and 4, Table 2; no dropout, as
+    in the papers on IsoMax. torchvision draws the convolutions over the fan-in, the authors' code over the fan-out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> backbone = densenet_bc100()
+    >>> backbone(torch.zeros(2, 3, 32, 32)).shape, backbone.num_features
+    (torch.Size([2, 342]), 342)
+    """
+    from torchvision.models import DenseNet
+
+    model = DenseNet(growth_rate=12, block_config=(16, 16, 16), num_init_features=24)
+    model.num_features = model.classifier.in_features
+    model.features.conv0 = _first_convolution(in_channels, 24)
+    for name in ("norm0", "relu0", "pool0"):
+        delattr(model.features, name)
+    model.classifier = nn.Identity()
+    _initialise(model)
+    return model
+
+
 class Classifier(nn.Module):
     """A backbone and a head: images in, logits for detection out.
 
@@ -68,4 +244,7 @@ class Classifier(nn.Module):
 
 BACKBONES = {
     "small_cnn": small_cnn,
+    "resnet34": resnet34,
+    "resnet110": resnet110,
+    "densenet_bc100": densenet_bc100,
 }

@@ -62,7 +62,7 @@ class Batches:
     >>> import numpy as np
     >>> images = ImageSet("mine", np.full((3, 8, 8, 1), 255, np.uint8), [0, 1, 1], ("a", "b"))
     >>> batches = Batches(images, mean=np.array([0.5]), std=np.array([0.5]), device=torch.device("cpu"))
-    >>> [(pictures.shape[0], pictures.max().item()) for pictures, labels in batches.in_order(2)]
+    >>> [(len(pictures), round(pictures.max().item(), 5)) for pictures, labels in batches.in_order(2)]
     [(2, 1.0), (1, 1.0)]
     """
 

@@ -12,10 +12,12 @@ from isomax_viz.style import data_style
 from isomax_viz.widgets.shelf import DIMENSIONS, Shelf, word
 from isomax_viz.widgets.views import VIEWS
 
-__all__ = ["Several", "chooser", "score_chooser", "view_chooser"]
+__all__ = ["Several", "chooser", "compare_chooser", "drawer_chooser", "quantity_chooser", "score_chooser", "switch",
+           "view_chooser"]
 
 LABEL_WIDTH = "96px"
-MANY = 8  # from here on, buttons would fill the screen: a list instead
+ALONE = -1  # "beside nothing"
+MANY = 9  # from here on, buttons would fill the screen: a list instead
 
 _TOOLTIPS = {
     "data": "Data set that the network was trained on",
@@ -66,6 +68,42 @@ def view_chooser() -> Any:
         tooltip="What the picture shows",
         tooltips=[view.tooltip for view in VIEWS.values()],
     )
+
+
+def compare_chooser(shelf: Shelf) -> Any:
+    """Return the control for the second panel: any of the captures, or none."""
+    titles = [(shelf.title(number), number) for number in range(len(shelf))]
+    return _choice(
+        "Beside",
+        [("nothing", ALONE), *titles],
+        tooltip="Show a second capture beside the first",
+        tooltips=["One panel"] + [f"Show {title} beside it" for title, _ in titles],
+    )
+
+
+def quantity_chooser(quantities: Sequence[str]) -> Any:
+    """Return the control for the quantity of the training curves."""
+    return widgets.Dropdown(
+        description="Quantity",
+        options=[(name.replace("_", " "), name) for name in quantities],
+        tooltip="What to follow over the epochs",
+        style={"description_width": LABEL_WIDTH},
+    )
+
+
+def drawer_chooser(names: Sequence[tuple[str, str, str]]) -> Any:
+    """Return the control for what stands below the picture: (label, key, tooltip) each."""
+    return _choice(
+        "More",
+        [(label, key) for label, key, _ in names],
+        tooltip="What to show below",
+        tooltips=[tooltip for *_, tooltip in names],
+    )
+
+
+def switch(label: str, *, tooltip: str, value: bool = False) -> Any:
+    """Return a button that stays down."""
+    return widgets.ToggleButton(description=label, tooltip=tooltip, value=value, layout={"width": "auto"})
 
 
 class Several(widgets.HBox):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from ipywidgets import Widget
 
-__all__ = ["close_tree", "current_cell", "register", "under_test"]
+__all__ = ["Later", "close_tree", "current_cell", "current_request", "register", "under_test"]
 
 # Weak: a view that nobody shows any more shall not be kept alive by being listed here.
 _views: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -19,17 +21,21 @@ def under_test() -> bool:
     return "PYTEST_CURRENT_TEST" in os.environ
 
 
+def current_request() -> dict[str, Any]:
+    """Return the front end's request that runs now, empty outside a notebook."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return {}
+    return dict(getattr(get_ipython(), "parent_header", None) or {})
+
+
 def current_cell() -> tuple[str, str]:
     """Return which cell runs now and which run of it this is, empty words outside a notebook.
 
     JupyterLab names the cell; where a front end does not, its text stands for it.
     """
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return "", ""
-    shell = get_ipython()
-    parent = getattr(shell, "parent_header", None) or {}
+    parent = current_request()
     cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
     return str(cell), str(parent.get("header", {}).get("msg_id", ""))
 
@@ -69,3 +75,52 @@ def close_tree(widget: Widget) -> None:
         if isinstance(part, Widget):
             part.close()
     Widget.close(widget)
+
+
+class Later:
+    """Run something a little later, once nothing newer has been asked for: stale requests are dropped.
+
+    Parameters
+    ----------
+    seconds : float
+        How long nothing newer may come.
+
+    Notes
+    -----
+    The kernel's own event loop does it, between messages: no thread, so nothing runs at the same time. Where no loop
+    runs (scripts, tests), what shall be done later is done at once, and what only prepares is left out.
+
+    Examples
+    --------
+    >>> Later(0.1).do(print, "now")
+    now
+    >>> Later(0.1).prepare(print, "never")
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: Any = None
+
+    def do(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Run the action after the pause, at once where there is no event loop."""
+        if not self._start(action, arguments):
+            action(*arguments)
+
+    def prepare(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Run the action after the pause, not at all where there is no event loop."""
+        self._start(action, arguments)
+
+    def _start(self, action: Callable[..., None], arguments: tuple[Any, ...]) -> bool:
+        self.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        self._waiting = loop.call_later(self._seconds, action, *arguments)
+        return True
+
+    def cancel(self) -> None:
+        """Drop what has not run yet."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None

@@ -121,6 +121,13 @@ class Shelf:
         return list(dict.fromkeys(name for capture in self.captures for name in capture.ood))
 
     @property
+    def quantities(self) -> list[str]:
+        """Columns of the training histories, without epoch and split; none where no capture has a history."""
+        columns = [name for item in self.captures if item.history is not None for name in item.history.columns]
+        spreads = [name.replace("_mean", "_std") for name in columns if name.endswith("_mean")]
+        return [name for name in dict.fromkeys(columns) if name not in ("epoch", "split", *spreads)]
+
+    @property
     def scores(self) -> list[str]:
         """Keys of the scores that at least one capture can give: MDS needs distances."""
         if any(capture.test.distances is not None for capture in self.captures):

@@ -10,7 +10,7 @@ from isomax_viz import scores
 from isomax_viz.metrics import METRICS
 from isomax_viz.style import data_style
 
-__all__ = ["CSS", "error_html", "metrics_html", "sentence_html"]
+__all__ = ["CSS", "code_html", "error_html", "sentence_html", "summary_html", "verdict_html"]
 
 # Colours come from JupyterLab's own variables, so that light and dark themes are both legible; the second value serves
 # front ends without them.
@@ -39,6 +39,16 @@ CSS = """<style>
 .isomax-viz td { color: var(--jp-ui-font-color1, #212121); }
 .isomax-viz p { margin: 4px 0; color: var(--jp-ui-font-color1, #212121); max-width: 62em; }
 .isomax-viz p.small { color: var(--jp-ui-font-color2, #616161); font-size: 12px; }
+.isomax-viz th.group { text-align: left; font-weight: 400; border-bottom: none; padding-top: 0;
+  color: var(--jp-ui-font-color2, #616161); }
+.isomax-viz .gap { padding-left: 14px; }
+.isomax-viz .lesson { margin: 6px 0; } .isomax-viz .lesson b { margin-right: 18px; }
+.isomax-viz .lesson .formula { font-size: 15px; }
+.isomax-viz .lesson .small { color: var(--jp-ui-font-color2, #616161); }
+.isomax-viz math { color: var(--jp-ui-font-color1, #212121); }
+.isomax-viz pre { background: var(--jp-layout-color2, #eeeeee); color: var(--jp-ui-font-color1, #212121);
+  padding: 8px 12px; border-radius: 3px; white-space: pre-wrap; max-width: 62em; margin: 4px 0; }
+.isomax-viz .lm-Widget.jupyter-button { border-radius: 4px; }
 .isomax-viz .error { border-left: 4px solid #D55E00; padding: 6px 12px; margin: 4px 0;
   background: var(--jp-layout-color2, #eeeeee); color: var(--jp-ui-font-color1, #212121); max-width: 62em; }
 </style>"""
@@ -61,33 +71,80 @@ def sentence_html(text: str) -> str:
     return f'<p class="small">{escape(text)}</p>' if text else ""
 
 
-def metrics_html(table: pd.DataFrame) -> str:
-    """Return detection metrics as a table that says what each one means and over how many images.
+def code_html(text: str) -> str:
+    """Return code to copy.
+
+    Examples
+    --------
+    >>> code_html("a < b")
+    '<pre>a &lt; b</pre>'
+    """
+    return f"<pre>{escape(text)}</pre>"
+
+
+def verdict_html(verdict: str, reasons: str) -> str:
+    """Return an answer with its reasons.
+
+    Examples
+    --------
+    >>> verdict_html("ES = 1 < 2: rejected.", "Why.")
+    '<p><b>ES = 1 &lt; 2: rejected.</b> Why.</p>'
+    """
+    return f"<p><b>{escape(verdict)}</b> {escape(reasons)}</p>"
+
+
+def summary_html(metrics: pd.DataFrame, counts: pd.DataFrame, *, titles: tuple[str, ...]) -> str:
+    """Return detection metrics and what the threshold does as one table that says what each number means.
 
     Parameters
     ----------
-    table : DataFrame
+    metrics : DataFrame
         Rows of :func:`isomax_viz.tables.evaluate` for one score.
+    counts : DataFrame
+        Rows of :func:`isomax_viz.thresholds.threshold_table`, in the same order.
+    titles : tuple of str
+        Name of each capture; shown where there are two.
 
     Examples
     --------
     >>> from isomax_viz import Capture, evaluate
+    >>> from isomax_viz.thresholds import threshold_table
     >>> capture = Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.0, 0.0]]}, loss="softmax")
-    >>> html = metrics_html(evaluate(capture, scores="es"))
+    >>> html = summary_html(evaluate(capture, scores="es"), threshold_table(capture), titles=("SoftMax",))
     >>> "entropic score (ES)" in html, "chance that a random ID sample" in html, "100.0 %" in html
     (True, True, True)
     """
-    score = scores.get(table["score"].iloc[0])
-    head = "".join(f'<th title="{escape(METRICS[name])}">{name}</th>' for name in METRICS)
-    rows = []
-    for row in table.to_dict("records"):
-        cells = "".join(f"<td>{100 * row[name]:.1f} %</td>" for name in METRICS)
-        name = escape(data_style(row["ood"]).label)
-        rows.append(f"<tr><td>{name}</td>{cells}<td>{row['n_id']:,}</td><td>{row['n_ood']:,}</td></tr>")
-    counts = '<th title="in-distribution test images">n ID</th><th title="out-of-distribution images">n OOD</th>'
+    score = scores.get(metrics["score"].iloc[0])
     named = f"{score.name} ({score.label})" if score.name != score.label else score.label
+    head = "".join(f'<th title="{escape(words)}">{name}</th>' for name, words in (METRICS | _COUNTED).items())
+    rows = [
+        _row(metric, count, titles[int(count["capture"])] if len(titles) > 1 else "")
+        for metric, count in zip(metrics.to_dict("records"), counts.to_dict("records"), strict=True)
+    ]
+    thresholds = ", ".join(f"{value:.4g}".replace("-", "−") for value in counts["threshold"].unique())
+    first = f"<th></th><th class='group' colspan='{len(METRICS)}'>over all thresholds</th>"
+    second = f"<th class='group gap' colspan='{len(_COUNTED)}'>at score ≥ {thresholds}</th>"
     return (
-        f"<p>Detection with the <b>{escape(named)}</b>; in-distribution is the positive class. "
-        f"AUROC: {METRICS['AUROC']}. TNR@TPR95: {METRICS['TNR@TPR95']}.</p>"
-        f"<table><thead><tr><th>against</th>{head}{counts}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<p>Detection with the <b>{escape(named)}</b>; in-distribution (ID) is the positive class.</p>"
+        f"<table><thead><tr>{first}{second}</tr><tr><th>against</th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+        f'<p class="small">AUROC: {METRICS["AUROC"]}. TNR@TPR95: {METRICS["TNR@TPR95"]}. DTACC: {METRICS["DTACC"]}.</p>'
     )
+
+
+_COUNTED = {
+    "ID accepted": "in-distribution test images with a score at or above the threshold",
+    "ID rejected": "in-distribution test images below it: errors",
+    "OOD accepted": "out-of-distribution images at or above it: errors",
+    "OOD rejected": "out-of-distribution images below it",
+}
+
+
+def _row(metric: dict, count: dict, title: str) -> str:
+    name = escape(data_style(metric["ood"]).label)
+    cells = "".join(f"<td>{100 * metric[key]:.1f} %</td>" for key in METRICS)
+    for key in _COUNTED:
+        kind, what = key.split()
+        number, of = count[f"{kind.lower()}_{what}"], count[f"n_{kind.lower()}"]
+        cells += f"<td>{number:,} of {of:,} ({100 * number / of:.1f} %)</td>"
+    return f"<tr><td>{escape(title) + ': ' if title else ''}{name}</td>{cells}</tr>"

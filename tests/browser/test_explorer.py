@@ -37,7 +37,7 @@ def test_toggling_each_loss_shows_the_plain_figure(quickstart, captures, screens
     seen = set()
     for loss in LOSSES:
         quickstart.press(LOSS_STYLES[loss].label)
-        wanted = png(figures.plot_scores(captures[loss], ["letters"], score="es").figure)
+        wanted = png(figures.plot_operating_point(captures[loss], ["letters"], score="es"))
         quickstart.wait_for_picture(wanted)
         seen.add(wanted)
     assert len(seen) == len(LOSSES)
@@ -49,7 +49,7 @@ def test_toggling_each_score_shows_the_plain_figure(quickstart, captures):
     seen = set()
     for key, score in SCORES.items():
         quickstart.press(score.label)
-        wanted = png(figures.plot_scores(captures["isomax+"], ["letters"], score=key).figure)
+        wanted = png(figures.plot_operating_point(captures["isomax+"], ["letters"], score=key))
         quickstart.wait_for_picture(wanted)
         assert score.name in quickstart.root.inner_text()
         seen.add(wanted)

@@ -1,0 +1,209 @@
+"""Surgery: put the head of a loss in the place of the last linear layer of any classifier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from isomax_viz._checks import check_choice
+from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
+
+__all__ = ["Replaced", "replace_last_linear"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Replaced:
+    """What :func:`replace_last_linear` did; it shows itself as one line.
+
+    Attributes
+    ----------
+    model : Module
+        The network, which was changed in place.
+    name : str
+        Where in the network the layer was, as in ``model.get_submodule(name)``.
+    before : Module
+        The layer that was taken out.
+    head : Head
+        What stands there now.
+    """
+
+    model: nn.Module
+    name: str
+    before: nn.Module
+    head: Head
+
+    def __repr__(self) -> str:
+        return f"Replaced({self.name!r} of {type(self.model).__name__}: {_words(self.before)} -> {_words(self.head)})"
+
+
+def replace_last_linear(
+    model: nn.Module,
+    loss: str | type[Head] | Head = "isomax+",
+    *,
+    layer: str | None = None,
+    num_classes: int | None = None,
+    **settings: Any,
+) -> Replaced:
+    """Swap the last linear layer of a classifier, in place, for the head of a loss.
+
+    The last layer is the last ``nn.Linear`` in the order of definition; a head that stands there already is replaced
+    as a linear layer is. The head starts as its paper says. SoftMax alone computes what the linear layer computed: it
+    keeps the weights, unless the number of classes changes.
+
+    Parameters
+    ----------
+    model : Module
+        A classifier of torchvision or timm, or your own.
+    loss : str, Head class or Head
+        A key of :data:`~isomax_viz.learning.losses.HEADS`, or a head of your own: its class, or an instance.
+    layer : str, optional
+        Name of the layer to replace, for networks where the order of definition does not tell.
+    num_classes : int, optional
+        Number of classes of the head; by default that of the layer.
+    **settings
+        Options of the head, such as ``entropic_scale``.
+
+    Returns
+    -------
+    Replaced
+        Which layer was changed; its ``head`` has the loss to train with. The package's own training and recording ask
+        for :func:`~isomax_viz.learning.taps.as_classifier` of the model.
+
+    Raises
+    ------
+    TypeError
+        If the model is no module, or an instance of a head comes with options for another.
+    ValueError
+        If there is no linear layer, if it is not certain that it is the last one (something that learns, a softmax or a
+        sibling comes after it), or if the head does not fit.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 10))
+    >>> replaced = replace_last_linear(model, "isomax", entropic_scale=5.0)
+    >>> replaced
+    Replaced('3' of Sequential: Linear(in_features=32, out_features=10, bias=True) -> IsoMaxHead(num_features=32, \
+num_classes=10, entropic_scale=5.0))
+    >>> logits = model(torch.zeros(4, 3, 8, 8))
+    >>> replaced.head.loss(logits, torch.tensor([0, 1, 2, 3])).backward()
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}. Pass the network itself.")
+    layers = {name: module for name, module in _walk(model) if isinstance(module, (nn.Linear, Head))}
+    _check_any(model, layers)
+    name = _last_linear(model, layers) if layer is None else check_choice("layer", layer, layers)
+    if not name:
+        raise ValueError(f"model must contain the layer to replace, but is itself {_words(model)}. Use the head alone.")
+    before = layers[name]
+    head = _head_for(before, loss, num_classes=num_classes, settings=settings)
+    device = next((parameter.device for parameter in before.parameters()), None)
+    head.to(device).train(before.training)
+    # A layer may stand in several places.
+    for place in [key for key, module in model.named_modules(remove_duplicate=False) if module is before]:
+        parent, _, child = place.rpartition(".")
+        setattr(model.get_submodule(parent), child, head)
+    replaced = Replaced(model, name, before, head)
+    logger.info("%r", replaced)
+    return replaced
+
+
+def _walk(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield names and modules in the order of definition, without the insides of heads and attention layers."""
+    yield name, module
+    # Attention reads the weights of its linear layer and never calls it.
+    if not isinstance(module, (Head, nn.MultiheadAttention)):
+        for key, child in module.named_children():
+            yield from _walk(child, f"{name}.{key}".lstrip("."))
+
+
+def _check_any(model: nn.Module, layers: dict[str, nn.Module]) -> None:
+    if not layers:
+        raise ValueError(
+            f"model must contain a torch.nn.Linear that gives the logits, but {type(model).__name__} has none. Put a "
+            "head behind what gives features: isomax_viz.learning.backbones.Classifier(backbone, head)."
+        )
+
+
+def _last_linear(model: nn.Module, layers: dict[str, nn.Module]) -> str:
+    layers = _claimed(model, layers)
+    _check_any(model, layers)
+    name, remedy = list(layers)[-1], "Name the layer that gives the logits: layer=..."
+    modules = list(_walk(model))
+    position = [key for key, _ in modules].index(name)
+    for key, module in modules[position + 1 :]:
+        learns = any(True for _ in module.parameters(recurse=isinstance(module, nn.MultiheadAttention)))
+        if learns or isinstance(module, (nn.Softmax, nn.LogSoftmax)):
+            raise ValueError(
+                f"The last linear layer of {type(model).__name__} is {name!r}, but {type(module).__name__} {key!r} is "
+                f"defined after it, so it may not be what gives the logits. {remedy}"
+            )
+    learning = [key for key, module in modules[:position] if any(True for _ in module.parameters(recurse=False))]
+    if learning and _are_parallel(learning[-1], name, layers):
+        raise ValueError(
+            f"{learning[-1]!r} and {name!r} of {type(model).__name__} are linear layers side by side, so it is not "
+            f"certain which gives the logits. {remedy}"
+        )
+    return name
+
+
+def _claimed(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return the layers that the model itself calls its classifier, as timm's do; all where it does not say."""
+    claimed = model.get_classifier() if hasattr(model, "get_classifier") else None
+    parts = claimed if isinstance(claimed, (tuple, list)) else [claimed]
+    inside = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+    return {name: layer for name, layer in layers.items() if layer in inside} if inside else layers
+
+
+def _are_parallel(first: str, second: str, layers: dict[str, nn.Module]) -> bool:
+    """Tell siblings that can't follow one another (a network with two outputs) from those that can."""
+    if first not in layers or first.rpartition(".")[0] != second.rpartition(".")[0]:
+        return False
+    return _sizes(layers[first])[1] != _sizes(layers[second])[0]
+
+
+def _sizes(layer: nn.Module) -> tuple[int, int]:
+    if isinstance(layer, Head):
+        return layer.num_features, layer.num_classes
+    return layer.in_features, layer.out_features
+
+
+def _words(module: nn.Module) -> str:
+    return f"{type(module).__name__}({module.extra_repr()})"
+
+
+def _head_for(
+    before: nn.Module, loss: str | type[Head] | Head, *, num_classes: int | None, settings: dict[str, Any]
+) -> Head:
+    features, classes = _sizes(before)
+    if features == 0:
+        raise ValueError(f"{_words(before)} does not know its size yet. Run the network on one batch of images first.")
+    if isinstance(loss, Head):
+        given = [*settings, *(["num_classes"] if num_classes is not None else [])]
+        if given:
+            raise TypeError(f"A head brings its own {', '.join(given)}. Pass the class or its name, or leave that out.")
+        if loss.num_features != features:
+            raise ValueError(f"loss must be a head of {features} features, as {_words(before)}, but is {_words(loss)}.")
+        return loss
+    if not (isinstance(loss, type) and issubclass(loss, Head)):
+        loss = HEADS[check_choice("loss", loss, HEADS, remedy="A Head of your own: pass its class or an instance.")]
+    for name in settings:
+        check_choice(f"a setting of {loss.__name__}", name, loss.settings)
+    head = loss(features, classes if num_classes is None else num_classes, **settings)
+    if type(head) is SoftMaxHead and head.num_classes == classes:
+        _copy_weights(before, head)
+    return head
+
+
+@torch.no_grad()
+def _copy_weights(before: nn.Module, head: SoftMaxHead) -> None:
+    linear = before.linear if isinstance(before, SoftMaxHead) else before
+    if isinstance(linear, nn.Linear):
+        head.linear.weight.copy_(linear.weight)
+        head.linear.bias.copy_(torch.zeros(head.num_classes) if linear.bias is None else linear.bias)

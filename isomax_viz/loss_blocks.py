@@ -1,0 +1,137 @@
+"""What a loss is made of, block by block, and what its logits look like over a plane of features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from isomax_viz._checks import check_choice
+from isomax_viz.captures import Samples
+
+__all__ = ["BLOCKS", "CENTRES", "loss_blocks_table", "plane_table"]
+
+_FEATURES = ("features", r"f = f_\theta(x)", "")
+_CROSS_ENTROPY = ("cross-entropy", r"-\log p_k", "")
+_ANY_DISTANCE = "prototypes: equal distance, equal logit"
+
+# loss -> blocks from the input upwards: name, formula (mathtext), the artefact that it leaves in feature space.
+BLOCKS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "softmax": (
+        _FEATURES,
+        ("affine map: logits", r"z_j = w_j^\top f + b_j", "hyperplanes: only the direction along w matters"),
+        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
+        _CROSS_ENTROPY,
+    ),
+    "isomax": (
+        _FEATURES,
+        ("distances: logits", r"z_j = -\Vert f - p_j \Vert", _ANY_DISTANCE),
+        ("entropic scale (training only)", r"E_s \, z_j", ""),
+        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
+        _CROSS_ENTROPY,
+    ),
+    "isomax+": (
+        _FEATURES,
+        ("unit vectors", r"\hat f,\; \hat p_j", ""),
+        ("distances: logits", r"z_j = -|d_s| \, \Vert \hat f - \hat p_j \Vert", "prototypes on the unit sphere"),
+        ("entropic scale (training only)", r"E_s \, z_j", ""),
+        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
+        _CROSS_ENTROPY,
+    ),
+    "isomax2": (
+        _FEATURES,
+        ("distances: logits", r"z_j = -\Vert f - p_j \Vert", _ANY_DISTANCE),
+        ("scales, tilts (training, classifying)", r"s_j z_j - t_j", ""),
+        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
+        _CROSS_ENTROPY,
+    ),
+}
+
+# Three classes on a plane: weight vectors of SoftMax, prototypes of the others.
+CENTRES = 2.0 * np.array([[0.0, 1.0], [-np.sqrt(3) / 2, -0.5], [np.sqrt(3) / 2, -0.5]])
+EXTENT = 6.0
+_DISTANCE_SCALE = 3.0
+
+
+def loss_blocks_table(loss: str) -> pd.DataFrame:
+    """Return the blocks of a loss in order, from the features up.
+
+    Parameters
+    ----------
+    loss : str
+        A key of :data:`BLOCKS`.
+
+    Returns
+    -------
+    DataFrame
+        ``loss, place`` (from 0), ``block, formula`` (mathtext without dollar signs) and ``artefact`` (what the block
+        leaves in feature space, empty for most).
+
+    Notes
+    -----
+    Source: DisMax paper (2019), Figure 1 and equations 1, 2, 6, 7; IsoMax+ paper, equations 2 and 3; IsoMax2 paper,
+    equations 2 and 5.
+
+    Examples
+    --------
+    >>> loss_blocks_table("isomax")["block"].tolist()
+    ['features', 'distances: logits', 'entropic scale (training only)', 'softmax', 'cross-entropy']
+    """
+    rows = BLOCKS[check_choice("loss", loss, BLOCKS)]
+    table = pd.DataFrame(rows, columns=["block", "formula", "artefact"])
+    table.insert(0, "loss", loss)
+    table.insert(1, "place", range(len(rows)))
+    return table
+
+
+def plane_table(loss: str, *, points: int = 121) -> pd.DataFrame:
+    """Return the maximum probability, and by how much each class leads, over a plane of two features.
+
+    Parameters
+    ----------
+    loss : str
+        A key of :data:`BLOCKS`.
+    points : int
+        Per side of the square.
+
+    Returns
+    -------
+    DataFrame
+        ``loss, x, y, max_probability`` (at temperature 1, as used for detection) and ``lead_0`` to ``lead_2`` (the
+        class's probability minus the largest other one: zero on its border), row by row.
+
+    Notes
+    -----
+    Made up, not learned: three classes with the :data:`CENTRES` as weight vectors (no bias) or prototypes, and 3 for
+    the distance scale of IsoMax+.
+
+    Examples
+    --------
+    >>> corner = [plane_table(loss, points=3)["max_probability"].iloc[0] for loss in ("softmax", "isomax")]
+    >>> [round(float(value), 2) for value in corner]
+    [1.0, 0.91]
+    """
+    check_choice("loss", loss, BLOCKS)
+    axis = np.linspace(-EXTENT, EXTENT, points)
+    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    features = np.stack([x, y], axis=1)
+    if loss == "softmax":
+        logits = features @ CENTRES.T
+    elif loss == "isomax+":
+        logits = -_DISTANCE_SCALE * _distances(_unit(features), _unit(CENTRES))
+    else:
+        logits = -_distances(features, CENTRES)
+    samples = Samples(logits=logits, labels=np.full(len(x), -1))
+    table = pd.DataFrame({"loss": loss, "x": x, "y": y, "max_probability": samples.max_probabilities})
+    for label in range(len(CENTRES)):
+        others = np.delete(samples.probabilities, label, axis=1).max(axis=1)
+        table[f"lead_{label}"] = samples.probabilities[:, label] - others
+    return table
+
+
+def _distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(features[:, None] - centres, axis=2)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1.0)

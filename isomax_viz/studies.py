@@ -1,0 +1,189 @@
+"""Studies over several trainings: how results depend on the entropic scale, and on the number of training examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isomax_viz._checks import check_choice
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.tables import Captures, as_list, evaluate
+
+__all__ = ["ALPHA_QUANTITIES", "ROBUSTNESS_QUANTITIES", "alpha_table", "examples_per_class", "robustness_table"]
+
+ALPHA_QUANTITIES = ("accuracy", "TNR@TPR95", "AUROC")
+ROBUSTNESS_QUANTITIES = ("accuracy", "mean AUROC")
+# What chooses the entropic scale in the 2019 paper, section 3.
+_CHOOSES = "TNR@TPR95"
+
+
+def alpha_table(
+    captures: Captures,
+    *,
+    select_on: str | None = None,
+    score: str | Callable[[Samples], np.ndarray] = "es",
+    ood: str | Iterable[str] | None = None,
+) -> pd.DataFrame:
+    """Return accuracy and detection against the entropic scale, and the scale that one set chooses.
+
+    Parameters
+    ----------
+    captures : list of Capture
+        Of one loss, data set, backbone and preset; they differ in entropic scale and seed.
+    select_on : str
+        The out-of-distribution set that chooses the scale, by mean TNR@TPR95. It must not be used to report results
+        afterwards: its rows have the role "choice".
+    score : str or callable
+        A key of ``iv.scores.SCORES``, or your own function.
+    ood : str or list of str, optional
+        Sets to report on beside ``select_on``; by default all others.
+
+    Returns
+    -------
+    DataFrame
+        Where it comes from, then ``capture`` (number in the list), ``score, quantity`` ("accuracy", "TNR@TPR95",
+        "AUROC"), ``ood`` (empty for the accuracy), ``role`` ("choice", "report", empty for the accuracy), ``value`` (a
+        fraction) and ``chosen_scale`` (the same in all rows).
+
+    Raises
+    ------
+    ValueError
+        If ``select_on`` is not named, the captures differ in more than scale and seed, or one has no entropic scale.
+
+    Notes
+    -----
+    Source: DisMax paper (2019), Figure 2 and section 3, where alpha is the entropic scale and CIFAR100 chooses it.
+
+    Examples
+    --------
+    >>> captures = [
+    ...     Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"x": [[1.0, 0.0]], "y": [[9.0, 0.0]]},
+    ...                         loss="isomax", meta={"entropic_scale": scale}) for scale in (1.0, 10.0)]
+    >>> table = alpha_table(captures, select_on="x")
+    >>> table[["entropic_scale", "quantity", "ood", "role", "value"]].head(3).to_numpy().tolist()
+    [[1.0, 'accuracy', '', '', 1.0], [1.0, 'TNR@TPR95', 'x', 'choice', 1.0], [1.0, 'AUROC', 'x', 'choice', 1.0]]
+    """
+    listed = as_list(captures)
+    _check_alike(listed, ("loss", "data", "backbone", "preset"), "the entropic scale and the seed")
+    for capture in listed:
+        if capture.meta.get("entropic_scale") is None:
+            raise ValueError(
+                f"{capture!r} has no entropic scale, so nothing can be drawn against it. Give captures of 'isomax' or "
+                "'isomax+'."
+            )
+    remedy = "Name the set that chooses the scale; it is not used to report results afterwards."
+    select_on = check_choice("select_on", select_on, chosen_ood(listed[0], None), remedy=remedy)
+    reported = chosen_ood(listed[0], ood)
+    sets = [select_on, *(name for name in reported if name != select_on)]
+    parts = []
+    for number, capture in enumerate(listed):
+        results = evaluate(capture, scores=score, ood=sets)
+        shared = source(capture) | {"capture": number, "score": results["score"].iloc[0]}
+        rows = [{"quantity": "accuracy", "ood": "", "role": "", "value": capture.test.accuracy}]
+        for row in results.to_dict("records"):
+            role = "choice" if row["ood"] == select_on else "report"
+            rows += [
+                {"quantity": quantity, "ood": row["ood"], "role": role, "value": row[quantity]}
+                for quantity in ALPHA_QUANTITIES[1:]
+            ]
+        parts += [shared | row for row in rows]
+    table = pd.DataFrame(parts)
+    return table.assign(chosen_scale=_best_scale(table))
+
+
+def _best_scale(table: pd.DataFrame) -> float:
+    rows = table[(table["role"] == "choice") & (table["quantity"] == _CHOOSES)]
+    means = rows.groupby("entropic_scale")["value"].mean()
+    # Of equal ones the smallest: the least change to what an unscaled network would do.
+    return float(means.index[int(np.argmax(means.to_numpy()))])
+
+
+def robustness_table(
+    captures: Captures,
+    *,
+    score: str | Callable[[Samples], np.ndarray] = "es",
+    ood: str | Iterable[str] | None = None,
+) -> pd.DataFrame:
+    """Return accuracy and mean AUROC against the number of training examples per class.
+
+    Parameters
+    ----------
+    captures : list of Capture
+        Of one data set, backbone and preset; they differ in loss, seed and number of training examples.
+    score : str or callable
+        A key of ``iv.scores.SCORES``, or your own function.
+    ood : str or list of str, optional
+        Out-of-distribution sets to average over; by default all.
+
+    Returns
+    -------
+    DataFrame
+        Where it comes from, then ``capture`` (number in the list), ``examples_per_class, score, ood`` (the sets, joined
+        by commas; empty for the accuracy), ``quantity`` ("accuracy", "mean AUROC") and ``value`` (a fraction).
+
+    Raises
+    ------
+    ValueError
+        If the captures differ in more than that, or one does not say how many examples it was trained with.
+
+    Notes
+    -----
+    Source: IsoMax2 paper, Figure 2: accuracy, and the mean AUROC of the entropic score over all sets.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"x": [[1.0, 0.0]], "y": [[9.0, 0.0]]},
+    ...                               meta={"examples_per_class": 20})
+    >>> robustness_table(capture)[["examples_per_class", "quantity", "value"]].to_numpy().tolist()
+    [[20, 'accuracy', 1.0], [20, 'mean AUROC', 0.5]]
+    """
+    listed = as_list(captures)
+    _check_alike(listed, ("data", "backbone", "preset"), "loss, seed and number of training examples")
+    rows = []
+    for number, capture in enumerate(listed):
+        results = evaluate(capture, scores=score, ood=ood)
+        shared = source(capture) | {"capture": number, "examples_per_class": examples_per_class(capture)}
+        shared["score"] = results["score"].iloc[0]
+        sets = ", ".join(results["ood"])
+        rows.append(shared | {"ood": "", "quantity": "accuracy", "value": capture.test.accuracy})
+        rows.append(shared | {"ood": sets, "quantity": "mean AUROC", "value": float(results["AUROC"].mean())})
+    return pd.DataFrame(rows)
+
+
+def examples_per_class(capture: Capture) -> int:
+    """Return with how many images per class a network was trained: as asked for, else the mean over the classes.
+
+    Raises
+    ------
+    ValueError
+        If neither ``meta`` nor the training samples tell.
+
+    Examples
+    --------
+    >>> examples_per_class(Capture.from_arrays([[3.0, 0.0]], [0], meta={"examples_per_class": 20}))
+    20
+    """
+    asked = capture.meta.get("examples_per_class")
+    if asked is not None:
+        return int(asked)
+    if capture.train is None:
+        raise ValueError(
+            f"{capture!r} does not say how many training examples it had. Record it with "
+            "Experiment(examples_per_class=...).run(), or set meta['examples_per_class']."
+        )
+    return round(len(capture.train) / capture.train.classes)
+
+
+def _check_alike(captures: Sequence[Capture], names: Sequence[str], may_differ: str) -> None:
+    origins: list[dict[str, Any]] = [source(capture) for capture in captures]
+    for name in names:
+        values = list(dict.fromkeys(origin[name] for origin in origins))
+        if len(values) > 1:
+            raise ValueError(
+                f"captures must differ in {may_differ} only, but have the {name} values {values}. "
+                "Draw each in a panel of its own with iv.grid."
+            )

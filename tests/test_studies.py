@@ -1,0 +1,190 @@
+"""Studies over several trainings: tables against sums by hand, figures against their tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+import isomax_viz as iv
+from isomax_viz import Capture, Samples, loss_blocks, metrics, studies, style
+
+META = {"data": "digits", "backbone": "small_cnn", "preset": "teaching"}
+
+
+def made(seed=0, *, loss="isomax", gap=2.0, **meta) -> Capture:
+    rng = np.random.default_rng(seed)
+    labels, logits = np.arange(60) % 3, rng.normal(size=(60, 3))
+    logits[np.arange(60), labels] += gap
+    unknown = {name: rng.normal(shift, 1, (40, 3)) for name, shift in (("letters", 0), ("patches", 1), ("gaussian", 2))}
+    return Capture.from_arrays(logits, labels, ood=unknown, loss=loss, meta=META | {"seed": seed} | meta)
+
+
+@pytest.fixture
+def scales():
+    """Two seeds of three entropic scales; the middle one separates best."""
+    return [
+        made(seed, gap=gap, entropic_scale=scale) for scale, gap in ((1.0, 1), (10.0, 5), (30.0, 2)) for seed in (0, 1)
+    ]
+
+
+@pytest.fixture
+def sizes():
+    return [
+        made(seed, loss=loss, gap=gap, examples_per_class=n)
+        for loss in ("softmax", "isomax2")
+        for n, gap in ((10, 1), (100, 4))
+        for seed in (0, 1)
+    ]
+
+
+def auroc(capture, name):
+    return metrics.auroc(-capture.test.entropies, -capture.ood[name].entropies)
+
+
+def test_alpha_table_holds_the_metrics_and_the_choice(scales):
+    table = studies.alpha_table(scales, select_on="patches")
+    assert len(table) == 6 * (1 + 2 * 3)
+    for number, capture in enumerate(scales):
+        rows = table[table["capture"] == number].set_index(["quantity", "ood"])
+        assert rows.loc[("accuracy", ""), "value"] == capture.test.accuracy
+        assert rows.loc[("AUROC", "letters"), "value"] == auroc(capture, "letters")
+        assert rows.loc[("AUROC", "letters"), "role"] == "report"
+        assert rows.loc[("AUROC", "patches"), "role"] == "choice"
+    detected = {}
+    for capture in scales:
+        values = -capture.test.entropies, -capture.ood["patches"].entropies
+        detected.setdefault(capture.meta["entropic_scale"], []).append(metrics.tnr_at_tpr(*values))
+    best = max(detected, key=lambda scale: np.mean(detected[scale]))
+    assert best == 10 and (table["chosen_scale"] == best).all()
+    only = studies.alpha_table(scales, select_on="patches", ood="letters", score="mps")
+    assert list(only["ood"].unique()) == ["", "patches", "letters"] and (only["score"] == "mps").all()
+
+
+def test_of_equal_scales_the_smallest_is_chosen(scales):
+    alike = [capture.replace(test=scales[0].test, ood=scales[0].ood) for capture in scales]
+    assert studies.alpha_table(alike, select_on="letters")["chosen_scale"].iloc[0] == 1
+
+
+def test_robustness_table_averages_over_sets(sizes):
+    table = studies.robustness_table(sizes)
+    for number, capture in enumerate(sizes):
+        rows = table[table["capture"] == number].set_index("quantity")["value"]
+        assert rows["accuracy"] == capture.test.accuracy
+        assert rows["mean AUROC"] == pytest.approx(np.mean([auroc(capture, name) for name in capture.ood]))
+    assert set(table["examples_per_class"]) == {10, 100}
+    assert table["ood"].unique().tolist() == ["", "letters, patches, gaussian"]
+
+
+def test_the_number_of_examples_is_counted_where_nobody_asked_for_one():
+    capture = made()
+    train = Samples(logits=np.zeros((7, 3)), labels=[0, 0, 0, 1, 1, 2, 2])
+    assert studies.examples_per_class(capture.replace(train=train)) == 2
+    with pytest.raises(ValueError, match="does not say how many training examples it had. Record it with"):
+        studies.examples_per_class(capture)
+
+
+def means_and_points(ax):
+    lines = [line for line in ax.lines if line.get_gid() != "chosen scale"]
+    return lines[::2], lines[1::2]
+
+
+@pytest.mark.parametrize("quantity", studies.ALPHA_QUANTITIES)
+def test_alpha_lines_are_means_and_points_are_seeds(scales, quantity):
+    table = studies.alpha_table(scales, select_on="patches")
+    drawn, again = (
+        iv.plot_alpha(scales, select_on="patches", quantity=quantity),
+        iv.plot_alpha(table, quantity=quantity),
+    )
+    assert drawn._repr_png_() == again._repr_png_()
+    means, points = means_and_points(drawn)
+    groups = table[table["quantity"] == quantity].groupby("ood", sort=False)
+    for mean, point, (_, rows) in zip(means, points, groups, strict=True):
+        expected = rows.groupby("entropic_scale")["value"].mean()
+        np.testing.assert_array_equal(mean.get_xdata(), expected.index)
+        np.testing.assert_allclose(mean.get_ydata(), expected)
+        np.testing.assert_array_equal(point.get_ydata(), rows["value"])
+    assert drawn.get_xscale() == "log" and [text.get_text() for text in drawn.get_xticklabels()] == ["1", "10", "30"]
+    line = next(line for line in drawn.lines if line.get_gid() == "chosen scale")
+    assert set(line.get_xdata()) == {10.0}
+
+
+def test_the_set_that_chose_the_scale_is_set_apart(scales):
+    ax = iv.plot_alpha(scales, select_on="patches")
+    assert ax.get_legend_handles_labels()[1] == ["patches (chose the scale)", "letters", "gaussian noise"]
+    (chose, letters, _), _ = means_and_points(ax)
+    assert chose.get_color() == "#767676" and letters.get_color() == style.data_style("letters").color
+    assert iv.figures.describe(ax).endswith("patches chose the scale 10.")
+    assert ax.figure.texts[0].get_text() == "preset teaching · digits · small_cnn · seeds 0, 1"
+    accuracy = iv.plot_alpha(scales, select_on="patches", quantity="accuracy")
+    assert accuracy.get_legend_handles_labels()[1] == ["test images"]
+    assert to_hex(accuracy.lines[0].get_color()) == style.loss_style("isomax").color.lower()
+
+
+@pytest.mark.parametrize("quantity", studies.ROBUSTNESS_QUANTITIES)
+def test_robustness_lines_are_means_and_points_are_seeds(sizes, quantity):
+    table = studies.robustness_table(sizes)
+    ax = iv.plot_robustness(sizes, quantity=quantity)
+    assert ax._repr_png_() == iv.plot_robustness(table, quantity=quantity)._repr_png_()
+    means, points = means_and_points(ax)
+    for mean, point, (_, rows) in zip(means, points, table[table["quantity"] == quantity].groupby("loss", sort=False)):
+        np.testing.assert_allclose(mean.get_ydata(), rows.groupby("examples_per_class")["value"].mean())
+        np.testing.assert_array_equal(point.get_ydata(), rows["value"])
+    assert ax.get_legend_handles_labels()[1] == ["SoftMax", "IsoMax2"]
+    assert ax.get_ylabel() == ("accuracy" if quantity == "accuracy" else "mean AUROC (3 sets)")
+    assert iv.figures.describe(ax).startswith("digits")
+
+
+def test_studies_say_what_is_wrong(scales, sizes):
+    with pytest.raises(
+        ValueError, match="select_on must be one of .*, but is None. Name the set that chooses the scale"
+    ):
+        iv.plot_alpha(scales)
+    with pytest.raises(ValueError, match="entropic scale and the seed only, but have the loss values"):
+        iv.plot_alpha([scales[0], sizes[0]], select_on="letters")
+    with pytest.raises(ValueError, match="has no entropic scale, so nothing can be drawn against it"):
+        iv.plot_alpha(sizes[:1], select_on="letters")
+    with pytest.raises(ValueError, match="quantity must be one of 'accuracy', 'TNR@TPR95', 'AUROC', but is 'auroc'"):
+        iv.plot_alpha(scales, select_on="letters", quantity="auroc")
+    with pytest.raises(ValueError, match="without entropic_scale.* iv.studies.alpha_table made from them"):
+        iv.plot_alpha(pd.DataFrame({"loss": ["isomax"]}))
+    other = sizes[0].replace(meta={**sizes[0].meta, "data": "cifar10"})
+    with pytest.raises(ValueError, match="number of training examples only, but have the data values"):
+        iv.plot_robustness([sizes[0], other])
+    with pytest.raises(ValueError, match="quantity must be one of 'accuracy', 'mean AUROC'"):
+        iv.plot_robustness(sizes, quantity="AUROC")
+
+
+@pytest.mark.parametrize("loss", loss_blocks.BLOCKS)
+def test_loss_blocks_draw_every_block_in_order(loss):
+    table = iv.loss_blocks.loss_blocks_table(loss)
+    ax = iv.plot_loss_blocks(loss)
+    assert ax._repr_png_() == iv.plot_loss_blocks(table)._repr_png_()
+    words = {gid: [text for text in ax.texts if text.get_gid() == gid] for gid in ("block", "formula", "artefact")}
+    assert [text.get_text() for text in words["block"]] == table["block"].tolist()
+    assert [text.get_text().strip("$") for text in words["formula"]] == table["formula"].tolist()
+    heights = [text.get_position()[1] for text in words["block"]]
+    assert heights == sorted(heights) and words["block"][0].get_text() == "features"
+    assert words["artefact"][0].get_text() in iv.figures.describe(ax)
+    with pytest.raises(ValueError, match="loss must be one of 'softmax'"):
+        iv.plot_loss_blocks("arcface")
+
+
+def test_the_plane_is_the_softmax_of_each_loss():
+    centres = loss_blocks.CENTRES
+    for loss, logit in {
+        "softmax": lambda f, c: f @ c,
+        "isomax": lambda f, c: -np.sqrt(((f - c) ** 2).sum()),
+        "isomax2": lambda f, c: -np.sqrt(((f - c) ** 2).sum()),
+        "isomax+": lambda f, c: -3 * np.sqrt(((f / np.sqrt(f @ f) - c / np.sqrt(c @ c)) ** 2).sum()),
+    }.items():
+        plane = loss_blocks.plane_table(loss, points=4)
+        for row in plane.to_dict("records"):
+            logits = np.array([logit(np.array([row["x"], row["y"]]), centre) for centre in centres])
+            p = np.exp(logits) / np.exp(logits).sum()
+            assert row["max_probability"] == pytest.approx(p.max(), rel=1e-5)
+            assert row["lead_1"] == pytest.approx(p[1] - max(p[0], p[2]), abs=1e-6)
+    # The point of the figure: far away SoftMax is certain, IsoMax is not.
+    far = {loss: loss_blocks.plane_table(loss)["max_probability"].quantile(0.9) for loss in ("softmax", "isomax")}
+    assert far["softmax"] > 0.999 and far["isomax"] < 0.97

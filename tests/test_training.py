@@ -1,0 +1,248 @@
+"""Training: protocols, batches, checkpoints that survive a kill, selection of epochs, precision."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from isomax_viz import Experiment, datasets
+from isomax_viz.learning.backbones import Classifier, small_cnn
+from isomax_viz.learning.batches import Batches
+from isomax_viz.learning.checkpoints import Checkpoint
+from isomax_viz.learning.devices import choose_precision, compile_pays
+from isomax_viz.learning.losses import IsoMax2Head, IsoMaxHead, IsoMaxPlusHead
+from isomax_viz.learning.protocols import PRESETS, Protocol, protocol_for
+from isomax_viz.learning.training import TrainingError, held_out_split, train
+from isomax_viz.store import Store
+
+CPU = torch.device("cpu")
+SHORT = Protocol(epochs=3, milestones=(2,))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return datasets.load_id("digits").with_examples_per_class(12, seed=0)
+
+
+def network(head=IsoMaxHead, seed=0) -> Classifier:
+    torch.manual_seed(seed)
+    return Classifier(small_cnn(1), head(128, 10))
+
+
+def state(model: nn.Module) -> dict[str, np.ndarray]:
+    return {name: value.numpy().copy() for name, value in model.state_dict().items()}
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_the_papers_protocol():
+    paper = protocol_for("paper", data="cifar10", backbone="densenet_bc100", loss="isomax")
+    rates = [round(paper.learning_rate * paper.learning_rate_factor(epoch), 6) for epoch in (1, 150, 151, 200, 201, 251)]
+    assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.0001]
+    assert (paper.batch_size, paper.momentum, paper.weight_decay, paper.select) == (64, 0.9, 1e-4, "last")
+    assert protocol_for("paper", data="tinyimagenet", backbone="resnet34", loss="isomax").epochs == 90
+    warm = protocol_for("paper", data="cifar100", backbone="resnet110", loss="softmax")
+    assert [round(warm.learning_rate * warm.learning_rate_factor(epoch), 6) for epoch in (1, 2)] == [0.01, 0.1]
+    for other in ({"loss": "isomax"}, {"data": "cifar10"}, {"backbone": "resnet34"}):
+        combination = {"data": "cifar100", "backbone": "resnet110", "loss": "softmax"} | other
+        assert protocol_for("paper", **combination).warmup_epochs == 0
+
+
+def test_one_step_is_nesterov_sgd_with_slow_scales(data):
+    """The first update of every parameter against the formula, for the loss with two groups of parameters."""
+    model = network(IsoMax2Head)
+    one = Protocol(epochs=1, milestones=(), batch_size=len(data.train))  # a single batch
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    twin = network(IsoMax2Head)
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    batches = Batches(data.train, mean=data.mean, std=data.std, device=CPU)
+    images, targets = next(batches.in_order(len(data.train)))
+    twin.train()
+    twin.head.loss(twin(images[order]), targets[order]).backward()
+    train(model, data, one, seed=0, device=CPU, progress=False)
+    for (name, after), gradient in zip(model.named_parameters(), (p.grad for p in twin.parameters()), strict=True):
+        slow = name in ("head.class_scales", "head.class_tilts")
+        rate, decay = (0.01, 0.0) if slow else (0.1, 1e-4)
+        step = gradient + decay * before[name]
+        # Nesterov's first step: gradient + momentum * (momentum buffer = gradient).
+        expected = before[name] - rate * 1.9 * step
+        torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_a_training_goes_on_from_its_checkpoint_to_the_identical_weights(data, tmp_path):
+    whole, parts = network(), network()
+    history = train(whole, data, SHORT, seed=3, padding=1, flip=True, device=CPU, progress=False)
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", every_s=0)
+    train(parts, data, replace(SHORT, epochs=2), seed=3, padding=1, flip=True, device=CPU, progress=False,
+          checkpoint=checkpoint)  # fmt: skip
+    resumed = network(seed=99)  # whatever it holds is replaced
+    again = train(resumed, data, SHORT, seed=3, padding=1, flip=True, device=CPU, progress=False,
+                  checkpoint=Checkpoint(tmp_path / "c.safetensors", every_s=0))  # fmt: skip
+    assert same(state(whole), state(resumed))
+    assert again.equals(history)
+
+
+KILLED = """
+import functools, sys
+from isomax_viz import Experiment, running
+running.Checkpoint = functools.partial(running.Checkpoint, every_s=0)
+Experiment(loss="isomax+", epochs=6, examples_per_class=60).run(ood="uniform", store=sys.argv[1], progress=False)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_kill_9_in_mid_training_then_resume_gives_the_uninterrupted_result(tmp_path):
+    experiment = Experiment(loss="isomax+", epochs=6, examples_per_class=60)
+    whole = experiment.run(ood="uniform", store=tmp_path / "whole", progress=False)
+    unfinished = Store(tmp_path / "killed").checkpoint_path(experiment.id)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "killed")])
+    deadline = time.monotonic() + 120
+    while not unfinished.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it finished before it could be killed"
+    assert experiment.id not in Store(tmp_path / "killed")
+    assert unfinished.exists()
+    resumed = experiment.run(ood="uniform", store=tmp_path / "killed", progress=False)
+    assert np.array_equal(whole.test.logits, resumed.test.logits)
+    assert whole.history.equals(resumed.history)
+    assert not unfinished.exists()  # cleaned up once the result is stored
+
+
+def test_a_damaged_checkpoint_means_a_fresh_start(data, tmp_path, caplog):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(b"no checkpoint")
+    model, fresh = network(), network()
+    train(model, data, SHORT, device=CPU, progress=False, checkpoint=Checkpoint(path))
+    train(fresh, data, SHORT, device=CPU, progress=False)
+    assert "is damaged" in caplog.text and same(state(model), state(fresh))
+
+
+def test_a_checkpoint_that_can_not_be_written_does_not_stop_the_training(data, tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    checkpoint = Checkpoint(tmp_path / "file" / "c.safetensors", every_s=0)
+    history = train(network(), data, SHORT, device=CPU, progress=False, checkpoint=checkpoint)
+    assert history["epoch"].max() == 3 and "No checkpoint could be written" in caplog.text
+
+
+def test_the_epoch_kept_is_the_one_asked_for(data):
+    last, best = network(seed=1), network(seed=1)
+    protocol = Protocol(epochs=4, milestones=(), learning_rate=0.5)  # restless enough for the best not to be the last
+    history = train(last, data, protocol, device=CPU, progress=False)
+    train(best, data, replace(protocol, select="best_test"), device=CPU, progress=False)
+    test = Batches(data.test, mean=data.mean, std=data.std, device=CPU)
+
+    def accuracy(model):
+        model.eval()
+        with torch.no_grad():
+            return np.mean([
+                (model(images).argmax(dim=1) == targets).float().mean().item() for images, targets in test.in_order(599)
+            ])
+
+    accuracies = history.query("split == 'test'")["accuracy"]
+    assert accuracy(last) == pytest.approx(accuracies.iloc[-1], abs=1e-6)
+    assert accuracy(best) == pytest.approx(accuracies.max(), abs=1e-6)
+
+
+def test_validation_pictures_are_held_out_of_every_class(data):
+    learned, held = held_out_split(data.train, 0.25, seed=0)
+    assert np.bincount(held.labels).tolist() == [3] * 10 and np.bincount(learned.labels).tolist() == [9] * 10
+    pixels = {image.tobytes() for image in learned.images}
+    assert not any(image.tobytes() in pixels for image in held.images)
+    history = train(network(), data, replace(SHORT, validation=0.25), device=CPU, progress=False)
+    assert list(history["split"].unique()) == ["train", "validation", "test"]
+    with pytest.raises(ValueError, match="select='best_validation' needs pictures held out"):
+        train(network(), data, replace(SHORT, select="best_validation"), device=CPU, progress=False)
+    with pytest.raises(ValueError, match="select='best_validation' needs pictures held out"):
+        Experiment(select="best_validation")
+
+
+def test_too_high_a_learning_rate_stops_with_advice(data):
+    with pytest.raises(TrainingError, match=r"became nan in epoch \d at learning rate 1e\+30.*Try a lower learning rate"):
+        train(network(IsoMaxPlusHead), data, Protocol(3, (), learning_rate=1e30), device=CPU, progress=False)
+
+
+def test_examples_per_class(tmp_path):
+    few = datasets.load_id("digits").with_examples_per_class(7, seed=1)
+    assert np.bincount(few.train.labels).tolist() == [7] * 10
+    assert not np.array_equal(few.train.images, datasets.load_id("digits").with_examples_per_class(7, seed=2).train.images)
+    with pytest.raises(ValueError, match=r"examples_per_class must be at most \d+ for 'digits'"):
+        Experiment(examples_per_class=1000, preset="smoke").run(store=tmp_path)
+    capture = Experiment(examples_per_class=7, preset="smoke").run(ood="uniform", store=tmp_path, progress=False)
+    assert len(capture.train) == 70
+
+
+def test_streamed_pictures_give_the_same_batches_as_those_on_the_device(data):
+    options = {"mean": data.mean, "std": data.std, "device": CPU}
+    kept, streamed = Batches(data.train, stream=False, **options), Batches(data.train, stream=True, **options)
+    for function, arguments in (("in_order", {}), ("shuffled", {"padding": 2, "flip": True})):
+        for _ in range(2):
+            pairs = []
+            for batches in (kept, streamed):
+                extra = {"generator": torch.Generator().manual_seed(0)} if arguments else {}
+                pairs.append(list(getattr(batches, function)(50, **arguments, **extra)))
+            for (a, labels_a), (b, labels_b) in zip(*pairs, strict=True):
+                assert torch.equal(a, b) and torch.equal(labels_a, labels_b)
+
+
+def test_precision_is_chosen_by_a_rule_that_does_not_change_from_run_to_run():
+    assert choose_precision("auto", CPU, side=8) == torch.float32  # too small to gain
+    assert choose_precision("bfloat16", CPU, side=8) == torch.bfloat16
+    assert choose_precision("auto", CPU, side=32) == choose_precision("auto", CPU, side=32)
+    assert not compile_pays(CPU, torch.float32, pixels=1e12)
+    assert not compile_pays(CPU, torch.bfloat16, pixels=1e5)
+    with pytest.raises(ValueError, match="precision must be one of 'auto', 'float32', 'bfloat16', but is 'half'"):
+        Experiment(precision="half")
+
+
+def test_the_fast_mode_learns_what_float32_learns():
+    data = datasets.load_id("digits").with_examples_per_class(60, seed=0)
+    accuracies = {}
+    for precision in ("float32", "bfloat16"):
+        model = network()
+        protocol = PRESETS["teaching"].with_epochs(6)
+        history = train(model, data, protocol, device=CPU, precision=precision, progress=False)
+        assert history.attrs["computing"] == {"precision": precision, "compiled": False}
+        assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+        accuracies[precision] = history["accuracy"].iloc[-1]
+    assert accuracies["float32"] > 0.9
+    assert accuracies["bfloat16"] == pytest.approx(accuracies["float32"], abs=0.05)
+
+
+class OneConvolution(nn.Module):
+    """Small enough to be compiled in a test."""
+
+    num_features = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiling for the CPU needs a C++ compiler")
+def test_a_compiled_backbone_learns_the_same_weights(data):
+    states = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = Classifier(OneConvolution(), IsoMaxHead(16, 10))
+        history = train(model, data, SHORT, device=CPU, precision="float32", compile=compiled, progress=False)
+        assert history.attrs["computing"] == {"precision": "float32", "compiled": compiled}
+        states.append(model.state_dict())
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
