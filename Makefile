@@ -7,13 +7,14 @@ BIN := .venv/bin
 export ISOMAX_VIZ_STORE ?= $(CURDIR)/runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install figures lab test notebooks clean
+.PHONY: help install figures lab test notebooks bench clean
 
 help:
 	@echo "make figures    train what the notebooks need, execute every notebook, write reports/"
 	@echo "make lab        open JupyterLab on notebooks/ (localhost, with a token)"
 	@echo "make test       ruff, doctests, unit tests, notebooks, browser test"
 	@echo "make notebooks  refresh the committed outputs of the notebooks"
+	@echo "make bench      measure speed against named baselines, write benchmarks/RESULTS.md"
 	@echo "make clean      remove .venv, runs/ and reports/"
 
 # The stamps make the second call fast: pip runs again only when pyproject.toml changes.
@@ -46,6 +47,9 @@ lab: .venv/installed
 test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv runs reports

@@ -128,7 +128,8 @@ def test_robustness_lines_are_means_and_points_are_seeds(sizes, quantity):
     ax = iv.plot_robustness(sizes, quantity=quantity)
     assert ax._repr_png_() == iv.plot_robustness(table, quantity=quantity)._repr_png_()
     means, points = means_and_points(ax)
-    for mean, point, (_, rows) in zip(means, points, table[table["quantity"] == quantity].groupby("loss", sort=False)):
+    groups = table[table["quantity"] == quantity].groupby("loss", sort=False)
+    for mean, point, (_, rows) in zip(means, points, groups, strict=True):
         np.testing.assert_allclose(mean.get_ydata(), rows.groupby("examples_per_class")["value"].mean())
         np.testing.assert_array_equal(point.get_ydata(), rows["value"])
     assert ax.get_legend_handles_labels()[1] == ["SoftMax", "IsoMax2"]
@@ -147,7 +148,7 @@ def test_studies_say_what_is_wrong(scales, sizes):
         iv.plot_alpha(sizes[:1], select_on="letters")
     with pytest.raises(ValueError, match="quantity must be one of 'accuracy', 'TNR@TPR95', 'AUROC', but is 'auroc'"):
         iv.plot_alpha(scales, select_on="letters", quantity="auroc")
-    with pytest.raises(ValueError, match="without entropic_scale.* iv.studies.alpha_table made from them"):
+    with pytest.raises(ValueError, match="without data, entropic_scale.* iv.studies.alpha_table made from them"):
         iv.plot_alpha(pd.DataFrame({"loss": ["isomax"]}))
     other = sizes[0].replace(meta={**sizes[0].meta, "data": "cifar10"})
     with pytest.raises(ValueError, match="number of training examples only, but have the data values"):

@@ -8,6 +8,8 @@ import json
 import subprocess
 import sys
 import weakref
+from datetime import UTC, datetime
+from io import BytesIO
 from types import SimpleNamespace
 
 import ipywidgets
@@ -15,13 +17,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import _pylab_helpers
+from PIL import Image
 
-from isomax_viz import Capture, evaluate, explore, figures, metrics
+from isomax_viz import Capture, evaluate, explore, figures, metrics, projections, tables
+from isomax_viz.datasets import ImageSet
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES, compute
 from isomax_viz.widgets import lifetime
+from isomax_viz.widgets.gallery import sheet
 from isomax_viz.widgets.shelf import Shelf
 from isomax_viz.widgets.views import VIEWS, code
+
+NOW = datetime.now(UTC)
 
 
 def make_capture(loss: str, *, seed: int = 0, distances: bool = True, n: int = 60, sets=("letters", "patches"), **meta):
@@ -315,3 +322,131 @@ def test_widgets_load_without_torch():
 
 def test_the_view_has_words_where_no_widget_can_be_drawn(view):
     assert view._repr_mimebundle_()["text/plain"] == "Explorer(3 captures; the controls need a running notebook)"
+
+
+def test_the_browsers_rounding_is_no_choice(view):
+    bar = view.controls["threshold"]
+    shown = bar.slider.value
+    bar.slider.value = shown + 0.3 * bar.slider.step
+    assert view.state()["threshold"] == "tpr95"
+    bar.slider.value = shown + bar.slider.step
+    assert view.state()["threshold"] == pytest.approx(shown + bar.slider.step)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_saved_figures_are_those_of_the_plain_call(view, captures, tmp_path, suffix):
+    view.folder = tmp_path
+    view.restore({"view": "entropy"})
+    wanted = figures.save_figure(figures.plot_entropy(captures[0], ["letters"]), tmp_path / f"plain.{suffix}")
+    assert view.save(f"mine.{suffix}").read_bytes() == wanted.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("key", "table"),
+    [
+        ("scores", lambda capture: tables.scores_table(capture, "mds", ["letters"])),
+        ("logits", lambda capture: tables.logits_table(capture, ["letters"])),
+        ("entropy", lambda capture: tables.values_table(capture, "entropy", ["letters"])),
+        ("max_probability", lambda capture: tables.values_table(capture, "max_probability", ["letters"])),
+        ("distances", lambda capture: tables.logits_table(capture, ["letters"], quantity="distance")),
+        ("roc", lambda capture: tables.roc_table(capture, ["letters"], score="mds")),
+        ("training", tables.training_table),
+        ("prototypes", projections.prototype_distances_table),
+        ("features", lambda capture: projections.feature_space_table(capture, ["letters"])),
+    ],
+)
+def test_saved_data_are_those_of_the_plain_table(view, captures, tmp_path, key, table):
+    view.restore({"view": key, "score": "mds"})
+    written = pd.read_csv(view.save(tmp_path / "data.csv"))
+    table(captures[0]).to_csv(tmp_path / "plain.csv", index=False)
+    pd.testing.assert_frame_equal(written, pd.read_csv(tmp_path / "plain.csv"))
+
+
+def test_saved_settings_restore_the_view(view, captures, tmp_path):
+    view.restore({"loss": "isomax+", "beside": {"loss": "softmax"}, "view": "scores", "threshold": -0.9})
+    path, before = view.save(tmp_path / "settings.json"), picture(view)
+    other = explore(captures)
+    assert picture(other.restore(path.read_text())) == before
+    other.close()
+
+
+def test_buttons_save_into_the_folder_and_say_where(view, tmp_path):
+    view.folder = tmp_path
+    view.controls["more"].value = "take_away"
+    for suffix in ("png", "csv", "json"):
+        view.take_away.buttons[suffix].click()
+        name = f"scores_softmax_es_letters.{suffix}"
+        assert (tmp_path / name).is_file() and name in view.take_away.told.value
+    view.take_away.buttons["show code"].click()
+    assert "plot_operating_point(captures[0]" in view.take_away.told.value
+    with pytest.raises(ValueError, match="The suffix of path must be one of 'png', 'svg', 'pdf', 'csv', 'json'"):
+        view.save("figure.jpeg")
+    (tmp_path / "file").write_text("")
+    view.folder = tmp_path / "file"
+    view.take_away.buttons["csv"].click()  # ipywidgets swallows what a button raises; the view must say it
+    assert "could not be written" in view.message.value
+
+
+def test_freeze_leaves_the_picture_as_a_plain_image(view, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda item, **options: shown.append(item))
+    view.freeze()
+    assert shown[0].data == picture(view) and shown[1].data in view.summary.value
+
+
+def test_pictures_behind_the_numbers(view, captures):
+    images = {name: ImageSet(name, np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8),
+                             np.zeros(60, int), ("some",)) for name in ("test", "letters", "patches")}
+    shown = explore(captures, images=images)
+    shown.controls["more"].value = "pictures"
+    capture, scores = captures[0], {name: compute("es", item) for name, item in captures[0].samples.items()}
+    assert shown.selected == [("letters", i) for i in np.argsort(-scores["letters"], kind="stable")[:24]]
+    shown.gallery.which.value = "doubtful_id"
+    assert shown.selected == [("test", i) for i in np.argsort(scores["test"], kind="stable")[:24]]
+    shown.gallery.which.value = "near_threshold"
+    bar = shown.controls["threshold"]
+    bar.slider.value = bar.slider.min + 40 * bar.slider.step
+    nearest = np.concatenate([scores["test"], scores["letters"]])
+    nearest = np.sort(np.abs(nearest - bar.slider.value))[:24]
+    assert [abs(scores[name][i] - bar.slider.value) for name, i in shown.selected] == pytest.approx(list(nearest))
+    shown.gallery.which.value = "range"
+    shown.gallery.limits.value = (bar.slider.min, bar.slider.value)
+    low, high = shown.gallery.limits.value
+    assert shown.selected and all(low <= scores[name][i] <= high for name, i in shown.selected)
+    plain = sheet(capture, shown.gallery.rows, images)
+    assert bytes(shown.gallery.image.value) == plain
+    shown.close()
+
+
+def test_pictures_that_are_unknown_or_others_are_not_shown(captures):
+    short = {"letters": ImageSet("letters", np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, int), ("some",))}
+    shown = explore(captures, images=short)
+    with pytest.raises(ValueError, match="not those that the capture recorded"):
+        shown.controls["more"].value = "pictures"
+    assert "not those that the capture recorded" in shown.message.value
+    shown.close()
+
+
+def test_one_image_says_when_only_numbers_are_there(view):
+    buffer = BytesIO()
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(buffer, "png")
+    view.controls["more"].value = "one_image"
+    file = {"name": "mine.png", "type": "image/png", "size": 1, "content": buffer.getvalue(), "last_modified": NOW}
+    with pytest.raises(ValueError, match="needs the network, but this capture does not say"):
+        view.one_image.upload.value = (file,)
+    assert "only its numbers are there" in view.message.value
+    with pytest.raises(ValueError, match="'notes.txt' is no image file"):
+        view.one_image.upload.value = (file | {"name": "notes.txt", "content": b"words"},)
+
+
+def test_reset_goes_back_to_the_first_settings(view):
+    before, state = picture(view), view.state()
+    view.restore({"loss": "isomax+", "view": "features", "large_text": True})
+    assert picture(view) != before
+    view.controls["reset"].click()
+    assert view.state() == state and picture(view) == before
+
+
+def test_large_text_is_the_talk_theme(view, captures):
+    view.restore({"view": "entropy", "large_text": True})
+    assert picture(view) == png(figures.plot_entropy(captures[0], ["letters"], theme="talk").figure)

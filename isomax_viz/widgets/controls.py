@@ -144,7 +144,7 @@ class Several(widgets.HBox):
         for button in self.buttons.values():
             button.observe(self._clicked, "value")
         words = widgets.Label(label, layout={"width": LABEL_WIDTH, "margin": "2px 0"})
-        super().__init__([words, *self.buttons.values()], layout={"flex_flow": "row wrap"})
+        super().__init__([words, *self.buttons.values()], layout={"flex_flow": "row wrap", "margin": "0 2px"})
 
     def _clicked(self, change: Any) -> None:
         if self._silent:

@@ -73,7 +73,7 @@ class Explorer(widgets.VBox):
         strict: bool | None = None,
     ) -> None:
         self._idle, self._slow = lifetime.Later(0.15), lifetime.Later(0.15)
-        self._loose: list[widgets.Widget] = []  # in no box at the moment
+        self._drawers: dict[str, widgets.Widget] = {}
         self.shelf = Shelf(captures)
         if not self.shelf.ood:
             raise ValueError(
@@ -93,7 +93,8 @@ class Explorer(widgets.VBox):
         self.gallery = Gallery(self, images or {})
         self.one_image = OneImage(self)
         self.take_away = TakeAway(self, guarded=self.guarded)
-        self._loose += [self.lesson, self.gallery, self.one_image, self.take_away]
+        self._drawers = {"explain": self.lesson, "pictures": self.gallery}
+        self._drawers |= {"one_image": self.one_image, "take_away": self.take_away}
         self.message = widgets.HTML(layout={"display": "none"})
         super().__init__(self._arranged())
         self.add_class("isomax-viz")
@@ -128,7 +129,9 @@ class Explorer(widgets.VBox):
             control.observe(lambda change, name=name: self._changed(name), "value")
         several["ood"] = controls.Several("Against", self.shelf.ood, changed=lambda: self._changed("ood"))
         several["threshold"] = ThresholdBar(changed=lambda: self._changed("threshold"))
-        several["reset"] = widgets.Button(description="reset", tooltip="Back to the first settings")
+        several["reset"] = widgets.Button(
+            description="reset", tooltip="Back to the first settings", layout={"width": "auto"}
+        )
         several["reset"].on_click(lambda _: self.restore(self._start))
         return made | several
 
@@ -232,6 +235,8 @@ class Explorer(widgets.VBox):
             raise
         self.picture.layout.visibility = "visible" if drawn else "hidden"
         if drawn:
+            chosen = self._drawers.get(self.controls["more"].value)
+            self.drawer.children = () if chosen is None else (chosen,)
             self._slow.do(self.guarded, self._refresh_drawer)
             self._idle.prepare(self._ahead, self._neighbours())
         else:
@@ -281,10 +286,6 @@ class Explorer(widgets.VBox):
             self.one_image.refresh()
         elif name == "take_away":
             self.take_away.forget()
-        drawers = {"explain": self.lesson, "pictures": self.gallery}
-        drawers |= {"one_image": self.one_image, "take_away": self.take_away}
-        self.drawer.children = (drawers[name],) if name in drawers else ()
-
     def _neighbours(self) -> list[Look]:
         """Return the looks that one more click on the same control would give."""
         look, name = self.look, self._last
@@ -386,7 +387,7 @@ class Explorer(widgets.VBox):
         self._idle.cancel()
         self._slow.cancel()
         lifetime.close_tree(self)
-        for widget in self._loose:
+        for widget in self._drawers.values():  # the closed ones are in no box
             lifetime.close_tree(widget)
 
 

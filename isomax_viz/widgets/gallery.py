@@ -142,6 +142,7 @@ class Gallery(widgets.VBox):
             control.observe(self._changed, "value")
         box = widgets.Box([self.image], layout={"overflow": "hidden"})
         box.add_class("isomax-viz-picture")
+        self.told.value = words.sentence_html("Looking for the pictures ...")
         super().__init__([self.which, self.limits, self.told, box])
 
     def _changed(self, change: Any) -> None:

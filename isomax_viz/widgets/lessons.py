@@ -51,7 +51,8 @@ def mathml(latex: str) -> str:
     """
     from latex2mathml.converter import convert
 
-    return convert(latex)
+    # Fractions at full size: they stand in a line of their own.
+    return convert(latex).replace("<math ", '<math displaystyle="true" ', 1)
 
 
 def lesson_html(losses: tuple[str, ...], score: str) -> str:

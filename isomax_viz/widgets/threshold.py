@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 
 from isomax_viz.thresholds import RULES
 from isomax_viz.widgets.controls import LABEL_WIDTH
@@ -46,6 +47,7 @@ class ThresholdBar(widgets.HBox):
     def __init__(self, *, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._silent = False
+        self._shown = 0.0
         self.value: str | float = "tpr95"
         self.slider = widgets.FloatSlider(
             description="Threshold",
@@ -64,8 +66,9 @@ class ThresholdBar(widgets.HBox):
         super().__init__([self.slider, *self.rules.values()], layout={"flex_flow": "row wrap", "align_items": "center"})
 
     def _moved(self, change: Any) -> None:
-        if not self._silent:
-            self.value = float(change.new)
+        # The browser moves a value to the nearest step and sends it back: nobody chose that.
+        if not self._silent and abs(change.new - self._shown) > 0.4 * self.slider.step:
+            self.value = self._shown = float(change.new)
             self._mark()
             self._changed()
 
@@ -80,13 +83,17 @@ class ThresholdBar(widgets.HBox):
 
     def show(self, threshold: float, *, low: float, high: float) -> None:
         """Show a threshold within the range of the scores; nobody is told."""
-        margin = max(1e-6, 0.01 * (high - low))
-        low, high = min(low, threshold) - margin, max(high, threshold) + margin
+        span = max(high - low, 1e-6)
+        step = span / STEPS
+        # The threshold lies on a step, so that the browser has no reason to move it.
+        low = threshold - step * np.ceil((threshold - min(low, threshold)) / step + 1)
+        high = threshold + step * np.ceil((max(high, threshold) - threshold) / step + 1)
         self._silent = True
+        self._shown = threshold
         try:
             if low > self.slider.max:
                 self.slider.max = high
-            self.slider.min, self.slider.max, self.slider.step = low, high, (high - low) / STEPS
+            self.slider.min, self.slider.max, self.slider.step = low, high, step
             self.slider.value = threshold
         finally:
             self._silent = False

@@ -29,6 +29,7 @@ CSS = """<style>
 .isomax-viz .widget-toggle-button:focus-visible, .isomax-viz button:focus-visible {
   outline: 2px solid var(--jp-brand-color2, #42a5f5); outline-offset: 1px; }
 .isomax-viz .widget-toggle-button:disabled { opacity: 0.35; }
+.isomax-viz-picture { align-items: flex-start; }
 .isomax-viz-picture img { max-width: 100%; height: auto; object-fit: contain; border-radius: 3px; background: white; }
 .isomax-viz table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 2px 0 6px 0; }
 .isomax-viz th, .isomax-viz td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap; }
@@ -43,7 +44,7 @@ CSS = """<style>
   color: var(--jp-ui-font-color2, #616161); }
 .isomax-viz .gap { padding-left: 14px; }
 .isomax-viz .lesson { margin: 6px 0; } .isomax-viz .lesson b { margin-right: 18px; }
-.isomax-viz .lesson .formula { font-size: 15px; }
+.isomax-viz .lesson .formula { font-size: 17px; vertical-align: middle; }
 .isomax-viz .lesson .small { color: var(--jp-ui-font-color2, #616161); }
 .isomax-viz math { color: var(--jp-ui-font-color1, #212121); }
 .isomax-viz pre { background: var(--jp-layout-color2, #eeeeee); color: var(--jp-ui-font-color1, #212121);
@@ -122,7 +123,7 @@ def summary_html(metrics: pd.DataFrame, counts: pd.DataFrame, *, titles: tuple[s
         for metric, count in zip(metrics.to_dict("records"), counts.to_dict("records"), strict=True)
     ]
     thresholds = ", ".join(f"{value:.4g}".replace("-", "−") for value in counts["threshold"].unique())
-    first = f"<th></th><th class='group' colspan='{len(METRICS)}'>over all thresholds</th>"
+    first = f"<th class='group'></th><th class='group' colspan='{len(METRICS)}'>over all thresholds</th>"
     second = f"<th class='group gap' colspan='{len(_COUNTED)}'>at score ≥ {thresholds}</th>"
     return (
         f"<p>Detection with the <b>{escape(named)}</b>; in-distribution (ID) is the positive class.</p>"

@@ -1,0 +1,1 @@
+"""Speed, as ratios to baselines that stand beside the thing measured: ``python -m benchmarks``."""

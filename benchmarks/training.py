@@ -1,0 +1,192 @@
+"""Training and recording against a bare loop and against the loop that tutorials show."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.rows import Row, in_turn, ratios
+from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning.backbones import Classifier, small_cnn
+from isomax_viz.learning.devices import choose_precision
+from isomax_viz.learning.history import EpochRecord
+from isomax_viz.learning.losses import IsoMaxPlusHead
+from isomax_viz.learning.protocols import Protocol
+from isomax_viz.learning.recording import record_samples
+from isomax_viz.learning.training import train
+
+BATCH = 64
+
+
+def pictures(n: int, *, side: int = 32, seed: int = 0) -> ImageSet:
+    """Return noise in the form of CIFAR; speed does not depend on what the pictures show."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    return ImageSet("noise", images, np.arange(n) % 10, tuple("abcdefghij"))
+
+
+def model() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(small_cnn(3), IsoMaxPlusHead(128, 10))
+
+
+def bare_loop(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Forward, backward and step on a ready tensor: nothing is shuffled, augmented, normalised or recorded."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    network.train()
+    for start in range(0, len(inputs), BATCH):
+        part = slice(start, start + BATCH)
+        loss = network.head.loss(network(inputs[part]), targets[part])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+
+def tutorial_loop(network: nn.Module, images: list[Any], targets: list[int]) -> None:
+    """What tutorials show: a DataLoader over PIL pictures, torchvision's transforms, statistics in Python lists."""
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+
+    transform = transforms.Compose([
+        transforms.RandomCrop(32, padding=4),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize((0.5,) * 3, (0.25,) * 3),
+    ])  # fmt: skip
+
+    class Pictures(torch.utils.data.Dataset):
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return transform(images[index]), targets[index]
+
+        def __len__(self) -> int:
+            return len(images)
+
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    network.train()
+    losses, correct, intra, inter, entropies = [], 0, [], [], []
+    for inputs, labels in DataLoader(Pictures(), batch_size=BATCH, shuffle=True):
+        logits = network(inputs)
+        loss = network.head.loss(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        correct += (logits.argmax(dim=1) == labels).sum().item()
+        mask = torch.eye(10)[labels].bool()
+        intra += logits[mask].tolist()
+        inter += logits[~mask].tolist()
+        probabilities = torch.softmax(logits, dim=1)
+        entropies += (-(probabilities * torch.log(probabilities)).sum(dim=1)).tolist()
+    statistics.mean(intra), statistics.pstdev(intra), statistics.mean(inter), statistics.pstdev(inter)
+    statistics.mean(losses), statistics.mean(entropies)
+
+
+def training_rows(*, n: int = 1280, rounds: int = 5) -> list[Row]:
+    """Images per second of the training loop, in float32 and in the fast mode."""
+    from PIL import Image
+
+    images = pictures(n)
+    data = InDistribution("noise", images, pictures(BATCH, seed=1))
+    inputs = (torch.tensor(images.images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    inputs = inputs.contiguous()
+    targets = torch.tensor(images.labels)
+    as_pil = [Image.fromarray(image) for image in images.images]
+    protocol = Protocol(epochs=1, milestones=(), learning_rate=0.01)
+    networks = {name: model() for name in ("bare", "tutorial", "float32", "bfloat16", "compiled")}
+    options: dict[str, Any] = {"padding": 4, "flip": True, "device": "cpu", "progress": False}
+    fast = choose_precision("auto", torch.device("cpu"), side=32) == torch.bfloat16
+    functions = {
+        "bare": lambda: bare_loop(networks["bare"], inputs, targets),
+        "tutorial": lambda: tutorial_loop(networks["tutorial"], as_pil, images.labels.tolist()),
+        "float32": lambda: train(networks["float32"], data, protocol, precision="float32", **options),
+    }
+    if fast:
+        for name in ("bfloat16", "compiled"):
+            functions[name] = lambda name=name: train(
+                networks[name], data, protocol, precision="bfloat16", compile=name == "compiled", **options
+            )
+    times = in_turn(functions, rounds=rounds)
+    speed = {name: f"{n / statistics.median(values):,.0f} images/s" for name, values in times.items()}
+    rows = [
+        Row("training loop, float32", f"bare loop ({speed['bare']})", ratios(times["bare"], times["float32"]), 0.95,
+            note=speed["float32"]),
+        Row("training loop, float32", f"tutorial loop ({speed['tutorial']})",
+            ratios(times["tutorial"], times["float32"]), 1.6, note=speed["float32"]),
+    ]  # fmt: skip
+    if not fast:
+        return [*rows, Row("training loop, fast mode", "tutorial loop", (float("nan"),), None,
+                           note="this processor has no bfloat16 instructions")]  # fmt: skip
+    rows += [
+        Row(
+            f"training loop, {label}", "tutorial loop", ratios(times["tutorial"], times[name]), target, note=speed[name]
+        )
+        for name, label, target in (("bfloat16", "bfloat16", None), ("compiled", "fast mode (bfloat16, compiled)", 3.0))
+    ]
+    return rows
+
+
+def record_rows(*, n: int = 640, rounds: int = 5) -> list[Row]:
+    """What the history's columns cost beside the steps they describe."""
+    network, record = model(), EpochRecord()
+    inputs, targets = torch.randn(n, 3, 32, 32), torch.arange(n) % 10
+    logits = network(inputs[:BATCH]).detach()
+    loss = network.head.loss(logits, targets[:BATCH]).detach()
+
+    def columns() -> None:
+        for _ in range(n // BATCH):
+            record.add(network.head, logits, targets[:BATCH], loss)
+
+    times = in_turn({"columns": columns, "steps": lambda: bare_loop(network, inputs, targets)}, rounds=rounds)
+    return [Row("columns of the history", "steps of the epoch", ratios(times["columns"], times["steps"]), 0.03, True)]
+
+
+def text_loop(network: nn.Module, inputs: torch.Tensor) -> str:
+    """Record as scripts of the field do: each score of each picture as a line of text."""
+    lines = io.StringIO()
+    with torch.no_grad():
+        for start in range(0, len(inputs), BATCH):
+            logits = network(inputs[start : start + BATCH])
+            for row in logits:
+                probabilities = torch.softmax(row, dim=0)
+                entropy = -(probabilities * torch.log(probabilities)).sum()
+                scores = (probabilities.max().item(), entropy.item(), row.max().item())
+                lines.write(" ".join(f"{score:.6f}" for score in scores) + "\n")
+    return lines.getvalue()
+
+
+def recording_rows(*, n: int = 2000, rounds: int = 5) -> list[Row]:
+    """Pictures per second of recording a capture."""
+    images = pictures(n)
+    data = InDistribution("noise", images, images)
+    network = model().eval()
+    inputs = (torch.tensor(images.images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    inputs = inputs.contiguous()
+
+    def bare() -> None:
+        with torch.no_grad():
+            for start in range(0, n, 500):
+                network(inputs[start : start + 500])
+
+    functions = {
+        "bare": bare,
+        "text": lambda: text_loop(network, inputs),
+        "ours": lambda: record_samples(network, images, data, device="cpu", batch_size=500),
+    }
+    times = in_turn(functions, rounds=rounds)
+    speed = f"{n / statistics.median(times['ours']):,.0f} images/s"
+    return [
+        Row("recording", "bare inference", ratios(times["bare"], times["ours"]), 0.9, note=speed),
+        Row("recording", "scores as text, one by one", ratios(times["text"], times["ours"]), 2.0, note=speed),
+    ]
+
+
+def rows(*, tiny: bool = False) -> list[Row]:
+    """All rows of this file; ``tiny`` for the tests, which only see that it runs."""
+    if tiny:
+        return [*record_rows(n=64, rounds=1), *recording_rows(n=64, rounds=1)]
+    return [*training_rows(), *record_rows(), *recording_rows()]
