@@ -1,16 +1,15 @@
-"""Results in the shape of the papers' tables: mean ± std over seeds, the best in bold, for notebooks, LaTeX and CSV."""
+"""Results in the shape of the papers' tables: mean ± std over seeds, the best in bold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from isomax_viz import published
 from isomax_viz._checks import check_number
+from isomax_viz.printed import PaperTable, marked
 from isomax_viz.scores import SCORES
 from isomax_viz.style import data_style, loss_style
 from isomax_viz.tables import Captures, as_list, evaluate
@@ -31,120 +30,7 @@ CROSSED = (("isomax", "es"), ("isomax", "mds"), ("isomax+", "es"), ("isomax+", "
 FAIR_METRICS = ("TNR@TPR95", "AUROC", "DTACC")
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
 NOT_IN_FAIR = ("fooling", "gaussian", "uniform")
-AVERAGE = "average"
 ONE_POINT = 0.01  # "1 % tolerance" in the tables of the IsoMax2 paper
-
-_ROWS = ("backbone", "data", "ood")
-_HEADS = {"backbone": "Network", "data": "ID", "ood": "OOD"}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PaperTable:
-    """A table of a paper; a notebook shows it, :meth:`to_latex` and :meth:`to_csv` export it.
-
-    Attributes
-    ----------
-    title : str
-        What it shows, in one line.
-    frame : DataFrame
-        One row per value: ``backbone, data, ood, method, metric, mean, std`` (fractions; NaN for one seed), ``seeds`` and
-        ``best`` (within the tolerance of the best method of its row and metric).
-    tolerance : float
-        Fraction by which a value may lie below the best one and still be marked.
-    """
-
-    title: str
-    frame: pd.DataFrame
-    tolerance: float
-
-    def __repr__(self) -> str:
-        rows, methods = self.wide().shape[0], self.frame["method"].nunique()
-        seeds = sorted(self.frame["seeds"].dropna().unique())
-        runs = f", {' or '.join(f'{n:.0f}' for n in seeds)} seed{'s' if seeds[-1] > 1 else ''}" if seeds else ""
-        return f"PaperTable({self.title}: {rows} rows, {methods} methods{runs})"
-
-    def wide(self, values: str = "text") -> pd.DataFrame:
-        """Return the table as printed: one row per network, ID and OOD set, a column per metric and method.
-
-        Parameters
-        ----------
-        values : str
-            A column of :attr:`frame`, or ``"text"`` for "mean ± std" in percent.
-        """
-        frame = self.frame.assign(text=_texts(self.frame), ood=[_data_label(name) for name in self.frame["ood"]])
-        frame["data"] = [_data_label(name) for name in frame["data"]]
-        rows = [name for name in _ROWS if frame[name].ne("").any()] or ["data"]
-        frame = frame.rename(columns=_HEADS)
-        order = [frame[name].drop_duplicates().tolist() for name in ("metric", "method")]
-        columns = [pair for pair in pd.MultiIndex.from_product(order, names=["metric", "method"])]
-        index = [_HEADS[name] for name in rows]
-        table = frame.pivot(index=index, columns=["metric", "method"], values=values)
-        kept = frame[index].drop_duplicates()
-        key = pd.MultiIndex.from_frame(kept) if len(index) > 1 else pd.Index(kept[index[0]], name=index[0])
-        return table.reindex(index=key, columns=[pair for pair in columns if pair in table.columns])
-
-    @property
-    def style(self) -> Any:
-        """The table as a pandas Styler, in percent, the best in bold."""
-        best = self.wide("best").eq(True)
-        bold = best.map(lambda is_best: "font-weight: bold; textbf: --rwrap;" if is_best else "")
-        styler = self.wide().style.apply(lambda _: bold, axis=None).format(na_rep="")
-        return styler.set_caption(self._caption())
-
-    def _caption(self) -> str:
-        seeds = self.frame["seeds"].max()
-        spread = f", mean ± standard deviation over {seeds:.0f} seeds" if pd.notna(seeds) and seeds > 1 else ""
-        return f"{self.title}; percent{spread}; best in bold (tolerance {100 * self.tolerance:g} points)"
-
-    def _repr_html_(self) -> str:
-        # A fixed id: the same table gives the same page.
-        return self.style.set_uuid("paper_table").to_html()
-
-    def to_latex(self, path: str | Path | None = None) -> str:
-        """Return the table as LaTeX (packages booktabs and multirow), and write it where a path is given.
-
-        Examples
-        --------
-        >>> print(from_published("isomax2", 3).to_latex().splitlines()[0])
-        \\begin{table}
-        """
-        best = self.wide("best").eq(True)
-        text = self.wide().rename(columns=_escaped, index=_escaped).map(_escaped)
-        bold = pd.DataFrame(best.to_numpy(), index=text.index, columns=text.columns)
-        marks = bold.map(lambda is_best: "textbf: --rwrap;" if is_best else "")
-        styler = text.style.apply(lambda _: marks, axis=None).format(na_rep="")
-        latex = styler.to_latex(
-            hrules=True, caption=_escaped(self._caption()), multirow_align="t", column_format=None, position_float=None
-        )
-        return _written(latex, path)
-
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """Return the tidy values as CSV (fractions), and write them where a path is given."""
-        return _written(self.frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"), path)
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text
-
-
-def _escaped(text: Any) -> str:
-    replaced = str(text)
-    for character in "%_&#":
-        replaced = replaced.replace(character, f"\\{character}")
-    return replaced.replace("±", r"$\pm$")
-
-
-def _texts(frame: pd.DataFrame) -> list[str]:
-    return [
-        "" if pd.isna(mean) else f"{100 * mean:.1f}" + ("" if pd.isna(std) else f" ± {100 * std:.1f}")
-        for mean, std in zip(frame["mean"], frame["std"], strict=True)
-    ]
-
-
-def _data_label(name: str) -> str:
-    return data_style(name).label if name else ""
 
 
 def method_label(loss: str, score: str) -> str:
@@ -355,7 +241,7 @@ def from_published(paper: str, number: int, *, tolerance: float = ONE_POINT, **f
         raise ValueError(f"Table {number} of {paper!r} holds no numbers. Read it with iv.published.table.")
     frame = table[table["unit"] == "percent"].rename(columns={"id": "data"})
     frame = frame.assign(mean=frame["mean"] / 100, std=frame["std"] / 100, seeds=float("nan"))
-    return PaperTable(f"{words['title']} ({paper}, Table {number})", _marked(frame, tolerance), tolerance)
+    return PaperTable(f"{words['title']} ({paper}, Table {number})", marked(frame, tolerance), tolerance)
 
 
 def _origin(capture: Any) -> dict[str, Any]:
@@ -394,11 +280,4 @@ def _table(title: str, results: pd.DataFrame, metrics: Sequence[str], tolerance:
     long = results.melt(id_vars=[*keys, "seed"], value_vars=list(metrics), var_name="metric", value_name="value")
     groups = long.groupby([*keys, "metric"], sort=False, dropna=False)["value"]
     frame = groups.agg(mean="mean", std="std", seeds="size").reset_index()
-    return PaperTable(title, _marked(frame.dropna(subset="mean"), tolerance), tolerance)
-
-
-def _marked(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    frame = frame[["backbone", "data", "ood", "method", "metric", "mean", "std", "seeds"]].reset_index(drop=True)
-    best = frame.groupby(["backbone", "data", "ood", "metric"], sort=False)["mean"].transform("max")
-    # A hair of slack: 0.98 - 0.01 is not quite 0.97 in binary.
-    return frame.assign(best=frame["mean"] >= best - tolerance - 1e-9)
+    return PaperTable(title, marked(frame.dropna(subset="mean"), tolerance), tolerance)

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "isomax_viz"
 LOWER = ("learning", "running", "experiments", "sweeps", "cli", "reports", "__main__")
 
 # Each may import only from those before it.
-ORDER = ["_checks", "_paths", "style", "captures", "scores", "metrics", "bootstrap", "histograms", "tables", "comparisons", "overlaps", "studies", "loss_blocks", "methods", "published"]
+ORDER = ["_checks", "_paths", "style", "captures", "scores", "metrics", "bootstrap", "histograms", "tables", "comparisons", "overlaps", "studies", "loss_blocks", "methods", "published", "printed", "paper_tables"]
 ORDER += ["datasets", "figures", "widgets", "store", "learning", "running", "experiments", "sweeps", "reports", "cli", "__main__"]
 
 
