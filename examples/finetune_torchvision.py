@@ -36,14 +36,14 @@ def main(loss: str = "isomax+", epochs: int = 4) -> None:
     # downloads once (45 MB): resnet18(weights="IMAGENET1K_V1"), and then Protocol(..., learning_rate=0.01) is better.
     network = resnet18(weights=None)
     replaced = replace_last_linear(network, loss, num_classes=10)
-    print(replaced)  # noqa: T201
+    print(replaced)
     model, data = as_classifier(network), digits_as_photographs()
     protocol = Protocol(epochs=epochs, milestones=(epochs // 2, epochs * 3 // 4), batch_size=32)
     history = train(model, data, protocol, padding=2)
     capture = record_capture(model, data, meta={"data": data.name, "loss": loss, "seed": 0}, history=history)
     capture = record_ood(capture, model, data, ("letters", "patches"))
-    print(f"test accuracy: {(capture.test.predictions == capture.test.labels).mean():.1%}")  # noqa: T201
-    print(iv.evaluate([capture]).round(3).to_string(index=False))  # noqa: T201
+    print(f"test accuracy: {(capture.test.predictions == capture.test.labels).mean():.1%}")
+    print(iv.evaluate([capture]).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ def from_published(paper: str, number: int, *, tolerance: float = ONE_POINT, **f
     Examples
     --------
     >>> from_published("isomax+", 3, backbone="resnet110", id="cifar10", metric="AUROC").wide().iloc[0].tolist()
-    ['86.6 ± 2.5', '94.4 ± 0.8', '98.1 ± 0.9']
+    ['88.9 ± 0.9', '94.8 ± 1.5', '98.1 ± 0.9']
     """
     table = published.table(paper, number, **filters)
     overview = published.tables()

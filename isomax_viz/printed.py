@@ -80,13 +80,13 @@ class PaperTable:
         return self.style.set_uuid("paper_table").to_html()
 
     def to_latex(self, path: str | Path | None = None) -> str:
-        """Return the table as LaTeX (packages booktabs and multirow), and write it where a path is given.
+        r"""Return the table as LaTeX (packages booktabs and multirow), and write it where a path is given.
 
         Examples
         --------
         >>> from isomax_viz import paper_tables
         >>> print(paper_tables.from_published("isomax2", 4).to_latex().splitlines()[0])
-        \\begin{table}
+        \begin{table}
         """
         best = self.wide("best").eq(True)
         text = self.wide().fillna("").rename(columns=_escaped, index=_escaped).map(_escaped)

@@ -40,7 +40,8 @@ def test_the_fair_comparison_has_means_and_spreads_over_seeds(captures):
     results = iv.evaluate(captures)
     for method, (loss, score) in zip(table.frame["method"].unique(), paper_tables.FAIR, strict=True):
         for metric in paper_tables.FAIR_METRICS:
-            expected = results.query("loss == @loss and score == @score and ood == 'letters'")[metric]
+            rows = (results["loss"] == loss) & (results["score"] == score) & (results["ood"] == "letters")
+            expected = results.loc[rows, metric]
             found = value(table.frame, method=method, metric=metric, ood="letters")
             assert found["mean"] == pytest.approx(expected.mean())
             assert found["std"] == pytest.approx(np.std(expected, ddof=1)) and found["seeds"] == 3

@@ -27,7 +27,9 @@ def folder(tmp_path, monkeypatch):
             "capture = iv.Capture.from_arrays([[3.0, 0.0]] * 20, [0] * 20, ood={'x': [[0.1, 0.0]] * 20})\n"
             "iv.plot_entropy(capture)"
         ),
-        nbformat.v4.new_code_cell("import ipywidgets, sys\nprint('step', 1, 'of 9', file=sys.stderr)\nipywidgets.IntSlider()"),
+        nbformat.v4.new_code_cell(
+            "import ipywidgets, sys\nprint('step', 1, 'of 9', file=sys.stderr)\nipywidgets.IntSlider()"
+        ),
     ]
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "00_small.ipynb")
@@ -56,14 +58,18 @@ def test_updating_twice_changes_nothing(folder):
     source = folder / "notebooks" / "00_small.ipynb"
     reports.build(folder / "notebooks", folder / "reports", update_notebooks=True, progress=False)
     first = source.read_text()
-    assert '"image/png"' in first and "svg" not in first and "widget-view" not in first and '"name": "stderr"' not in first
+    assert (
+        '"image/png"' in first and "svg" not in first and "widget-view" not in first and '"name": "stderr"' not in first
+    )
     reports.build(folder / "notebooks", folder / "reports", update_notebooks=True, progress=False)
     assert source.read_text() == first
 
 
 def test_a_failing_notebook_is_named_with_its_error(folder):
     path = folder / "notebooks" / "01_bad.ipynb"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import isomax_viz as iv\niv.scores.get('msp')")])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import isomax_viz as iv\niv.scores.get('msp')")]
+    )
     nbformat.write(notebook, path)
     with pytest.raises(ReportError, match="01_bad.ipynb failed(.|\n)*score must be one of"):
         reports.build(folder / "notebooks", folder / "reports", progress=False)

@@ -49,7 +49,9 @@ def same(a, b) -> bool:
 
 def test_the_papers_protocol():
     paper = protocol_for("paper", data="cifar10", backbone="densenet_bc100", loss="isomax")
-    rates = [round(paper.learning_rate * paper.learning_rate_factor(epoch), 6) for epoch in (1, 150, 151, 200, 201, 251)]
+    rates = [
+        round(paper.learning_rate * paper.learning_rate_factor(epoch), 6) for epoch in (1, 150, 151, 200, 201, 251)
+    ]
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.0001]
     assert (paper.batch_size, paper.momentum, paper.weight_decay, paper.select) == (64, 0.9, 1e-4, "last")
     assert protocol_for("paper", data="tinyimagenet", backbone="resnet34", loss="isomax").epochs == 90
@@ -147,9 +149,12 @@ def test_the_epoch_kept_is_the_one_asked_for(data):
     def accuracy(model):
         model.eval()
         with torch.no_grad():
-            return np.mean([
-                (model(images).argmax(dim=1) == targets).float().mean().item() for images, targets in test.in_order(599)
-            ])
+            return np.mean(
+                [
+                    (model(images).argmax(dim=1) == targets).float().mean().item()
+                    for images, targets in test.in_order(599)
+                ]
+            )
 
     accuracies = history.query("split == 'test'")["accuracy"]
     assert accuracy(last) == pytest.approx(accuracies.iloc[-1], abs=1e-6)
@@ -170,14 +175,18 @@ def test_validation_pictures_are_held_out_of_every_class(data):
 
 
 def test_too_high_a_learning_rate_stops_with_advice(data):
-    with pytest.raises(TrainingError, match=r"became nan in epoch \d at learning rate 1e\+30.*Try a lower learning rate"):
+    with pytest.raises(
+        TrainingError, match=r"became nan in epoch \d at learning rate 1e\+30.*Try a lower learning rate"
+    ):
         train(network(IsoMaxPlusHead), data, Protocol(3, (), learning_rate=1e30), device=CPU, progress=False)
 
 
 def test_examples_per_class(tmp_path):
     few = datasets.load_id("digits").with_examples_per_class(7, seed=1)
     assert np.bincount(few.train.labels).tolist() == [7] * 10
-    assert not np.array_equal(few.train.images, datasets.load_id("digits").with_examples_per_class(7, seed=2).train.images)
+    assert not np.array_equal(
+        few.train.images, datasets.load_id("digits").with_examples_per_class(7, seed=2).train.images
+    )
     with pytest.raises(ValueError, match=r"examples_per_class must be at most \d+ for 'digits'"):
         Experiment(examples_per_class=1000, preset="smoke").run(store=tmp_path)
     capture = Experiment(examples_per_class=7, preset="smoke").run(ood="uniform", store=tmp_path, progress=False)

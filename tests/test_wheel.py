@@ -11,12 +11,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_a_wheel_holds_the_data_and_reads_it_without_the_checkout(tmp_path):
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
     subprocess.run([*command, str(ROOT)], check=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     published = {path.name for path in (ROOT / "data" / "published").glob("*.csv")}
-    assert {name.rpartition("/")[2] for name in names if "_data/published" in name and name.endswith(".csv")} == published
+    assert {
+        name.rpartition("/")[2] for name in names if "_data/published" in name and name.endswith(".csv")
+    } == published
     assert not any(name.startswith(("runs", "reports", "tests")) for name in names)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")

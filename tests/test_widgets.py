@@ -23,6 +23,7 @@ from isomax_viz import Capture, evaluate, explore, figures, metrics, projections
 from isomax_viz.datasets import ImageSet
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES, compute
+from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.gallery import sheet
 from isomax_viz.widgets.shelf import Shelf
@@ -108,8 +109,8 @@ def test_every_score_is_the_plain_figure_with_its_metrics(view, captures, key):
 def test_threshold_moves_picture_and_counts_together(view, captures):
     bar, capture = view.controls["threshold"], captures[0]
     id_scores, ood_scores = (compute("es", samples) for samples in (capture.test, capture.ood["letters"]))
-    assert bar.slider.value == pytest.approx(metrics.threshold_at_tpr(id_scores))
-    bar.slider.value = -0.8
+    assert bar.number.value == pytest.approx(metrics.threshold_at_tpr(id_scores), rel=1e-3)
+    bar.number.value = -0.8
     assert picture(view) == png(figures.plot_operating_point(capture, ["letters"], score="es", threshold=-0.8))
     accepted, passed = int((id_scores >= -0.8).sum()), int((ood_scores >= -0.8).sum())
     for number in (accepted, 60 - accepted, passed, 60 - passed):
@@ -117,8 +118,8 @@ def test_threshold_moves_picture_and_counts_together(view, captures):
     assert view.state()["threshold"] == -0.8
     bar.rules["dtacc"].click()
     assert view.state()["threshold"] == "dtacc"
-    assert bar.slider.value == pytest.approx(metrics.best_dtacc_threshold(id_scores, ood_scores))
-    bar.slider.value = -0.8
+    assert bar.number.value == pytest.approx(metrics.best_dtacc_threshold(id_scores, ood_scores), rel=1e-3)
+    bar.number.value = -0.8
     view.controls["score"].value = "mps"
     assert view.state()["threshold"] == "tpr95"  # -0.8 means nothing on another score
     bar.rules["tpr95"].click()
@@ -152,7 +153,7 @@ def test_state_survives_json_and_restores_the_picture(view):
     view.controls["score"].value = "mds"
     view.controls["view"].value = "distances"
     view.controls["ood"].value = ("patches",)
-    view.controls["threshold"].slider.value = -3.5
+    view.controls["threshold"].number.value = -3.5
     view.controls["large_text"].value = True
     view.restore({})
     text, before = json.dumps(view.state()), picture(view)
@@ -324,13 +325,11 @@ def test_the_view_has_words_where_no_widget_can_be_drawn(view):
     assert view._repr_mimebundle_()["text/plain"] == "Explorer(3 captures; the controls need a running notebook)"
 
 
-def test_the_browsers_rounding_is_no_choice(view):
-    bar = view.controls["threshold"]
-    shown = bar.slider.value
-    bar.slider.value = shown + 0.3 * bar.slider.step
-    assert view.state()["threshold"] == "tpr95"
-    bar.slider.value = shown + bar.slider.step
-    assert view.state()["threshold"] == pytest.approx(shown + bar.slider.step)
+def test_the_slider_spans_the_scores(view, captures):
+    bar, low, high = view.controls["threshold"], *score_range(captures[0], ["letters"], score="es")
+    bar.slider.value = 100
+    assert view.look.threshold == (pytest.approx(low + 0.25 * (high - low)),)
+    assert view.state()["threshold"] == view.look.threshold[0]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
@@ -405,12 +404,13 @@ def test_pictures_behind_the_numbers(view, captures):
     assert shown.selected == [("test", i) for i in np.argsort(scores["test"], kind="stable")[:24]]
     shown.gallery.which.value = "near_threshold"
     bar = shown.controls["threshold"]
-    bar.slider.value = bar.slider.min + 40 * bar.slider.step
+    bar.slider.value = 140
+    threshold = shown.look.threshold[0]
     nearest = np.concatenate([scores["test"], scores["letters"]])
-    nearest = np.sort(np.abs(nearest - bar.slider.value))[:24]
-    assert [abs(scores[name][i] - bar.slider.value) for name, i in shown.selected] == pytest.approx(list(nearest))
+    nearest = np.sort(np.abs(nearest - threshold))[:24]
+    assert [abs(scores[name][i] - threshold) for name, i in shown.selected] == pytest.approx(list(nearest))
     shown.gallery.which.value = "range"
-    shown.gallery.limits.value = (bar.slider.min, bar.slider.value)
+    shown.gallery.limits.value = (shown.gallery.limits.min, threshold)
     low, high = shown.gallery.limits.value
     assert shown.selected and all(low <= scores[name][i] <= high for name, i in shown.selected)
     plain = sheet(capture, shown.gallery.rows, images)

@@ -15,6 +15,7 @@ from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.fooling import is_made_here, make_fooling
 
 __all__ = ["class_means", "record_capture", "record_ood", "record_samples"]
 
@@ -178,7 +179,8 @@ def record_ood(
     """
     recorded, told = dict(capture.ood), dict(capture.meta["ood"])
     for item in sets:
-        images = load_ood(item, data)
+        made_here = is_made_here(item, data.name)
+        images = make_fooling(data, n=len(data.test)) if made_here else load_ood(item, data)
         samples = record_samples(model, images, data, ood=True, device=device)
         recorded[images.name] = _with_distances_to(capture.prototypes, samples)
         original = item if isinstance(item, ImageSet) else images

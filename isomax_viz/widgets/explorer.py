@@ -250,8 +250,7 @@ class Explorer(widgets.VBox):
         picture = self._painter.picture(look)
         self.picture.value = picture.png
         low, high = score_range(capture, look.ood, score=look.score)
-        if self._last != "threshold" or isinstance(get["threshold"].value, str):
-            get["threshold"].show(look.threshold[0], low=low, high=high)
+        get["threshold"].show(look.threshold[0], low=low, high=high)
         self.summary.value = self._summary(look) + words.sentence_html(picture.words)
         for name, needed in (
             ("threshold", "threshold" in VIEWS[look.view].uses),

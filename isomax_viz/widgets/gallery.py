@@ -172,9 +172,10 @@ class Gallery(widgets.VBox):
             return
         self._silent = True
         try:
-            if low > self.limits.max:
-                self.limits.max = high
-            self.limits.min, self.limits.max, self.limits.step = low, high, (high - low) / 200
-            self.limits.value = (low, low + 0.25 * (high - low))
+            with self.limits.hold_sync():  # see ThresholdBar.show
+                if low > self.limits.max:
+                    self.limits.max = high
+                self.limits.min, self.limits.max, self.limits.step = low, high, (high - low) / 200
+                self.limits.value = (low, low + 0.25 * (high - low))
         finally:
             self._silent = False

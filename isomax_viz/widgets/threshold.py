@@ -1,4 +1,4 @@
-"""The threshold's control: a slider for mouse and keyboard, and the two rules that set it."""
+"""The threshold's control: a slider for mouse and keyboard, a field for numbers, and the two rules that set it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 
 from isomax_viz.thresholds import RULES
 from isomax_viz.widgets.controls import LABEL_WIDTH
 
 __all__ = ["ThresholdBar"]
 
-STEPS = 200
+STEPS = 400
 
 
 class ThresholdBar(widgets.HBox):
-    """A slider over the scores, with buttons for the rules.
+    """A slider over the scores, a field for exact numbers, and buttons for the rules.
+
+    The slider counts steps from the lowest to the highest score. Its own range never changes: the browser would push the
+    value into a range that is only half new, and send it back as if a person had moved it.
 
     Parameters
     ----------
@@ -34,9 +36,9 @@ class ThresholdBar(widgets.HBox):
     --------
     >>> bar = ThresholdBar(changed=lambda: None)
     >>> bar.show(0.4, low=0.0, high=1.0)
-    >>> bar.value, bar.slider.value
-    ('tpr95', 0.4)
-    >>> bar.slider.value = 0.6
+    >>> bar.value, bar.number.value, bar.slider.value
+    ('tpr95', 0.4, 160)
+    >>> bar.slider.value = 240
     >>> bar.value
     0.6
     >>> bar.rules["dtacc"].click()
@@ -47,54 +49,53 @@ class ThresholdBar(widgets.HBox):
     def __init__(self, *, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._silent = False
-        self._shown = 0.0
+        self._low, self._high = 0.0, 1.0
         self.value: str | float = "tpr95"
-        self.slider = widgets.FloatSlider(
+        meaning = "images with a score at or above it are accepted as in-distribution"
+        self.slider = widgets.IntSlider(
             description="Threshold",
-            tooltip="Images with a score at or above it are accepted as in-distribution (arrow keys move it)",
-            readout_format=".4g",
+            tooltip=f"Threshold: {meaning} (arrow keys move it)",
+            min=0,
+            max=STEPS,
+            readout=False,
             style={"description_width": LABEL_WIDTH},
-            layout={"width": "560px", "max_width": "100%"},
+            layout={"width": "520px", "max_width": "100%"},
         )
-        self.slider.observe(self._moved, "value")
+        self.number = widgets.FloatText(
+            description="score \N{GREATER-THAN OR EQUAL TO}",
+            tooltip=f"Threshold as a number: {meaning}",
+            continuous_update=False,
+            style={"description_width": "auto"},
+            layout={"width": "150px"},
+        )
+        self.slider.observe(lambda change: self._chosen(self._at(change.new)), "value")
+        self.number.observe(lambda change: self._chosen(float(change.new)), "value")
         layout = widgets.Layout(width="auto")
         self.rules = {}
         for rule, label in (("tpr95", "95 % of ID"), ("dtacc", "best DTACC")):
             button = widgets.Button(description=label, tooltip=f"Take {RULES[rule]}", layout=layout)
-            button.on_click(lambda _, rule=rule: self._ruled(rule))
+            button.on_click(lambda _, rule=rule: self._chosen(rule))
             self.rules[rule] = button
-        super().__init__([self.slider, *self.rules.values()], layout={"flex_flow": "row wrap", "align_items": "center"})
+        parts = [self.slider, self.number, *self.rules.values()]
+        super().__init__(parts, layout={"flex_flow": "row wrap", "align_items": "center"})
 
-    def _moved(self, change: Any) -> None:
-        # The browser moves a value to the nearest step and sends it back: nobody chose that.
-        if not self._silent and abs(change.new - self._shown) > 0.4 * self.slider.step:
-            self.value = self._shown = float(change.new)
-            self._mark()
+    def _at(self, step: int) -> float:
+        return self._low + (self._high - self._low) * step / STEPS
+
+    def _chosen(self, value: str | float) -> None:
+        if not self._silent:
+            self.value = value
             self._changed()
-
-    def _ruled(self, rule: str) -> None:
-        self.value = rule
-        self._mark()
-        self._changed()
-
-    def _mark(self) -> None:
-        for rule, button in self.rules.items():
-            button.button_style = "info" if rule == self.value else ""
 
     def show(self, threshold: float, *, low: float, high: float) -> None:
         """Show a threshold within the range of the scores; nobody is told."""
-        span = max(high - low, 1e-6)
-        step = span / STEPS
-        # The threshold lies on a step, so that the browser has no reason to move it.
-        low = threshold - step * np.ceil((threshold - min(low, threshold)) / step + 1)
-        high = threshold + step * np.ceil((max(high, threshold) - threshold) / step + 1)
+        self._low, self._high = low, max(high, low + 1e-6)
         self._silent = True
-        self._shown = threshold
         try:
-            if low > self.slider.max:
-                self.slider.max = high
-            self.slider.min, self.slider.max, self.slider.step = low, high, step
-            self.slider.value = threshold
+            step = round(STEPS * (threshold - self._low) / (self._high - self._low))
+            self.slider.value = min(max(step, 0), STEPS)
+            self.number.value = float(f"{threshold:.4g}")
         finally:
             self._silent = False
-        self._mark()
+        for rule, button in self.rules.items():
+            button.button_style = "info" if rule == self.value else ""

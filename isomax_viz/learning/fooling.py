@@ -1,0 +1,168 @@
+"""Fooling images made offline: noise that a separately trained SoftMax network takes for a class it knows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from isomax_viz._checks import check_choice, check_number
+from isomax_viz.datasets import ID_SETS, ImageSet, InDistribution, load_id
+from isomax_viz.datasets.cache import cache_path, through_cache
+from isomax_viz.datasets.fetch import data_folder
+from isomax_viz.learning.backbones import Classifier, small_cnn
+from isomax_viz.learning.losses import SoftMaxHead
+from isomax_viz.learning.protocols import Protocol
+from isomax_viz.learning.training import train
+
+__all__ = ["FoolingError", "is_made_here", "make_fooling"]
+
+CONFIDENCE = 0.99
+_SEED = 4711  # no experiment needs this seed: the fooled network is none of those that are evaluated
+_PROTOCOL = Protocol(epochs=10, milestones=(6, 8))
+# Grey values by which every pixel moves, and how often; what is then not sure starts again from other noise.
+_STEPS = ((4, 40), (2, 40), (1, 40))
+_STARTS = 10
+
+
+class FoolingError(RuntimeError):
+    """Some noise images could not be driven to certainty."""
+
+
+def is_made_here(name: object, data: str) -> bool:
+    """Return whether these are fooling images for an embedded set, which are made; the papers' are downloaded.
+
+    Examples
+    --------
+    >>> is_made_here("fooling", "digits"), is_made_here("fooling", "cifar10"), is_made_here("letters", "digits")
+    (True, False, False)
+    """
+    return name == "fooling" and data in ID_SETS and ID_SETS[data].kind == "bundled"
+
+
+def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None) -> ImageSet:
+    """Return noise images that a SoftMax network, trained for this only, is more than 99 % sure of.
+
+    Parameters
+    ----------
+    data : str or InDistribution
+        An embedded in-distribution set, or its name. Held-out classes and reduced training sets make no difference: the
+        images are the same for all networks of a set.
+    n : int, optional
+        Number of images; by default as many as there are test images.
+
+    Returns
+    -------
+    ImageSet
+        Each image is labelled with the class that the fooled network sees in it.
+
+    Raises
+    ------
+    ValueError
+        If the set is not embedded, or more images are asked for than there are test images.
+    FoolingError
+        If gradient ascent fails for an image.
+
+    Notes
+    -----
+    Even noise; each step moves every pixel by a few grey values in the direction that raises the log-probability of the
+    target class (the sign of the gradient), until the network is over 99 % sure. The images are made once, on the CPU,
+    with fixed seeds, and kept in the data folder. The papers take those of Nguyen, Yosinski and Clune (2015), "Deep
+    Neural Networks Are Easily Fooled", which fool networks for photographs.
+
+    Examples
+    --------
+    >>> make_fooling("cifar10")
+    Traceback (most recent call last):
+        ...
+    ValueError: data must be one of 'digits', but is 'cifar10'. For the papers' sets ood='fooling' downloads their images.
+    """
+    embedded = [key for key, source in ID_SETS.items() if source.kind == "bundled"]
+    remedy = "For the papers' sets ood='fooling' downloads their images."
+    name = check_choice("data", data if isinstance(data, str) else data.name, embedded, remedy=remedy)
+    whole = load_id(name)
+    recipe = {"train": whole.train.fingerprint, "confidence": CONFIDENCE, "seed": _SEED, "steps": _STEPS}
+    path = cache_path(data_folder(), "fooling", name, recipe | {"epochs": _PROTOCOL.epochs})
+    images = through_cache(path, lambda: _made(whole))
+    if n is None:
+        return images
+    check_number("n", n, at_least=1, at_most=len(images), whole=True)
+    return images if n == len(images) else images.subset(np.arange(n))
+
+
+def _made(data: InDistribution) -> ImageSet:
+    network = _fooled_network(data)
+    classes, (height, width) = len(data.class_names), data.train.size
+    # Classes take turns, so that any first part holds them evenly.
+    targets = np.arange(len(data.test)) % classes
+    shape = (len(targets), data.train.channels, height, width)
+    grey = _driven(network, shape, torch.from_numpy(targets), data)
+    provenance = {
+        "source": "made here",
+        "made": f"uniform noise, gradient ascent until a SoftMax network is over {CONFIDENCE:.0%} sure",
+        "network": f"small_cnn, SoftMax, {data.name}, {_PROTOCOL.epochs} epochs, seed {_SEED}; used for nothing else",
+        "citation": "after Nguyen, Yosinski & Clune 2015, Deep Neural Networks Are Easily Fooled",
+        "conversions": [],
+    }
+    images = grey.permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    return ImageSet("fooling", images, targets, data.class_names, provenance)
+
+
+def _fooled_network(data: InDistribution) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        backbone = small_cnn(in_channels=data.train.channels)
+        model = Classifier(backbone, SoftMaxHead(backbone.num_features, len(data.class_names)))
+    train(model, data, _PROTOCOL, seed=_SEED, device="cpu", precision="float32", compile=False, progress=False)
+    return model.eval().requires_grad_(False)
+
+
+def certainty(network: nn.Module, grey: Tensor, targets: Tensor, data: InDistribution) -> Tensor:
+    """Return the log-probability of the target classes, shape (n,).
+
+    Parameters
+    ----------
+    network : Module
+        Gives the logits of normalised images.
+    grey : Tensor, shape (n, channels, height, width)
+        Grey values from 0 to 255, as float32.
+    targets : Tensor of int64, shape (n,)
+        Class wanted of each image.
+    data : InDistribution
+        Gives the statistics of normalisation.
+    """
+    mean, std = (torch.tensor(255 * value, dtype=torch.float32)[:, None, None] for value in (data.mean, data.std))
+    logits = network((grey - mean) / std)
+    return torch.log_softmax(logits, dim=1).gather(1, targets[:, None])[:, 0]
+
+
+def _driven(network: nn.Module, shape: tuple[int, ...], targets: Tensor, data: InDistribution) -> Tensor:
+    """Return noise driven to certainty, in whole grey values."""
+    rng = np.random.Generator(np.random.PCG64(_SEED))
+    grey, unsure = torch.empty(shape), torch.arange(len(targets))
+    for _ in range(_STARTS):
+        noise = torch.from_numpy(rng.random((len(unsure), *shape[1:]), dtype=np.float32)).mul(255).round()
+        grey[unsure], is_sure = _ascend(network, noise, targets[unsure], data)
+        unsure = unsure[~is_sure]
+        if not len(unsure):
+            return grey
+    raise FoolingError(
+        f"{len(unsure)} of {len(targets)} noise images are not over {CONFIDENCE:.0%} sure after {_STARTS} starts. "
+        "Use another out-of-distribution set, or report this with the name of the data set."
+    )
+
+
+def _ascend(network: nn.Module, grey: Tensor, targets: Tensor, data: InDistribution) -> tuple[Tensor, Tensor]:
+    """Return the images and which are certain enough; those that are stay as they are."""
+    sure = torch.zeros(len(grey), dtype=torch.bool)
+    for step in (step for step, times in _STEPS for _ in range(times)):
+        unsure = (~sure).nonzero()[:, 0]
+        moving = grey[unsure].requires_grad_(True)
+        level = certainty(network, moving, targets[unsure], data)
+        (slope,) = torch.autograd.grad(level.sum(), moving)
+        sure[unsure] = level.detach().exp() > CONFIDENCE
+        still = ~sure[unsure]
+        grey[unsure[still]] = (moving.detach() + step * slope.sign()).clamp(0, 255)[still]
+        if sure.all():
+            break
+    return grey, sure
