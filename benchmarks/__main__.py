@@ -16,7 +16,7 @@ import torch
 import isomax_viz
 from benchmarks.rows import table
 
-PARTS = ("training",)
+PARTS = ("training", "data")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

@@ -36,6 +36,7 @@ _NAMES = {
     "explore": "widgets",
     # ---------------------------------------------------------------- needs PyTorch
     "Experiment": "experiments",
+    "make_fooling": "learning.fooling",
 }
 _MODULES = (
     "captures",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
         plot_training,
         save_figure,
     )
+    from isomax_viz.learning.fooling import make_fooling
     from isomax_viz.overlaps import logit_overlaps
     from isomax_viz.tables import evaluate
     from isomax_viz.widgets import explore

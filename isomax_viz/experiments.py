@@ -205,7 +205,7 @@ class Experiment(BaseModel):
         *,
         device: str | torch.device | None = None,
         store: Store | str | Path | None = None,
-        compile: bool | None = None,
+        compile: bool | str | None = None,
         deterministic: bool = False,
         progress: bool = True,
     ) -> Capture:
@@ -221,8 +221,8 @@ class Experiment(BaseModel):
             Where to compute; by default the best there is. It does not change the id.
         store : Store, str or Path, optional
             By default :func:`isomax_viz.store.default_folder`.
-        compile : bool, optional
-            Compile the backbone; by default once a training is long enough to repay it.
+        compile : bool or str, optional
+            Compile the backbone, in that mode of ``torch.compile``; by default once a training is long enough to repay it.
         deterministic : bool
             Identical numbers from run to run on CUDA too, at some cost in speed; on the CPU they are identical anyway.
         progress : bool

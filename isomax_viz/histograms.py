@@ -20,7 +20,7 @@ from isomax_viz.captures import Capture, Samples
 
 __all__ = ["SOURCE_COLUMNS", "VALUES", "chosen_ood", "logits_table", "scores_table", "source", "values_table"]
 
-SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "seed")
+SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "seed")
 INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
 
 VALUES: dict[str, Callable[[Samples], np.ndarray]] = {

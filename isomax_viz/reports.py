@@ -21,12 +21,39 @@ from tqdm.auto import tqdm
 from isomax_viz._checks import check_choice
 from isomax_viz.experiments import Experiment
 
-__all__ = ["EXPERIMENTS", "ReportError", "build", "execute"]
+__all__ = ["EXPERIMENTS", "STUDIES", "ReportError", "build", "execute"]
 
 logger = logging.getLogger(__name__)
 
 # What the notebooks read from the store: trained first, so that the progress is seen.
 EXPERIMENTS = tuple(Experiment(loss=loss) for loss in ("softmax", "isomax", "isomax+", "isomax2"))
+
+# The same for the notebooks that compare many trainings, by notebook; short ones, shared where possible.
+_TABLES = tuple(
+    Experiment(loss=loss, seed=seed, epochs=10)
+    for loss in ("softmax", "isomax", "isomax2", "isomax+")
+    for seed in (0, 1)
+)
+STUDIES = {
+    "02_alpha_sensitivity": tuple(
+        Experiment(loss="isomax", entropic_scale=scale, seed=seed, epochs=10)
+        for scale in (1.0, 3.0, 10.0, 30.0)
+        for seed in (0, 1)
+    ),
+    "04_robustness": tuple(
+        Experiment(loss=loss, examples_per_class=n, epochs=900 // n, seed=seed)
+        for loss in ("softmax", "isomax2")
+        for n in (10, 30, 100)
+        for seed in (0, 1)
+    ),
+    "05_distance_score": tuple(experiment for experiment in _TABLES if experiment.loss in ("isomax", "isomax+")),
+    "06_tables": _TABLES
+    + tuple(
+        Experiment(loss="isomax2", scales_learning_rate=factor, scales_weight_decay=decay, seed=seed, epochs=10)
+        for factor, decay in ((1.0, True), (0.1, True), (1.0, False))
+        for seed in (0, 1)
+    ),
+}
 
 # Runs in the kernel before the first cell and leaves no trace in the notebook: figures show themselves as PNG, and for
 # the gallery as SVG too. Progress bars would only fill the pages.
@@ -102,11 +129,15 @@ def build(
     if only is None:
         shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir(parents=True, exist_ok=True)
-    captures = [
-        experiment.run(progress=progress)
-        for experiment in tqdm(EXPERIMENTS, desc="training", unit="network", disable=not progress)
-    ]
-    evaluate(captures, scores=("mps", "es", "mds", "max_logit", "energy")).to_csv(
+    studied = [experiment for path in paths for experiment in STUDIES.get(path.stem, ())]
+    # By id: notebooks share networks.
+    needed = {experiment.id: experiment for experiment in (*EXPERIMENTS, *studied)}
+    captures = {
+        key: experiment.run(progress=progress)
+        for key, experiment in tqdm(needed.items(), desc="training", unit="network", disable=not progress)
+    }
+    main = [captures[experiment.id] for experiment in EXPERIMENTS]
+    evaluate(main, scores=("mps", "es", "mds", "max_logit", "energy")).to_csv(
         output / "metrics.csv", index=False, float_format="%.6f"
     )
     chapters = []

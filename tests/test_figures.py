@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from isomax_viz import Capture, figures, metrics, style, tables
-from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure
+from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of
 from isomax_viz.figures._histograms import density_top, groups_of
 
 HISTOGRAMS = {
@@ -404,3 +404,14 @@ def test_wrong_input_is_told_what_to_do(isomax):
         figures.plot_distances(bare)
     with pytest.raises(ValueError, match="has no training history"):
         figures.plot_training(bare)
+
+
+def test_networks_of_the_best_test_epoch_are_marked_under_any_preset():
+    logits = np.array([[2.0, 0.0], [0.0, 1.0]])
+    for preset in ("paper", "teaching"):
+        notes = []
+        for select in ("last", "best_test"):
+            meta = {"data": "cifar10", "preset": preset, "select": select, "seed": 0}
+            capture = Capture.from_arrays(logits, [0, 1], ood={"far": logits / 2}, loss="isomax", meta=meta)
+            notes.append(caption_of(figures.plot_entropy(capture)).note)
+        assert "best test epoch" not in notes[0] and notes[1].endswith("best test epoch")

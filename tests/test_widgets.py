@@ -410,8 +410,9 @@ def test_pictures_behind_the_numbers(view, captures):
     nearest = np.sort(np.abs(nearest - threshold))[:24]
     assert [abs(scores[name][i] - threshold) for name, i in shown.selected] == pytest.approx(list(nearest))
     shown.gallery.which.value = "range"
-    shown.gallery.limits.value = (shown.gallery.limits.min, threshold)
-    low, high = shown.gallery.limits.value
+    shown.gallery.limits.value = (10, 30)
+    lowest, highest = score_range(capture, ["letters"], score="es")
+    low, high = (lowest + (highest - lowest) * share for share in (0.1, 0.3))
     assert shown.selected and all(low <= scores[name][i] <= high for name, i in shown.selected)
     plain = sheet(capture, shown.gallery.rows, images)
     assert bytes(shown.gallery.image.value) == plain

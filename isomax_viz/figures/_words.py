@@ -153,13 +153,16 @@ def check_table(table: pd.DataFrame, columns: Iterable[str], function: str, *, m
 def note(table: pd.DataFrame) -> str:
     """Return the small print of figures that are not from preset "paper", empty if no preset is known.
 
+    Networks of the best test epoch are marked under any preset: their accuracy is optimistic.
+
     Examples
     --------
     >>> note(pd.DataFrame({"preset": ["teaching"], "data": "digits", "backbone": "small_cnn", "seed": 0}))
     'preset teaching · digits · small_cnn · seed 0'
     """
     presets = [str(value) for value in table["preset"].unique() if known(value)]
-    if not presets or presets == ["paper"]:
+    peeked = "select" in table and (table["select"] == "best_test").any()
+    if not presets or (presets == ["paper"] and not peeked):
         return ""
     parts = [f"preset {', '.join(presets)}"]
     for column in ("data", "backbone"):
@@ -167,4 +170,5 @@ def note(table: pd.DataFrame) -> str:
         parts += [", ".join(values)] if values else []
     seeds = [f"{value:.0f}" for value in table["seed"].unique() if known(value)]
     parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
+    parts += ["best test epoch"] if peeked else []
     return " · ".join(parts)

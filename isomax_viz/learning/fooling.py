@@ -75,10 +75,11 @@ def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None)
     >>> make_fooling("cifar10")
     Traceback (most recent call last):
         ...
-    ValueError: data must be one of 'digits', but is 'cifar10'. For the papers' sets ood='fooling' downloads their images.
+    ValueError: data must be one of 'digits', but is 'cifar10'. For the papers' sets ood='fooling' downloads \
+theirs.
     """
     embedded = [key for key, source in ID_SETS.items() if source.kind == "bundled"]
-    remedy = "For the papers' sets ood='fooling' downloads their images."
+    remedy = "For the papers' sets ood='fooling' downloads theirs."
     name = check_choice("data", data if isinstance(data, str) else data.name, embedded, remedy=remedy)
     whole = load_id(name)
     recipe = {"train": whole.train.fingerprint, "confidence": CONFIDENCE, "seed": _SEED, "steps": _STEPS}

@@ -40,7 +40,7 @@ def train(
     flip: bool = False,
     device: torch.device | str | None = None,
     precision: str = "auto",
-    compile: bool | None = None,
+    compile: bool | str | None = None,
     deterministic: bool = False,
     checkpoint: Checkpoint | None = None,
     progress: bool = True,
@@ -65,8 +65,9 @@ def train(
         See :func:`~isomax_viz.learning.devices.choose_device`.
     precision : {"auto", "float32", "bfloat16"}
         Number format of the backbone; see :func:`~isomax_viz.learning.devices.choose_precision`.
-    compile : bool, optional
-        Whether to compile the backbone; by default once a training is long enough to repay it.
+    compile : bool or str, optional
+        Whether to compile the backbone; by default once a training is long enough to repay it. A text is the mode of
+        ``torch.compile``: on CUDA, ``"reduce-overhead"`` uses CUDA graphs.
     deterministic : bool
         Refuse operations whose result changes from run to run (on CUDA they are faster; on the CPU there are none
         here).
@@ -99,7 +100,8 @@ def train(
     compile = compile_pays(device, dtype, pixels=pixels) if compile is None else compile
     layout = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
     model.to(device, memory_format=layout)
-    backbone = torch.compile(model.backbone) if compile else model.backbone
+    mode = compile if isinstance(compile, str) else None
+    backbone = torch.compile(model.backbone, mode=mode) if compile else model.backbone
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     options = {"mean": data.mean, "std": data.std, "device": device, "channels_last": layout == torch.channels_last}
     sets = {name: Batches(images, **options) for name, images in _splits(data, protocol, seed=seed).items()}

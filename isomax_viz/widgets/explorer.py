@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import pandas as pd
 
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet
-from isomax_viz.tables import Captures, evaluate
-from isomax_viz.thresholds import find_threshold, same_share, score_range, threshold_table
-from isomax_viz.widgets import controls, lessons, lifetime, settings, takeaway, words
+from isomax_viz.tables import Captures
+from isomax_viz.thresholds import find_threshold, same_share, score_range
+from isomax_viz.widgets import controls, lessons, lifetime, panel, settings, takeaway, words
 from isomax_viz.widgets.gallery import Gallery
+from isomax_viz.widgets.numbers import Numbers
 from isomax_viz.widgets.one_image import OneImage
 from isomax_viz.widgets.painter import Painter, Picture
 from isomax_viz.widgets.shelf import Shelf
 from isomax_viz.widgets.takeaway import TakeAway
-from isomax_viz.widgets.threshold import ThresholdBar
 from isomax_viz.widgets.views import VIEWS, Look
 
-__all__ = ["Explorer", "explore"]
+__all__ = ["Explorer"]
 
-PICTURE_HEIGHT = 418  # of the plain figures: the page must not jump when a picture is exchanged
 AHEAD = 8  # pictures that are drawn while nobody asks for anything
-DRAWERS = (
-    ("Explain", "explain", "What the losses and the score mean"),
-    ("Pictures", "pictures", "The images behind the numbers"),
-    ("One image", "one_image", "Score an image of your own"),
-    ("Take away", "take_away", "Save figure, data and settings; show the code; freeze the picture"),
-    ("Nothing", "nothing", "Only the picture and its numbers"),
-)
 
 
 class Explorer(widgets.VBox):
-    r"""Captures under controls for all that can be chosen; see :func:`explore`.
+    r"""Captures under controls for all that can be chosen; see :func:`isomax_viz.explore`.
 
     Attributes
     ----------
@@ -83,10 +73,10 @@ class Explorer(widgets.VBox):
         self.strict = lifetime.under_test() if strict is None else strict
         self.folder, self.store = Path(folder), store
         self._silent = True
-        self._last = "loss"
-        self._metrics: dict[tuple[int, str, str], pd.DataFrame] = {}
-        self._painter = Painter(self.shelf.captures)
-        self.controls = self._make_controls()
+        self.last = "loss"
+        self._numbers = Numbers(self.shelf)
+        self.painter = Painter(self.shelf.captures)
+        self.controls = panel.make_controls(self)
         self.picture = widgets.Image(format="png")
         self.summary, self.drawer = widgets.HTML(), widgets.Box(layout={"overflow": "hidden"})
         self.lesson = widgets.HTML()
@@ -96,7 +86,7 @@ class Explorer(widgets.VBox):
         self._drawers = {"explain": self.lesson, "pictures": self.gallery}
         self._drawers |= {"one_image": self.one_image, "take_away": self.take_away}
         self.message = widgets.HTML(layout={"display": "none"})
-        super().__init__(self._arranged())
+        super().__init__(panel.arrange(self))
         self.add_class("isomax-viz")
         self._start = self.state()
         lifetime.register(self)
@@ -110,41 +100,6 @@ class Explorer(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         # The words stand in saved notebooks where no front end draws widgets: they shall not list every child.
         return super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}
-
-    def _make_controls(self) -> dict[str, Any]:
-        made = {name: controls.chooser(self.shelf, name) for name in self.shelf.choosers}
-        for name, control in made.items():
-            control.observe(lambda change, name=name: self._chosen(name), "value")
-        several = {
-            "beside": controls.compare_chooser(self.shelf),
-            "same_axes": controls.switch("same axes", tooltip="Give both panels the same axes", value=True),
-            "score": controls.score_chooser(self.shelf.scores),
-            "view": controls.view_chooser(),
-            "quantity": controls.quantity_chooser(self.shelf.quantities),
-            "more": controls.drawer_chooser(DRAWERS),
-            "large_text": controls.switch("large text", tooltip="Text that is legible from the back row"),
-        }
-        several["score"].value = "es"
-        for name, control in several.items():
-            control.observe(lambda change, name=name: self._changed(name), "value")
-        several["ood"] = controls.Several("Against", self.shelf.ood, changed=lambda: self._changed("ood"))
-        several["threshold"] = ThresholdBar(changed=lambda: self._changed("threshold"))
-        several["reset"] = widgets.Button(
-            description="reset", tooltip="Back to the first settings", layout={"width": "auto"}
-        )
-        several["reset"].on_click(lambda _: self.restore(self._start))
-        return made | several
-
-    def _arranged(self) -> list[widgets.Widget]:
-        get = self.controls
-        stage = widgets.Box([self.picture], layout={"min_height": f"{PICTURE_HEIGHT}px", "overflow": "hidden"})
-        stage.add_class("isomax-viz-picture")
-        beside = widgets.HBox([get["beside"], get["same_axes"]], layout={"flex_flow": "row wrap"})
-        beside.layout.display = None if len(self.shelf) > 1 else "none"
-        last = widgets.HBox([get["more"], get["large_text"], get["reset"]], layout={"flex_flow": "row wrap"})
-        choosers = [get[name] for name in self.shelf.choosers]
-        rows = [*choosers, beside, get["score"], get["ood"], get["view"], get["quantity"]]
-        return [widgets.HTML(words.CSS), *rows, self.message, stage, get["threshold"], self.summary, last, self.drawer]
 
     @property
     def capture(self) -> Capture:
@@ -167,33 +122,35 @@ class Explorer(widgets.VBox):
             captures=numbers,
             score=score,
             ood=ood,
-            threshold=self._thresholds(numbers, score, ood),
+            threshold=self.thresholds(numbers, score, ood),
             quantity=get["quantity"].value or "accuracy",
             same_axes=get["same_axes"].value,
             theme="talk" if get["large_text"].value else "paper",
         )
 
-    def _thresholds(self, numbers: tuple[int, ...], score: str, ood: tuple[str, ...]) -> tuple[float, ...]:
+    def thresholds(self, numbers: tuple[int, ...], score: str, ood: tuple[str, ...]) -> tuple[float, ...]:
+        """Return the threshold of each of these captures for what is chosen: a rule, or a number on the first one."""
         chosen, value = [self.shelf.captures[number] for number in numbers], self.controls["threshold"].value
         if isinstance(value, str):
             return tuple(find_threshold(capture, ood, score=score, rule=value) for capture in chosen)
         return (value, *(same_share(value, chosen[0], other, score=score) for other in chosen[1:]))
 
-    def _chosen(self, dimension: str) -> None:
-        """Follow a chooser: where no capture has this combination, the other choosers give way."""
+    def chosen(self, dimension: str) -> None:
+        """Follow a chooser; where no capture has this combination, the other choosers give way."""
         if self._silent:
             return
         wanted = {name: self.controls[name].value for name in self.shelf.choosers}
         self.show_place(self.shelf.nearest(wanted, first=dimension))
-        self._changed(dimension)
+        self.changed(dimension)
 
-    def _changed(self, name: str) -> None:
+    def changed(self, name: str) -> None:
+        """Follow any other control."""
         if self._silent:
             return
         if name in ("score", "ood", *self.shelf.choosers) and isinstance(self.controls["threshold"].value, float):
             # Scores of another loss or kind have another range: a number would mean something else there.
             self.controls["threshold"].value = "tpr95"
-        self._last = name
+        self.last = name
         self._update()
 
     def show_place(self, number: int) -> None:
@@ -238,7 +195,7 @@ class Explorer(widgets.VBox):
             chosen = self._drawers.get(self.controls["more"].value)
             self.drawer.children = () if chosen is None else (chosen,)
             self._slow.do(self.guarded, self._refresh_drawer)
-            self._idle.prepare(self._ahead, self._neighbours())
+            self._idle.prepare(self._ahead, panel.neighbours(self)[:AHEAD])
         else:
             self.summary.value = ""
 
@@ -247,31 +204,17 @@ class Explorer(widgets.VBox):
         with self.silently():
             get["ood"].offer([name for name in self.shelf.ood if name in capture.ood])
         look = self.look
-        picture = self._painter.picture(look)
+        picture = self.painter.picture(look)
         self.picture.value = picture.png
         low, high = score_range(capture, look.ood, score=look.score)
         get["threshold"].show(look.threshold[0], low=low, high=high)
-        self.summary.value = self._summary(look) + words.sentence_html(picture.words)
+        self.summary.value = self._numbers.html(look) + words.sentence_html(picture.words)
         for name, needed in (
             ("threshold", "threshold" in VIEWS[look.view].uses),
             ("same_axes", len(look.captures) == 2 and "same_axes" in VIEWS[look.view].uses),
             ("quantity", "quantity" in VIEWS[look.view].uses),
         ):
             get[name].layout.display = None if needed else "none"
-
-    def _summary(self, look: Look) -> str:
-        """Return the numbers as HTML; the metrics are computed once per capture, score and set."""
-        parts = []
-        for number in look.captures:
-            for name in look.ood:
-                key = (number, look.score, name)
-                if key not in self._metrics:
-                    self._metrics[key] = evaluate(self.shelf.captures[number], scores=look.score, ood=name)
-                parts.append(self._metrics[key])
-        chosen = [self.shelf.captures[number] for number in look.captures]
-        counts = threshold_table(chosen, list(look.ood), score=look.score, threshold=list(look.threshold))
-        titles = tuple(self.shelf.title(number) for number in look.captures)
-        return words.summary_html(pd.concat(parts, ignore_index=True), counts, titles=titles)
 
     def _refresh_drawer(self) -> None:
         """Bring what stands below up to date, if it is open."""
@@ -285,31 +228,17 @@ class Explorer(widgets.VBox):
             self.one_image.refresh()
         elif name == "take_away":
             self.take_away.forget()
-    def _neighbours(self) -> list[Look]:
-        """Return the looks that one more click on the same control would give."""
-        look, name = self.look, self._last
-        if name == "view":
-            looks = [replace(look, view=view) for view in VIEWS]
-        elif name == "score":
-            looks = [self._moved(look, look.captures, score) for score in self.shelf.scores]
-        else:
-            looks = [self._moved(look, (number, *look.captures[1:]), look.score) for number in range(len(self.shelf))]
-        return [item for item in looks if item is not None and not self._painter.knows(item)][:AHEAD]
-
-    def _moved(self, look: Look, numbers: tuple[int, ...], score: str) -> Look | None:
-        try:
-            thresholds = self._thresholds(numbers, score, look.ood)
-        except ValueError:
-            return None  # a capture without this set or without distances
-        return replace(look, captures=numbers, score=score, threshold=thresholds)
-
     def _ahead(self, looks: list[Look]) -> None:
         """Draw one picture that may be asked for next, and the others after a pause: the kernel stays responsive."""
         try:
-            self._painter.picture(looks[0])
+            self.painter.picture(looks[0])
         except (ValueError, IndexError):
             return  # shown once somebody chooses it
         self._idle.prepare(self._ahead, looks[1:])
+
+    def reset(self) -> None:
+        """Go back to the settings of the beginning."""
+        self.restore(self._start)
 
     def state(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; :meth:`restore` takes them back."""
@@ -340,7 +269,7 @@ class Explorer(widgets.VBox):
         'entropy'
         """
         settings.write(self, state)
-        self._last = "loss"
+        self.last = "loss"
         self._update()
         return self
 
@@ -353,7 +282,7 @@ class Explorer(widgets.VBox):
     @property
     def drawn(self) -> Picture:
         """The picture that is shown, with its words."""
-        return self._painter.picture(self.look)
+        return self.painter.picture(self.look)
 
     def save(self, path: str | Path) -> Path:
         """Write the figure (.png, .svg, .pdf), the data that it draws (.csv) or the settings (.json).
@@ -388,48 +317,3 @@ class Explorer(widgets.VBox):
         lifetime.close_tree(self)
         for widget in self._drawers.values():  # the closed ones are in no box
             lifetime.close_tree(widget)
-
-
-def explore(
-    captures: Captures,
-    *,
-    images: Mapping[str, ImageSet] | None = None,
-    folder: str | Path = ".",
-    store: str | Path | None = None,
-    strict: bool | None = None,
-) -> Explorer:
-    """Explore what networks said: toggle loss, score, out-of-distribution sets and view, move the threshold.
-
-    Parameters
-    ----------
-    captures : Capture, list of Capture or mapping of name to Capture
-        What to choose from. Choosers appear for everything in which the captures differ.
-    images : mapping of str to ImageSet, optional
-        Pictures of your own sets by name ("test" for the known ones); those of the package's sets are found by
-        themselves.
-    folder : str or Path
-        Where figures, data and settings are saved.
-    store : str or Path, optional
-        Where the trained networks lie that can score an image of your own; by default the usual store.
-    strict : bool, optional
-        Raise errors in callbacks as well as showing them in the view; by default under pytest only.
-
-    Returns
-    -------
-    Explorer
-        A widget: the last line of a cell shows it. Running the cell again closes the former one.
-
-    Raises
-    ------
-    TypeError
-        If there is something else than captures.
-    ValueError
-        If there is none, or none of them has an out-of-distribution set.
-
-    Examples
-    --------
-    >>> from isomax_viz import Capture
-    >>> explore(Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]}, loss="softmax"))
-    Explorer(1 captures; the controls need a running notebook)
-    """
-    return Explorer(captures, images=images, folder=folder, store=store, strict=strict)

@@ -120,7 +120,7 @@ class Gallery(widgets.VBox):
     """
 
     def __init__(self, explorer: Any, images: Mapping[str, ImageSet]) -> None:
-        self._explorer, self._given, self._silent = explorer, images, False
+        self._explorer, self._given = explorer, images
         self.rows = pd.DataFrame({"set": [], "index": []})
         self.which = widgets.ToggleButtons(
             description="Pictures",
@@ -129,53 +129,41 @@ class Gallery(widgets.VBox):
             tooltips=[f"Show {meaning}" for meaning in SELECTIONS.values()],
             style={"description_width": LABEL_WIDTH, "button_width": "auto"},
         )
-        self.limits = widgets.FloatRangeSlider(
+        # In percent of the way from the lowest to the highest score: the slider's own range never changes (see
+        # ThresholdBar).
+        self.limits = widgets.IntRangeSlider(
             description="Scores",
             tooltip="Range of the histogram whose images are shown (arrow keys move its ends)",
+            value=(0, 25),
+            min=0,
+            max=100,
             continuous_update=False,
-            readout_format=".4g",
+            readout=False,
             style={"description_width": LABEL_WIDTH},
-            layout={"width": "560px", "max_width": "100%", "display": "none"},
+            layout={"width": "520px", "max_width": "100%", "display": "none"},
         )
         self.image, self.told = widgets.Image(format="png"), widgets.HTML()
         for control in (self.which, self.limits):
-            control.observe(self._changed, "value")
+            control.observe(lambda change: explorer.guarded(self.refresh), "value")
         box = widgets.Box([self.image], layout={"overflow": "hidden"})
         box.add_class("isomax-viz-picture")
         self.told.value = words.sentence_html("Looking for the pictures ...")
         super().__init__([self.which, self.limits, self.told, box])
 
-    def _changed(self, change: Any) -> None:
-        if not self._silent:
-            self._explorer.guarded(self.refresh)
-
     def refresh(self) -> None:
         """Show the images that fit the explorer's settings now."""
         explorer, look, which = self._explorer, self._explorer.look, self.which.value
         capture = explorer.capture
-        self._follow(*score_range(capture, look.ood, score=look.score))
-        limits = self.limits.value if which == "range" else None
+        low, high = score_range(capture, look.ood, score=look.score)
+        limits = tuple(low + (high - low) * share / 100 for share in self.limits.value)
+        self.limits.layout.display = None if which == "range" else "none"
         self.rows = select_images(
             capture, look.ood, score=look.score, which=which, threshold=look.threshold[0], limits=limits
         )
-        shown = "block" if len(self.rows) else "none"
-        self.image.layout.display = shown
+        self.image.layout.display = "block" if len(self.rows) else "none"
         if len(self.rows):
             self.image.value = sheet(capture, self.rows, self._given)
         count = f"{len(self.rows)} images" if len(self.rows) else "No image has a score in this range"
-        told = f"{count}: {SELECTIONS[which]}. Frames have the colours of the figure; explorer.selected lists them."
-        self.told.value = words.sentence_html(told)
-
-    def _follow(self, low: float, high: float) -> None:
-        self.limits.layout.display = None if self.which.value == "range" else "none"
-        if (self.limits.min, self.limits.max) == (low, high) or not high > low:
-            return
-        self._silent = True
-        try:
-            with self.limits.hold_sync():  # see ThresholdBar.show
-                if low > self.limits.max:
-                    self.limits.max = high
-                self.limits.min, self.limits.max, self.limits.step = low, high, (high - low) / 200
-                self.limits.value = (low, low + 0.25 * (high - low))
-        finally:
-            self._silent = False
+        shown = f" ({limits[0]:.4g} to {limits[1]:.4g})" if which == "range" else ""
+        frames = "Frames have the colours of the figure; explorer.selected lists them."
+        self.told.value = words.sentence_html(f"{count}: {SELECTIONS[which]}{shown}. {frames}")

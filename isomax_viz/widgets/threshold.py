@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as widgets
 
@@ -18,8 +17,8 @@ STEPS = 400
 class ThresholdBar(widgets.HBox):
     """A slider over the scores, a field for exact numbers, and buttons for the rules.
 
-    The slider counts steps from the lowest to the highest score. Its own range never changes: the browser would push the
-    value into a range that is only half new, and send it back as if a person had moved it.
+    The slider counts steps from the lowest to the highest score. Its own range never changes: the browser would push
+    the value into a range that is only half new, and send it back as if a person had moved it.
 
     Parameters
     ----------

@@ -1,0 +1,85 @@
+"""Fooling images: sure of the fooled network by its own arithmetic, deterministic, cached, usable as a set by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import isomax_viz as iv
+from isomax_viz.learning import fooling
+from isomax_viz.learning.batches import Batches
+from isomax_viz.learning.protocols import Protocol
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The fooling images of the digits and the fooled network, from a short training, in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISOMAX_VIZ_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setattr(fooling, "_PROTOCOL", Protocol(epochs=3, milestones=(2,)))
+        network = fooling._fooled_network(iv.datasets.load_id("digits"))
+        patch.setattr(fooling, "_fooled_network", lambda data: network)
+        yield fooling.make_fooling("digits"), network, patch
+
+
+def test_the_fooled_network_is_over_99_percent_sure_of_every_image(made):
+    images, network, _ = made
+    digits = iv.datasets.load_id("digits")
+    # As recording sees them: uint8 pictures, normalised with the statistics of the digits.
+    batches = Batches(images, mean=digits.mean, std=digits.std, device=torch.device("cpu"))
+    with torch.no_grad():
+        probabilities = torch.cat([torch.softmax(network(pictures), dim=1) for pictures, _ in batches.in_order(100)])
+    assert len(images) == len(digits.test) and images.size == (8, 8)
+    assert probabilities[torch.arange(len(images)), torch.tensor(images.labels)].min() > 0.99
+    assert np.bincount(images.labels).max() - np.bincount(images.labels).min() <= 1
+
+
+def test_they_are_noise_and_no_digits(made):
+    images, _, _ = made
+    digits = iv.datasets.load_id("digits")
+    known = digits.train.images.reshape(-1, 64).astype(np.float32)
+
+    def nearest(part):
+        others = part.images.reshape(-1, 64).astype(np.float32)
+        return np.median([np.sqrt(((known - one) ** 2).sum(axis=1).min()) for one in others[:100]])
+
+    # No nearer to a digit that was learned than plain noise is, and much farther than a digit that was not learned.
+    noise = iv.datasets.load_ood("uniform", digits)
+    assert nearest(images) > 0.9 * nearest(noise) > 2 * nearest(digits.test)
+
+
+def test_made_twice_they_are_the_same_and_the_second_time_read_from_disk(made):
+    images, _, patch = made
+    assert fooling._made(iv.datasets.load_id("digits")).fingerprint == images.fingerprint
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(fooling, "_made", lambda data: pytest.fail("made again"))
+        assert fooling.make_fooling("digits").fingerprint == images.fingerprint
+        part = fooling.make_fooling(iv.datasets.load_id("digits", held_out_classes=(8, 9)), n=20)
+    np.testing.assert_array_equal(part.images, images.images[:20])
+
+
+def test_an_experiment_takes_them_by_name(made, tmp_path):
+    images, _, _ = made
+    experiment = iv.Experiment(loss="softmax", preset="smoke")
+    capture = experiment.run(ood=["fooling"], store=tmp_path, progress=False)
+    assert list(capture.ood) == ["fooling"] and len(capture.ood["fooling"]) == len(images)
+    assert (capture.ood["fooling"].labels == -1).all()
+    assert capture.meta["ood"]["fooling"]["fingerprint"] == images.fingerprint
+    assert "gradient ascent" in capture.meta["ood"]["fooling"]["provenance"]["made"]
+    expected = experiment.run(ood=[images], store=tmp_path, progress=False)
+    np.testing.assert_array_equal(capture.ood["fooling"].logits, expected.ood["fooling"].logits)
+
+
+def test_what_cannot_be_made_is_said(made):
+    with pytest.raises(ValueError, match="data must be one of 'digits', but is 'cifar10'. For the papers' sets"):
+        fooling.make_fooling("cifar10")
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1 and of at most 599, but is 600"):
+        fooling.make_fooling("digits", n=600)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fooling, "CONFIDENCE", 1.0)
+        patch.setattr(fooling, "_STEPS", ((1, 1),))
+        with pytest.raises(
+            fooling.FoolingError, match="599 of 599 noise images are not over 100% sure after 10 starts"
+        ):
+            fooling._made(iv.datasets.load_id("digits"))
