@@ -20,8 +20,9 @@ from isomax_viz.learning.training import train
 
 
 def cache_rows() -> list[Row]:
-    """Decoding CIFAR10 once against reading the decoded copy; needs ISOMAX_VIZ_BUNDLES to name a folder with
-    cifar10.zip.""" bundles = os.environ.get("ISOMAX_VIZ_BUNDLES", "") if not (Path(bundles) / "cifar10.zip").is_file():
+    """Decoding CIFAR10 once against reading the decoded copy; ISOMAX_VIZ_BUNDLES names a folder with cifar10.zip."""
+    bundles = os.environ.get("ISOMAX_VIZ_BUNDLES", "")
+    if not (Path(bundles) / "cifar10.zip").is_file():
         return [Row("CIFAR10, second load", "first load", (float("nan"),), None, note="no pictures on this machine")]
     before = os.environ.get("ISOMAX_VIZ_DATA")
     with tempfile.TemporaryDirectory() as folder:

@@ -79,7 +79,8 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The result in plain words: direction, size, interval, what it covers, and every seed."""
-        sets = " and ".join(data_style(name).label for name in self.frame["ood"].unique())
+        *names, final = (data_style(name).label for name in self.frame["ood"].unique())
+        sets = f"{', '.join(names)} and {final}" if names else final
         low, high = _points(self.low), _points(self.high)
         interval = f"{100 * self.confidence:g} % interval {low} to {high}"
         if self.low > 0 or self.high < 0:

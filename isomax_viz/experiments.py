@@ -222,7 +222,8 @@ class Experiment(BaseModel):
         store : Store, str or Path, optional
             By default :func:`isomax_viz.store.default_folder`.
         compile : bool or str, optional
-            Compile the backbone, in that mode of ``torch.compile``; by default once a training is long enough to repay it.
+            Compile the backbone, in that mode of ``torch.compile``; by default once a training is long enough to repay
+            it.
         deterministic : bool
             Identical numbers from run to run on CUDA too, at some cost in speed; on the CPU they are identical anyway.
         progress : bool

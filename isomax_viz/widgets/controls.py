@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from isomax_viz.scores import SCORES
 from isomax_viz.style import data_style
+from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.shelf import DIMENSIONS, Shelf, word
 from isomax_viz.widgets.views import VIEWS
 
@@ -147,14 +148,15 @@ class Several(widgets.HBox):
         super().__init__([words, *self.buttons.values()], layout={"flex_flow": "row wrap", "margin": "0 2px"})
 
     def _clicked(self, change: Any) -> None:
-        if self._silent:
-            return
-        if not self.value:
-            self._silent = True
-            change.owner.value = True  # at least one set stays: there would be nothing to compare with
-            self._silent = False
-            return
-        self._changed()
+        with lifetime.LOCK:
+            if self._silent:
+                return
+            if not self.value:
+                self._silent = True
+                change.owner.value = True  # at least one set stays: there would be nothing to compare with
+                self._silent = False
+                return
+            self._changed()
 
     @property
     def value(self) -> tuple[str, ...]:

@@ -92,7 +92,8 @@ class Explorer(widgets.VBox):
         lifetime.register(self)
         self.born = lifetime.current_request()
         self._silent = False
-        self._update()
+        with lifetime.LOCK:
+            self._update()
 
     def __repr__(self) -> str:
         return f"Explorer({len(self.shelf)} captures; the controls need a running notebook)"
@@ -137,21 +138,23 @@ class Explorer(widgets.VBox):
 
     def chosen(self, dimension: str) -> None:
         """Follow a chooser; where no capture has this combination, the other choosers give way."""
-        if self._silent:
-            return
-        wanted = {name: self.controls[name].value for name in self.shelf.choosers}
-        self.show_place(self.shelf.nearest(wanted, first=dimension))
-        self.changed(dimension)
+        with lifetime.LOCK:
+            if self._silent:
+                return
+            wanted = {name: self.controls[name].value for name in self.shelf.choosers}
+            self.show_place(self.shelf.nearest(wanted, first=dimension))
+            self.changed(dimension)
 
     def changed(self, name: str) -> None:
         """Follow any other control."""
-        if self._silent:
-            return
-        if name in ("score", "ood", *self.shelf.choosers) and isinstance(self.controls["threshold"].value, float):
-            # Scores of another loss or kind have another range: a number would mean something else there.
-            self.controls["threshold"].value = "tpr95"
-        self.last = name
-        self._update()
+        with lifetime.LOCK:
+            if self._silent:
+                return
+            if name in ("score", "ood", *self.shelf.choosers) and isinstance(self.controls["threshold"].value, float):
+                # Scores of another loss or kind have another range: a number would mean something else there.
+                self.controls["threshold"].value = "tpr95"
+            self.last = name
+            self._update()
 
     def show_place(self, number: int) -> None:
         """Set the choosers to a capture, without drawing."""
@@ -171,7 +174,8 @@ class Explorer(widgets.VBox):
     def guarded(self, action: Callable[..., None], *arguments: Any) -> bool:
         """Do something for a control; an error is shown in the view (and raised under test), not swallowed."""
         try:
-            action(*arguments)
+            with lifetime.LOCK:
+                action(*arguments)
         except Exception as error:
             self.message.value = words.error_html(error)
             self.message.layout.display = None
@@ -268,9 +272,10 @@ class Explorer(widgets.VBox):
         >>> view.restore('{"score": "mps", "view": "entropy"}').state()["view"]
         'entropy'
         """
-        settings.write(self, state)
-        self.last = "loss"
-        self._update()
+        with lifetime.LOCK:
+            settings.write(self, state)
+            self.last = "loss"
+            self._update()
         return self
 
     @property

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from ipywidgets import Widget
 
-__all__ = ["Later", "close_tree", "current_cell", "current_request", "register", "under_test"]
+__all__ = ["LOCK", "Later", "close_tree", "current_cell", "current_request", "register", "under_test"]
+
+# JupyterLab sends what controls say to a thread of the kernel of its own, so callbacks may run beside each other and beside
+# a cell. Matplotlib's settings and a figure are no things for two threads: one at a time.
+LOCK = threading.RLock()
 
 # Weak: a view that nobody shows any more shall not be kept alive by being listed here.
 _views: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -87,8 +92,8 @@ class Later:
 
     Notes
     -----
-    The kernel's own event loop does it, between messages: no thread, so nothing runs at the same time. Where no loop
-    runs (scripts, tests), what shall be done later is done at once, and what only prepares is left out.
+    The event loop of the kernel's thread does it, between messages. Where no loop runs (scripts, tests), what shall be
+    done later is done at once, and what only prepares is left out.
 
     Examples
     --------
@@ -99,7 +104,7 @@ class Later:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: Any = None
+        self._request = 0
 
     def do(self, action: Callable[..., None], *arguments: Any) -> None:
         """Run the action after the pause, at once where there is no event loop."""
@@ -116,11 +121,16 @@ class Later:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return False
-        self._waiting = loop.call_later(self._seconds, action, *arguments)
+        # By number, not by cancelling the loop's own handle: the next request may come from another thread.
+        loop.call_later(self._seconds, self._run, self._request, action, arguments)
         return True
+
+    def _run(self, request: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        with LOCK:
+            if request == self._request:
+                action(*arguments)
 
     def cancel(self) -> None:
         """Drop what has not run yet."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        with LOCK:
+            self._request += 1

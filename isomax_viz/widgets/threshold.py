@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from isomax_viz.thresholds import RULES
+from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.controls import LABEL_WIDTH
 
 __all__ = ["ThresholdBar"]
@@ -82,9 +83,10 @@ class ThresholdBar(widgets.HBox):
         return self._low + (self._high - self._low) * step / STEPS
 
     def _chosen(self, value: str | float) -> None:
-        if not self._silent:
-            self.value = value
-            self._changed()
+        with lifetime.LOCK:
+            if not self._silent:
+                self.value = value
+                self._changed()
 
     def show(self, threshold: float, *, low: float, high: float) -> None:
         """Show a threshold within the range of the scores; nobody is told."""

@@ -123,7 +123,7 @@ def test_opening_the_pictures_behind_the_numbers(plus, screenshots):
     plus.screenshot(screenshots / "explorer_pictures.png")
 
 
-def test_judging_one_image(plus, captures, screenshots):
+def test_judging_one_image(plus, captures, page, screenshots):
     from isomax_viz.datasets import load_id
 
     digits = load_id("digits").test
@@ -131,7 +131,9 @@ def test_judging_one_image(plus, captures, screenshots):
     Image.fromarray(digits.images[0, :, :, 0]).save(buffer, "png")
     plus.press("One image")
     files = {"name": "mine.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
-    plus.root.locator("input[type=file]").set_input_files(files)
+    with page.expect_file_chooser() as chooser:
+        plus.root.get_by_role("button", name="Choose an image").click()
+    chooser.value.set_files(files)
     score = -captures["isomax+"].test.entropies[0]
     plus.wait_for_text(f"ES = {score:.3g}".replace("-", "−"))
     plus.wait_for_text(f"The network calls it {digits.class_names[captures['isomax+'].test.predictions[0]]}")
@@ -205,7 +207,7 @@ def test_a_frozen_picture_survives_a_restart(explorer, notebook, page, captures)
     explorer.wait_until(lambda: explorer.picture(frozen) == wanted)
     notebook.menu("File", "Save Notebook")
     notebook.menu("Kernel", "Restart Kernel…")
-    page.locator(".jp-Dialog").get_by_role("button", name="Restart").click()
+    page.locator(".jp-Dialog").locator("button.jp-mod-accept").click()
     page.get_by_text("| Idle").first.wait_for()
     page.reload()
     frozen = page.locator(".jp-OutputArea-output.jp-RenderedImage img").last
