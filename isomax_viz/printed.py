@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ class PaperTable:
         best = self.wide("best").eq(True)
         bold = best.map(lambda is_best: "font-weight: bold" if is_best else "")
         styler = self.wide().style.apply(lambda _: bold, axis=None).format(na_rep="")
+        # Many columns: small words that do not wrap, and a caption that stands where reading starts.
+        look = [("caption", "text-align: left"), ("th, td", "white-space: nowrap; font-size: 85%; padding: 2px 6px")]
+        styler = styler.set_table_styles([{"selector": name, "props": props} for name, props in look])
         return styler.set_caption(self._caption())
 
     def _caption(self) -> str:
@@ -76,8 +80,10 @@ class PaperTable:
         return f"{self.title}; percent{spread}; best in bold (tolerance {100 * self.tolerance:g} percentage points)"
 
     def _repr_html_(self) -> str:
-        # A fixed id: the same table gives the same page.
-        return self.style.set_uuid("paper_table").to_html()
+        # An id from the content: the same table gives the same page, and two tables on a page do not share their
+        # styles.
+        digest = hashlib.sha256(f"{self.title}{self.to_csv()}".encode()).hexdigest()[:10]
+        return self.style.set_uuid(digest).to_html()
 
     def to_latex(self, path: str | Path | None = None) -> str:
         r"""Return the table as LaTeX (packages booktabs and multirow), and write it where a path is given.

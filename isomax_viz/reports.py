@@ -19,41 +19,11 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from isomax_viz._checks import check_choice
-from isomax_viz.experiments import Experiment
+from isomax_viz.trainings import EXPERIMENTS, STUDIES
 
 __all__ = ["EXPERIMENTS", "STUDIES", "ReportError", "build", "execute"]
 
 logger = logging.getLogger(__name__)
-
-# What the notebooks read from the store: trained first, so that the progress is seen.
-EXPERIMENTS = tuple(Experiment(loss=loss) for loss in ("softmax", "isomax", "isomax+", "isomax2"))
-
-# The same for the notebooks that compare many trainings, by notebook; short ones, shared where possible.
-_TABLES = tuple(
-    Experiment(loss=loss, seed=seed, epochs=10)
-    for loss in ("softmax", "isomax", "isomax2", "isomax+")
-    for seed in (0, 1)
-)
-STUDIES = {
-    "02_alpha_sensitivity": tuple(
-        Experiment(loss="isomax", entropic_scale=scale, seed=seed, epochs=10)
-        for scale in (1.0, 3.0, 10.0, 30.0)
-        for seed in (0, 1)
-    ),
-    "04_robustness": tuple(
-        Experiment(loss=loss, examples_per_class=n, epochs=900 // n, seed=seed)
-        for loss in ("softmax", "isomax2")
-        for n in (10, 30, 100)
-        for seed in (0, 1)
-    ),
-    "05_distance_score": tuple(experiment for experiment in _TABLES if experiment.loss in ("isomax", "isomax+")),
-    "06_tables": _TABLES
-    + tuple(
-        Experiment(loss="isomax2", scales_learning_rate=factor, scales_weight_decay=decay, seed=seed, epochs=10)
-        for factor, decay in ((1.0, True), (0.1, True), (1.0, False))
-        for seed in (0, 1)
-    ),
-}
 
 # Runs in the kernel before the first cell and leaves no trace in the notebook: figures show themselves as PNG, and for
 # the gallery as SVG too. Progress bars would only fill the pages.

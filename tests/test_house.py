@@ -18,14 +18,14 @@ import isomax_viz as iv
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "isomax_viz"
-LOWER = ("learning", "running", "experiments", "sweeps", "cli", "reports", "__main__")
+LOWER = ("learning", "running", "experiments", "trainings", "sweeps", "cli", "reports", "__main__")
 
 # Each may import only from those before it.
 ORDER = """
 _checks _paths style captures scores metrics bootstrap
 histograms tables thresholds selections projections comparisons overlaps studies loss_blocks
 methods published printed paper_tables datasets figures widgets
-store learning running experiments sweeps reports cli __main__
+store learning running experiments trainings sweeps reports cli __main__
 """.split()
 
 

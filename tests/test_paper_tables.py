@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -142,3 +143,9 @@ def test_mixed_settings_are_refused(captures):
         paper_tables.scores_and_losses(made("softmax"))
     with pytest.raises(ValueError, match="tolerance must be a number of at least 0"):
         paper_tables.fair_comparison(captures, tolerance=-1)
+
+
+def test_two_tables_on_a_page_do_not_share_their_bold_cells():
+    first, second = paper_tables.from_published("isomax2", 1), paper_tables.from_published("isomax2", 4)
+    ids = [re.search(r'<table id="(\w+)"', table._repr_html_())[1] for table in (first, second, first)]
+    assert ids[0] == ids[2] != ids[1]

@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import suppress
+from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
+import isomax_viz as iv
 from isomax_viz import Experiment, cli, reports
 from isomax_viz.reports import ReportError
 
@@ -85,3 +88,19 @@ def test_the_command_line_says_what_is_wrong_and_exits_non_zero(folder, capsys):
         cli.main(["paint"])
     done = subprocess.run([sys.executable, "-m", "isomax_viz", "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "examples:" in done.stdout
+
+
+@pytest.mark.parametrize("stem", reports.STUDIES)
+def test_the_trainings_of_a_notebook_are_those_it_runs(stem, monkeypatch):
+    """What is trained first, with its progress seen, is what the notebook reads, neither more nor less."""
+    asked = set()
+    monkeypatch.setattr(Experiment, "run", lambda self, *args, **kwargs: asked.add(self.id))
+    monkeypatch.setattr(iv, "make_fooling", lambda data: None)
+    path = Path(__file__).resolve().parent.parent / "notebooks" / f"{stem}.ipynb"
+    names: dict = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            # Without captures the figures and tables fail; what is asked for stands before them.
+            with suppress(Exception):
+                exec(cell.source, names)
+    assert asked == {experiment.id for experiment in reports.STUDIES[stem]}

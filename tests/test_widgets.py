@@ -7,6 +7,7 @@ import gc
 import json
 import subprocess
 import sys
+import time
 import weakref
 from datetime import UTC, datetime
 from io import BytesIO
@@ -24,10 +25,12 @@ from isomax_viz.datasets import ImageSet
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES, compute
 from isomax_viz.thresholds import score_range
-from isomax_viz.widgets import lifetime
+from isomax_viz.widgets import explore_alpha, lifetime, watch
+from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet
 from isomax_viz.widgets.shelf import Shelf
 from isomax_viz.widgets.views import VIEWS, code
+from isomax_viz.widgets.watch import read_history
 
 NOW = datetime.now(UTC)
 
@@ -451,3 +454,77 @@ def test_reset_goes_back_to_the_first_settings(view):
 def test_large_text_is_the_talk_theme(view, captures):
     view.restore({"view": "entropy", "large_text": True})
     assert picture(view) == png(figures.plot_entropy(captures[0], ["letters"], theme="talk").figure)
+
+
+@pytest.fixture
+def sweep():
+    return [make_capture("isomax+", entropic_scale=scale, seed=seed) for scale in (1.0, 5.0, 10.0) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("key", ["logits", "entropy", "scores"])
+def test_the_scale_slider_shows_the_plain_figure_on_common_axes(sweep, key):
+    shown = explore_alpha(sweep)
+    shown.controls["view"].value = key
+    for scale, capture in ((5.0, sweep[2]), (10.0, sweep[4])):
+        shown.controls["scale"].value = scale
+        parts = [getattr(tables, ALPHA_VIEWS[key][3].__name__)(item, ood=["letters"], bins=1) for item in sweep]
+        limits = min(part["left"].min() for part in parts), max(part["right"].max() for part in parts)
+        axes = getattr(figures, f"plot_{key}")(capture, ["letters"], limits=limits)
+        axes.set_title(f"{axes.get_title(loc='left')} · entropic scale {scale:g}", loc="left")
+        assert picture(shown) == png(axes.figure)
+        row = evaluate(sweep, scores="es", ood="letters").groupby("entropic_scale")["AUROC"].mean()[scale]
+        assert f'<tr class="chosen"><td>{scale:g}</td>' in shown.summary.value
+        assert f"<td>{100 * row:.1f} %</td>" in shown.summary.value
+    shown.close()
+
+
+def test_the_scale_slider_needs_two_scales(captures):
+    with pytest.raises(ValueError, match="at least two entropic scales, but have 0"):
+        explore_alpha(captures)
+
+
+def test_watching_a_training_gives_its_capture(tmp_path):
+    from isomax_viz import Experiment
+
+    experiment = Experiment(loss="isomax+", preset="smoke")
+    shown = watch(experiment, store=tmp_path)
+    assert shown.running
+    capture = shown.wait(120)
+    assert capture.meta["id"] == experiment.id and not shown.running
+    assert shown.progress.value == shown.progress.max == experiment.protocol.epochs
+    assert picture(shown) == png(figures.plot_training(capture).figure)
+    assert f"test accuracy {100 * capture.test.accuracy:.1f} %" in shown.told.value
+    shown.quantity.value = "entropy"
+    assert picture(shown) == png(figures.plot_training(capture, quantity="entropy").figure)
+    shown.close()
+
+
+def test_a_watched_training_stops_and_goes_on(tmp_path):
+    from isomax_viz import Experiment
+
+    shown = watch(Experiment(loss="softmax", preset="smoke", epochs=16), store=tmp_path, start=False)
+    shown.start()
+    end = time.monotonic() + 60
+    while not shown.progress.value and time.monotonic() < end:
+        time.sleep(0.05)
+    shown.stop()
+    assert shown.wait(30) is None and not shown.running
+    reached = shown.progress.value
+    assert 0 < reached < 16 and f"Stopped after epoch {reached}" in shown.told.value
+    first = read_history(shown._store.checkpoint_path(shown.experiment.id))
+    shown.start()
+    shown.wait(120)
+    history = shown.capture.history
+    assert history["epoch"].max() == 16
+    pd.testing.assert_frame_equal(history.iloc[: len(first)][first.columns], first, check_dtype=False)
+    shown.close()
+
+
+def test_a_watched_training_that_fails_says_why(tmp_path):
+    from isomax_viz import Experiment
+
+    (tmp_path / "file").write_text("")
+    shown = watch(Experiment(loss="softmax", preset="smoke"), store=tmp_path / "file")
+    assert shown.wait(60) is None
+    assert 'role="alert"' in shown.told.value and "Error" in shown.told.value
+    shown.close()

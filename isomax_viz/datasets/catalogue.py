@@ -134,6 +134,11 @@ def load_ood(name: str | ImageSet, like: InDistribution | ImageSet, *, n: int | 
     ValueError
         If the name is unknown, or ``"unseen"`` is asked of a set without held-out classes.
 
+    Notes
+    -----
+    ``"fooling"`` stands for the published images here. An experiment on an embedded set takes images that fool a
+    network for that set instead; ``iv.make_fooling("digits")`` gives them.
+
     Examples
     --------
     >>> digits = load_id("digits")

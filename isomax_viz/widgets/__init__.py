@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from isomax_viz.datasets import ImageSet
 from isomax_viz.tables import Captures
+from isomax_viz.widgets.alpha import AlphaExplorer
 from isomax_viz.widgets.explorer import Explorer
+from isomax_viz.widgets.watch import Watch
 
-__all__ = ["Explorer", "explore"]
+__all__ = ["AlphaExplorer", "Explorer", "Watch", "explore", "explore_alpha", "watch"]
 
 
 def explore(
@@ -55,3 +58,55 @@ def explore(
     Explorer(1 captures; the controls need a running notebook)
     """
     return Explorer(captures, images=images, folder=folder, store=store, strict=strict)
+
+
+def explore_alpha(captures: Captures, *, strict: bool | None = None) -> AlphaExplorer:
+    """Move a slider over the entropic scale and see logits, entropies, scores and metrics change.
+
+    Parameters
+    ----------
+    captures : list of Capture
+        Of one loss (or several) at two or more entropic scales; several seeds are averaged in the table.
+    strict : bool, optional
+        As in :func:`explore`.
+
+    Returns
+    -------
+    AlphaExplorer
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two scales.
+
+    Examples
+    --------
+    >>> from isomax_viz import Capture
+    >>> meta = [{"entropic_scale": scale, "loss": "isomax"} for scale in (1.0, 10.0)]
+    >>> explore_alpha([Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]}, meta=item) for item in meta])
+    AlphaExplorer(2 captures; the controls need a running notebook)
+    """
+    return AlphaExplorer(captures, strict=strict)
+
+
+def watch(experiment: Any, *, store: str | Path | None = None, start: bool = True) -> Watch:
+    """Train an experiment in a process of its own and watch its curves; the notebook stays usable.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    store : str or Path, optional
+        As in ``Experiment.run``.
+    start : bool
+        Start at once; else the button does.
+
+    Returns
+    -------
+    Watch
+        Its ``capture`` is the result once the training has ended; ``wait()`` waits for it. *stop* keeps what was
+        learned, and *start* goes on from there.
+    """
+    view = Watch(experiment, store=store)
+    if start:
+        view.start()
+    return view

@@ -13,8 +13,8 @@ from ipywidgets import Widget
 
 __all__ = ["LOCK", "Later", "close_tree", "current_cell", "current_request", "register", "under_test"]
 
-# JupyterLab sends what controls say to a thread of the kernel of its own, so callbacks may run beside each other and beside
-# a cell. Matplotlib's settings and a figure are no things for two threads: one at a time.
+# JupyterLab sends what controls say to a thread of the kernel of its own (a subshell), so callbacks may run beside each
+# other and beside a cell. Matplotlib's settings and a figure are no things for two threads: one at a time.
 LOCK = threading.RLock()
 
 # Weak: a view that nobody shows any more shall not be kept alive by being listed here.

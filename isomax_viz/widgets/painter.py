@@ -41,6 +41,11 @@ class Painter:
     ----------
     captures : sequence of Capture
 
+    Attributes
+    ----------
+    keep : bool
+        Whether pictures are kept (and drawn ahead); benchmarks switch it off.
+
     Examples
     --------
     >>> capture = Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.0, 0.0]]}, loss="softmax")
@@ -50,13 +55,14 @@ class Painter:
     """
 
     def __init__(self, captures: Sequence[Capture]) -> None:
+        self.keep = True
         self._captures = captures
         self._pictures: OrderedDict[Look, Picture] = OrderedDict()
         self._moving: OrderedDict[Look, tuple[MovingPoint, str]] = OrderedDict()
 
     def knows(self, look: Look) -> bool:
         """Return whether the picture is kept already."""
-        return _essential(look) in self._pictures
+        return not self.keep or _essential(look) in self._pictures
 
     def picture(self, look: Look) -> Picture:
         """Return the picture of a look, drawn or kept."""
@@ -65,6 +71,8 @@ class Painter:
             self._pictures.move_to_end(look)
             return self._pictures[look]
         picture = self._operating(look) if VIEWS[look.view].kind == "operating" else self._plain(look)
+        if not self.keep:
+            return picture
         self._pictures[look] = picture
         while len(self._pictures) > KEPT_PICTURES:
             self._pictures.popitem(last=False)

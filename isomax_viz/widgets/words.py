@@ -42,6 +42,7 @@ CSS = """<style>
 .isomax-viz p.small { color: var(--jp-ui-font-color2, #616161); font-size: 12px; }
 .isomax-viz th.group { text-align: left; font-weight: 400; border-bottom: none; padding-top: 0;
   color: var(--jp-ui-font-color2, #616161); }
+.isomax-viz tr.chosen td { font-weight: 600; background: var(--jp-layout-color2, #eeeeee); }
 .isomax-viz .gap { padding-left: 14px; }
 .isomax-viz .lesson { margin: 6px 0; } .isomax-viz .lesson b { margin-right: 18px; }
 .isomax-viz .lesson .formula { font-size: 17px; vertical-align: middle; }

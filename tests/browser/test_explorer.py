@@ -39,11 +39,12 @@ def explorer(notebook):
 
 
 @pytest.fixture
-def plus(explorer):
+def plus(explorer, captures):
     """Return the explorer at IsoMax+, ES, letters, scores, 95 %, one panel."""
     explorer.press("reset")
+    explorer.wait_for_picture(operating_point(captures["softmax"], score="es"))
     explorer.press("IsoMax+")
-    explorer.press("ES")
+    explorer.wait_for_picture(operating_point(captures["isomax+"], score="es"))
     return explorer
 
 
