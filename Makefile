@@ -15,7 +15,7 @@ help:
 	@echo "make test       ruff, doctests, unit tests, notebooks, browser test"
 	@echo "make notebooks  refresh the committed outputs of the notebooks"
 	@echo "make bench      measure speed against named baselines, write benchmarks/RESULTS.md"
-	@echo "make clean      remove .venv, runs/ and reports/"
+	@echo "make clean      remove .venv and reports/ (your trained networks in runs/ stay)"
 
 # The stamps make the second call fast: pip runs again only when pyproject.toml changes.
 .venv/created:
@@ -52,4 +52,4 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv runs reports
+	rm -rf .venv reports

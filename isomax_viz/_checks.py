@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "as_numeric",
     "check_choice",
     "check_finite",
+    "check_known",
     "check_labels",
     "check_matrix",
     "check_number",
@@ -105,7 +107,7 @@ def check_number(
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, accepted_types):
         raise TypeError(f"{parameter} must be {wanted}, but is {value!r}.")
     inside = (
-        np.isfinite(value)
+        (isinstance(value, (int, np.integer)) or np.isfinite(value))
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (at_most is None or value <= at_most)
@@ -142,7 +144,21 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarra
     return array
 
 
-def _as_numeric(parameter: str, values: Any) -> np.ndarray:
+def as_numeric(parameter: str, values: Any) -> np.ndarray:
+    """Return ``values`` (array, list or tensor) as an array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers, or rows differ in length.
+
+    Examples
+    --------
+    >>> as_numeric("labels", ["cat"])
+    Traceback (most recent call last):
+        ...
+    TypeError: labels must be an array of real numbers, but its dtype is <U3.
+    """
     # `detach().cpu()` is duck-typed: accepting a tensor here must not import torch.
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -158,9 +174,7 @@ def _as_numeric(parameter: str, values: Any) -> np.ndarray:
     return array
 
 
-def check_matrix(
-    parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None
-) -> np.ndarray:
+def check_matrix(parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None) -> np.ndarray:
     """Return ``values`` as a finite float32 array of shape (rows, columns).
 
     Raises
@@ -177,20 +191,21 @@ def check_matrix(
         ...
     ValueError: logits must have shape (samples, columns), but has shape (2,). Give one row per sample.
     """
-    array = _as_numeric(parameter, values)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is found below
+        array = as_numeric(parameter, values).astype(np.float32, copy=False)
     wanted = f"({'samples' if rows is None else rows}, {'columns' if columns is None else columns})"
-    if array.ndim != 2 or (rows is not None and len(array) != rows) or (
-        columns is not None and array.shape[1] != columns
+    if (
+        array.ndim != 2
+        or (rows is not None and len(array) != rows)
+        or (columns is not None and array.shape[1] != columns)
     ):
-        raise ValueError(
-            f"{parameter} must have shape {wanted}, but has shape {array.shape}. Give one row per sample."
-        )
+        raise ValueError(f"{parameter} must have shape {wanted}, but has shape {array.shape}. Give one row per sample.")
     check_finite(
         parameter,
         array,
         remedy="Find where the network produced them (too high a learning rate is common) or drop these samples.",
     )
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.ascontiguousarray(array)
 
 
 def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.ndarray:
@@ -204,7 +219,7 @@ def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.
     ValueError: labels must lie in -1 .. 2 (-1 marks out-of-distribution samples), but range from 0 to 3. Number the \
 classes from 0 in the order of the logits' columns.
     """
-    array = _as_numeric(parameter, values)
+    array = as_numeric(parameter, values)
     if array.shape != (rows,):
         raise ValueError(
             f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample."
@@ -231,7 +246,7 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
         ...
     ValueError: ood_scores is empty. A metric needs at least one in-distribution and one out-of-distribution score.
     """
-    array = _as_numeric(parameter, values) if np.size(values) else np.empty(0)
+    array = as_numeric(parameter, values) if np.size(values) else np.empty(0)
     if array.size == 0:
         raise ValueError(
             f"{parameter} is empty. A metric needs at least one in-distribution and one out-of-distribution score."

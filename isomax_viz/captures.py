@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import check_labels, check_matrix
+from isomax_viz._checks import as_numeric, check_choice, check_labels, check_matrix
 
-__all__ = ["Capture", "CaptureError", "Samples", "log_softmax"]
+__all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
 FORMAT = "isomax_viz.capture"
 FORMAT_VERSION = 1
@@ -29,6 +29,10 @@ _ARRAYS = ("logits", "labels", "features", "distances", "predictions")
 
 class CaptureError(ValueError):
     """A capture file is damaged, foreign, or written by a newer version."""
+
+
+class DamagedCaptureError(CaptureError):
+    """A capture file is damaged; what it held can be recorded again."""
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -197,6 +201,10 @@ class Samples:
         return _frozen(_others(self.distances, self.labels))
 
 
+def _copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if array is None else as_numeric(name, array).copy() for name, array in arrays.items()}
+
+
 def _others(matrix: np.ndarray, labels: np.ndarray) -> np.ndarray:
     known = np.flatnonzero(labels >= 0)
     mask = np.ones((len(known), matrix.shape[1]), dtype=bool)
@@ -239,6 +247,8 @@ class Capture:
 
     def __post_init__(self) -> None:
         for name, samples in self.ood.items():
+            if name in ("train", "test"):
+                raise ValueError(f"ood={name!r} is the name of the in-distribution samples. Give the set another name.")
             if not name:
                 raise ValueError("An out-of-distribution set has an empty name. Name it, such as ood={'letters': ...}.")
             if samples.classes != self.test.classes:
@@ -323,16 +333,22 @@ class Capture:
         >>> Capture.from_arrays([[3.0, 0.0]], [0], ood={"mine": {"logits": [[0.2, 0.1]], "distances": [[1.0, 1.1]]}})
         Capture(unknown loss: test 1, ood mine 1)
         """
-        test = Samples(logits=logits, labels=labels, features=features, distances=distances)
+        # Copies: a record must not change when the caller's arrays do.
+        test = Samples(**_copied({"logits": logits, "features": features, "distances": distances}), labels=labels)
         sets = {}
         for name, value in (ood or {}).items():
             if isinstance(value, Samples):
                 sets[name] = value
                 continue
             arrays = dict(value) if isinstance(value, Mapping) else {"logits": value}
-            arrays["logits"] = check_matrix(f"ood[{name!r}]", arrays.get("logits"), columns=test.classes)
-            arrays.setdefault("labels", np.full(len(arrays["logits"]), -1))
-            sets[name] = Samples(**arrays)
+            for key in arrays:
+                check_choice(f"a key of ood[{name!r}]", key, ("logits", "features", "distances", "predictions"))
+            if "logits" not in arrays:
+                raise ValueError(
+                    f"ood[{name!r}] must hold 'logits', but holds {', '.join(map(repr, arrays)) or 'nothing'}."
+                )
+            arrays["logits"] = check_matrix(f"ood[{name!r}]", arrays["logits"], columns=test.classes)
+            sets[name] = Samples(**_copied(arrays), labels=np.full(len(arrays["logits"]), -1))
         return cls(test=test, ood=sets, meta={**(meta or {}), **({"loss": loss} if loss else {})})
 
     def to_frame(self) -> pd.DataFrame:
@@ -385,7 +401,7 @@ class Capture:
         """
         from safetensors.numpy import save
 
-        path = Path(path)
+        path = Path(path).expanduser()
         arrays = {}
         for group, samples in self._groups().items():
             for name in _ARRAYS:
@@ -435,11 +451,9 @@ class Capture:
         """
         from safetensors import SafetensorError, safe_open
 
-        path = Path(path)
+        path = Path(path).expanduser()
         if not path.is_file():
-            raise FileNotFoundError(
-                f"There is no capture at {path}. Write one with capture.save(path), or use iv.load_example('digits')."
-            )
+            raise FileNotFoundError(f"There is no capture at {path}. Write one with capture.save(path).")
         try:
             with safe_open(path, framework="numpy") as file:
                 header = file.metadata() or {}
@@ -448,7 +462,7 @@ class Capture:
             if header["sha256"] != _digest(arrays, header["content"]):
                 raise _damaged(path, "its checksum does not match")
             return cls._from_parts(arrays, json.loads(header["content"]))
-        except CaptureError:
+        except (CaptureError, PermissionError):
             raise
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(path, str(error)) from error
@@ -481,8 +495,8 @@ def _check_header(path: Path, header: Mapping[str, str]) -> None:
         )
 
 
-def _damaged(path: Path, reason: str) -> CaptureError:
-    return CaptureError(
+def _damaged(path: Path, reason: str) -> DamagedCaptureError:
+    return DamagedCaptureError(
         f"{path} is damaged and was not read ({reason}). Delete it and record it again (for an experiment: "
         "Experiment.run() trains or records what is missing)."
     )

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ _CHOICES = {
 }
 _BOUNDS = {
     "entropic_scale": {"above": 0},
-    "seed": {"at_least": 0, "whole": True},
+    "seed": {"at_least": 0, "at_most": 2**32 - 1, "whole": True},
     "epochs": {"at_least": 1, "whole": True},
     "examples_per_class": {"at_least": 1, "whole": True},
     "validation": {"at_least": 0, "at_most": 0.9},
@@ -97,7 +96,7 @@ class Experiment(BaseModel):
     True
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str = "digits"
     backbone: str = "small_cnn"
@@ -125,6 +124,11 @@ class Experiment(BaseModel):
     def _known(cls, value: Any, info: Any) -> str:
         return check_choice(info.field_name, value, _CHOICES[info.field_name])
 
+    @field_validator("held_out_classes", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
     @field_validator(*_BOUNDS, mode="before")
     @classmethod
     def _number(cls, value: Any, info: Any) -> Any:
@@ -149,6 +153,16 @@ class Experiment(BaseModel):
         object.__setattr__(self, "held_out_classes", held_out)
         return self
 
+    def model_copy(self, *, update: dict[str, Any] | None = None, deep: bool = False) -> Experiment:
+        """Return the experiment with some settings replaced, validated like any other.
+
+        Examples
+        --------
+        >>> Experiment(seed=0).model_copy(update={"seed": 5}).seed
+        5
+        """
+        return type(self)(**(self.model_dump() | (update or {})))
+
     @property
     def protocol(self) -> Protocol:
         """The training protocol: the preset's, with this experiment's own settings applied."""
@@ -164,7 +178,7 @@ class Experiment(BaseModel):
         """The options that the loss uses, for its head."""
         return {name: getattr(self, name) for name in HEADS[self.loss].settings}
 
-    @cached_property
+    @property
     def id(self) -> str:
         """Readable name and hash of all that determines the network (not OOD sets, device or place)."""
         names = ("data", "backbone", "loss", "seed", "held_out_classes", "examples_per_class", "precision")

@@ -69,15 +69,18 @@ class PaperTable:
         best = self.wide("best").eq(True)
         bold = best.map(lambda is_best: "font-weight: bold" if is_best else "")
         styler = self.wide().style.apply(lambda _: bold, axis=None).format(na_rep="")
-        # Many columns: small words that do not wrap, and a caption that stands where reading starts.
-        look = [("caption", "text-align: left"), ("th, td", "white-space: nowrap; font-size: 85%; padding: 2px 6px")]
+        # Many columns: small words, numbers that do not wrap, and a caption that stands where reading starts.
+        look = [("caption", "text-align: left"), ("th, td", "font-size: 85%; padding: 2px 6px")]
+        look += [("td", "white-space: nowrap")]
         styler = styler.set_table_styles([{"selector": name, "props": props} for name, props in look])
         return styler.set_caption(self._caption())
 
     def _caption(self) -> str:
         seeds = self.frame["seeds"].max()
         spread = f", mean ± standard deviation over {seeds:.0f} seeds" if pd.notna(seeds) and seeds > 1 else ""
-        return f"{self.title}; percent{spread}; best in bold (tolerance {100 * self.tolerance:g} percentage points)"
+        points = 100 * self.tolerance
+        bold = f"within {points:g} point{'' if points == 1 else 's'} of the best" if points else "the best"
+        return f"{self.title}; percent{spread}; bold: {bold}"
 
     def _repr_html_(self) -> str:
         # An id from the content: the same table gives the same page, and two tables on a page do not share their

@@ -16,7 +16,7 @@ import torch
 import isomax_viz
 from isomax_viz import datasets
 from isomax_viz._checks import check_choice
-from isomax_viz.captures import Capture, CaptureError
+from isomax_viz.captures import Capture, DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning import protocols
 from isomax_viz.learning.backbones import BACKBONES, Classifier
@@ -84,6 +84,8 @@ def run(
     if capture is None or _missing(capture, wanted):
         with store.lock(experiment.id):
             capture = _stored(experiment, store)  # another process may have finished it while we waited
+            if capture is None and experiment.id in store:
+                capture = _recorded_again(experiment, store, device=device)
             if capture is None:
                 capture = _create(experiment, wanted, store=store, device=device, progress=progress, **training)
             elif _missing(capture, wanted):
@@ -106,9 +108,17 @@ def _wanted(
 ) -> dict[str, str | ImageSet]:
     if ood is None:
         ood = datasets.default_ood(experiment.data) + (("unseen",) if experiment.held_out_classes else ())
+    if not isinstance(ood, (str, ImageSet, Iterable)):
+        raise TypeError(f"ood must be the name of a set, an ImageSet, or several of them, but is {ood!r}.")
     sets = [ood] if isinstance(ood, (str, ImageSet)) else list(ood)
+    names = [item.name if isinstance(item, ImageSet) else item for item in sets]
     for item in sets:
         if isinstance(item, ImageSet):
+            if item.name in datasets.OOD_SETS or item.name in ("train", "test") or names.count(item.name) > 1:
+                raise ValueError(
+                    f"An ImageSet named {item.name!r} would be taken for another set of that name. Rename it: "
+                    f"dataclasses.replace(images, name='my_{item.name}')."
+                )
             continue
         remedy = "An ImageSet of your own (iv.datasets.from_folder, from_arrays) is accepted too."
         check_choice("ood", item, datasets.OOD_SETS, remedy=remedy)
@@ -122,17 +132,23 @@ def _wanted(
 def _stored(experiment: Description, store: Store) -> Capture | None:
     if experiment.id not in store:
         return None
-    manifest = store.manifest(experiment.id)
+    store.manifest(experiment.id)  # foreign or newer formats are refused here
     try:
         return store.capture(experiment.id)
-    except (CaptureError, FileNotFoundError) as error:
-        # The network is whole: recording again is a matter of seconds, training again may be one of hours.
-        logger.warning("%s The network is there, so it is recorded again.", error)
-        network, history = load_network(experiment, store=store), pd.DataFrame(manifest["history"])
-        capture = record_capture(network, _data(experiment), meta=_meta(experiment, manifest), history=history)
-        with store.lock(experiment.id):
-            store.replace_capture(experiment.id, capture)
-        return capture
+    except (DamagedCaptureError, FileNotFoundError) as error:
+        logger.warning("%s", error)
+        return None
+
+
+def _recorded_again(experiment: Description, store: Store, *, device: str | torch.device | None) -> Capture:
+    """Replace a damaged capture; its network is whole, so this takes seconds where training may take hours."""
+    logger.warning("The network of %s is there, so it is recorded again.", experiment.id)
+    manifest = store.manifest(experiment.id)
+    network, history = load_network(experiment, store=store), pd.DataFrame(manifest["history"])
+    meta = _meta(experiment, manifest)
+    capture = record_capture(network, _data(experiment), meta=meta, history=history, device=device)
+    store.replace_capture(experiment.id, capture)
+    return capture
 
 
 def _missing(capture: Capture, wanted: Mapping[str, str | ImageSet]) -> list[str]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_choice, check_finite
+from isomax_viz._checks import as_numeric, check_choice, check_finite
 from isomax_viz.captures import Samples
 
 __all__ = ["SCORES", "Score", "compute", "energy", "entropic", "get", "max_logit", "max_probability", "min_distance"]
@@ -200,7 +199,7 @@ def compute(score: str | Callable[[Samples], np.ndarray], samples: Samples) -> n
     [0.5]
     """
     chosen = get(score)
-    values: Any = np.asarray(chosen(samples))
+    values = as_numeric(f"The score {chosen.label!r}", chosen(samples))
     if values.shape != (len(samples),):
         raise ValueError(
             f"The score {chosen.label!r} must return shape ({len(samples)},), but returned {values.shape}. "

@@ -61,7 +61,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = default_folder() if folder is None else Path(folder)
+        self.folder = default_folder() if folder is None else Path(folder).expanduser()
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r}, {len(self.ids())} experiments)"
@@ -178,12 +178,15 @@ class Store:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             form, version = document["format"], document["version"]
+            complete = form != FORMAT or {"experiment", "history", "files"} <= set(document)
         except FileNotFoundError as error:
             raise StoreError(f"There is no experiment {experiment_id} in {self.folder}. Run it first.") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(path, str(error)) from error
         if form != FORMAT or not isinstance(version, int):
             raise self._damaged(path, "it is not a manifest of isomax_viz")
+        if not complete and version <= FORMAT_VERSION:
+            raise self._damaged(path, "a part of it is missing")
         if version > FORMAT_VERSION:
             raise StoreError(
                 f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "

@@ -21,7 +21,7 @@ __all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_ta
 
 DEFAULT_SCORES = ("mps", "es", "mds")
 EVALUATE_COLUMNS = (
-    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset")
+    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset", "select")
     + ("n_id", "n_ood", "accuracy")
     + tuple(metrics.METRICS)
 )

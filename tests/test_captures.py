@@ -47,6 +47,9 @@ def test_a_record_can_not_be_changed_and_leaves_the_given_arrays_alone():
     with pytest.raises(ValueError, match="read-only"):
         samples.logits[0, 0] = 1
     logits[0, 0] = 1  # the caller's array is still the caller's
+    built = Capture.from_arrays(logits, [0, 1], ood={"x": logits})
+    logits[0, 0] = 99
+    assert built.test.logits[0, 0] == built.ood["x"].logits[0, 0] == 1  # and the record still the record
     with pytest.raises(AttributeError):
         samples.labels = logits
 
@@ -56,6 +59,7 @@ def test_a_record_can_not_be_changed_and_leaves_the_given_arrays_alone():
     [
         ({"logits": [[np.nan, 0.0]]}, ValueError, r"logits has 1 of 2 values that are NaN .* \(0, 0\).*learning rate"),
         ({"logits": [[0.0, np.inf]]}, ValueError, "NaN or infinite"),
+        ({"logits": [[0.0, 1e39]]}, ValueError, "NaN or infinite"),  # too large for float32
         ({"logits": [0.0, 1.0]}, ValueError, r"logits must have shape \(samples, columns\), but has shape \(2,\)"),
         ({"logits": [[0.0]]}, ValueError, "logits must have at least 2 columns"),
         ({"logits": [[0.0, 1.0], [1.0]]}, TypeError, "rows differ in length"),
@@ -78,6 +82,13 @@ def test_bad_captures_are_refused(capture):
         Capture.from_arrays(capture.test.logits, capture.test.labels, ood={"mine": [[0.0, 1.0]]})
     with pytest.raises(ValueError, match="for 2 classes, but test has 4"):
         capture.replace(ood={"mine": Samples(logits=[[0.0, 1.0]], labels=[-1])})
+    for name in ("test", "train"):
+        with pytest.raises(ValueError, match="is the name of the in-distribution samples"):
+            capture.replace(ood={name: capture.ood["near"]})
+    with pytest.raises(ValueError, match="a key of ood\\['x'\\] must be one of 'logits'.*but is 'logit'.*Did you mean"):
+        Capture.from_arrays(capture.test.logits, capture.test.labels, ood={"x": {"logit": capture.test.logits}})
+    with pytest.raises(ValueError, match="must hold 'logits', but holds 'distances'"):
+        Capture.from_arrays(capture.test.logits, capture.test.labels, ood={"x": {"distances": capture.test.logits}})
     with pytest.raises(ValueError, match="empty name"):
         capture.replace(ood={"": capture.ood["near"]})
     with pytest.raises(ValueError, match="carry no feature-prototype distances"):

@@ -39,6 +39,7 @@ SMOKE = {"preset": "smoke"}
         ({"entropic_scale": "ten"}, "entropic_scale must be a number above 0, but is 'ten'"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": 2**70}, "seed must be a whole number of at least 0 and of at most 4294967295"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1"),
         ({"held_out_classes": (10,)}, r"held_out_classes must lie in 0 .. 9 for 'digits', but holds \[10\]"),
         ({"held_out_classes": tuple(range(9))}, "leaves 1 of 10 classes"),
@@ -363,3 +364,37 @@ def test_normalisation_uses_the_id_statistics():
     pictures = torch.cat([pictures for pictures, _ in on_device.in_order(500)])
     assert pictures.mean().item() == pytest.approx(0, abs=1e-5)
     assert pictures.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_copy_is_another_experiment_and_is_validated():
+    first = Experiment(seed=0)
+    assert first.id and first.model_copy(update={"seed": 5}).id == Experiment(seed=5).id
+    with pytest.raises(ValueError, match="loss must be one of"):
+        first.model_copy(update={"loss": "foo"})
+    assert Experiment(held_out_classes=8).held_out_classes == (8,)
+
+
+def test_own_pictures_can_not_take_the_name_of_another_set(tmp_path, monkeypatch):
+    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained"))
+    for name in ("letters", "test"):
+        mine = datasets.from_arrays(np.zeros((3, 8, 8, 1), np.uint8), name=name)
+        with pytest.raises(ValueError, match=f"An ImageSet named '{name}' would be taken for another set.*Rename it"):
+            Experiment(**SMOKE).run(ood=[mine], store=tmp_path)
+    mine = datasets.from_arrays(np.zeros((3, 8, 8, 1), np.uint8), name="mine")
+    with pytest.raises(ValueError, match="Rename it"):
+        Experiment(**SMOKE).run(ood=[mine, mine], store=tmp_path)
+    with pytest.raises(TypeError, match="ood must be the name of a set, an ImageSet, or several of them, but is 5"):
+        Experiment(**SMOKE).run(ood=5, store=tmp_path)
+
+
+def test_a_capture_of_a_newer_version_is_refused_not_replaced(tmp_path, monkeypatch):
+    experiment = Experiment(loss="isomax", **SMOKE)
+    experiment.run(ood="uniform", store=tmp_path, progress=False)
+    path = tmp_path / experiment.id / "capture.safetensors"
+    monkeypatch.setattr("isomax_viz.captures.FORMAT_VERSION", 2)
+    Store(tmp_path).capture(experiment.id).save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr("isomax_viz.captures.FORMAT_VERSION", 1)
+    with pytest.raises(CaptureError, match="Update isomax_viz"):
+        experiment.run(ood="uniform", store=tmp_path, progress=False)
+    assert path.read_bytes() == before

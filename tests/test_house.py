@@ -24,8 +24,8 @@ LOWER = ("learning", "running", "experiments", "trainings", "sweeps", "cli", "re
 ORDER = """
 _checks _paths style captures scores metrics bootstrap
 histograms tables thresholds selections projections comparisons overlaps studies loss_blocks
-methods published printed paper_tables datasets figures widgets
-store learning running experiments trainings sweeps reports cli __main__
+methods published printed paper_tables datasets figures
+store widgets learning running experiments trainings sweeps reports cli __main__
 """.split()
 
 

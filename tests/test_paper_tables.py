@@ -124,7 +124,8 @@ def test_exports_can_be_read_back(captures, tmp_path):
     rows = [line for line in latex.splitlines() if r"$\pm$" in line and "&" in line]
     assert len(rows) == 2 and all(line.count("&") == 2 + 15 for line in rows)
     assert r"small\_cnn" in latex and "mean $\\pm$ standard deviation over 3 seeds" in latex
-    assert "best in bold (tolerance 1 percentage points)" in table._repr_html_()
+    assert "; bold: within 1 point of the best" in table._repr_html_()
+    assert "; bold: the best<" in paper_tables.from_published("isomax2", 3, tolerance=0)._repr_html_()
 
 
 def test_one_seed_has_no_spread():

@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from isomax_viz import Experiment, datasets
+from isomax_viz.learning import devices
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.checkpoints import Checkpoint
-from isomax_viz.learning.devices import choose_precision, compile_pays
+from isomax_viz.learning.devices import choose_precision, compile_pays, suitable_threads
 from isomax_viz.learning.losses import IsoMax2Head, IsoMaxHead, IsoMaxPlusHead
 from isomax_viz.learning.protocols import PRESETS, Protocol, protocol_for
 from isomax_viz.learning.training import TrainingError, held_out_split, train
@@ -206,10 +207,12 @@ def test_streamed_pictures_give_the_same_batches_as_those_on_the_device(data):
                 assert torch.equal(a, b) and torch.equal(labels_a, labels_b)
 
 
-def test_precision_is_chosen_by_a_rule_that_does_not_change_from_run_to_run():
+def test_precision_is_chosen_by_the_processor_and_the_size_of_the_pictures(monkeypatch):
     assert choose_precision("auto", CPU, side=8) == torch.float32  # too small to gain
     assert choose_precision("bfloat16", CPU, side=8) == torch.bfloat16
-    assert choose_precision("auto", CPU, side=32) == choose_precision("auto", CPU, side=32)
+    for has_instructions, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda answer=has_instructions: answer)
+        assert choose_precision("auto", CPU, side=32) == expected
     assert not compile_pays(CPU, torch.float32, pixels=1e12)
     assert not compile_pays(CPU, torch.bfloat16, pixels=1e5)
     with pytest.raises(ValueError, match="precision must be one of 'auto', 'float32', 'bfloat16', but is 'half'"):
@@ -255,3 +258,49 @@ def test_a_compiled_backbone_learns_the_same_weights(data):
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_machine_that_can_not_compile_trains_uncompiled_and_says_so(data, monkeypatch, caplog):
+    def broken(*_, **__):
+        def fail(*_):
+            raise RuntimeError("no compiler here")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    model, plain = network(), network()
+    history = train(model, data, SHORT, device=CPU, precision="float32", compile=True, progress=False)
+    assert "could not be compiled and runs uncompiled: no compiler here" in caplog.text
+    assert history.attrs["computing"]["compiled"] is False
+    train(plain, data, SHORT, device=CPU, precision="float32", progress=False)
+    assert same(state(model), state(plain))  # the attempt left no trace
+
+
+def test_small_pictures_use_one_thread_and_the_number_is_restored():
+    before = torch.get_num_threads()
+    with suitable_threads(CPU, side=8):
+        assert torch.get_num_threads() == 1
+    with suitable_threads(CPU, side=32):
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before
+
+
+def test_validation_leaves_something_to_learn_from_in_every_class():
+    images = datasets.from_arrays(np.zeros((5, 8, 8, 1), np.uint8), [0, 0, 0, 1, 1], class_names=("a", "b"))
+    learned, held = held_out_split(images, 0.9, seed=0)
+    assert np.bincount(learned.labels).tolist() == [1, 1] and np.bincount(held.labels).tolist() == [2, 1]
+    with pytest.raises(
+        ValueError, match="validation=0.1 needs at least 2 training pictures of each class, but 'b' has 1"
+    ):
+        held_out_split(images.subset([0, 1, 3]), 0.1, seed=0)
+
+
+def test_a_checkpoint_of_another_device_means_a_fresh_start(data, tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", every_s=0)
+    train(network(), data, replace(SHORT, epochs=1), device=CPU, progress=False, checkpoint=checkpoint)
+    tensors, written = checkpoint.load()
+    checkpoint.save(tensors, written | {"device": "cuda"})
+    model, fresh = network(), network()
+    train(model, data, SHORT, device=CPU, progress=False, checkpoint=checkpoint)
+    train(fresh, data, SHORT, device=CPU, progress=False)
+    assert "begun on 'cuda' and can't go on on 'cpu'" in caplog.text and same(state(model), state(fresh))

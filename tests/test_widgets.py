@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
 import weakref
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets
@@ -298,25 +300,34 @@ def test_the_cell_is_known_from_the_front_end(monkeypatch):
     assert lifetime.current_cell() == ("", "")
 
 
-def test_many_changes_leave_nothing_behind(captures):
+def test_a_thousand_changes_leave_nothing_behind(captures):
     shown = explore(captures)
     losses, scores = ("softmax", "isomax", "isomax+"), ("mps", "es", "mds")
 
     def change(times):
         for step in range(times):
-            shown.restore({"loss": losses[step % 3], "score": scores[step // 3 % 3]})
+            # Every tenth picture is a new one: a threshold that was never shown.
+            threshold = {"threshold": 0.001 * step} if step % 10 == 0 else {"threshold": "tpr95"}
+            shown.restore({"loss": losses[step % 3], "score": scores[step // 3 % 3]} | threshold)
         gc.collect()
         # Matplotlib remembers up to 4,096 measured words by weak reference: no leak, but it fills up in this test.
-        objects = sum(not isinstance(item, weakref.ReferenceType) for item in gc.get_objects())
-        return objects, len(ipywidgets.widget._instances)
+        objects = sum(not issubclass(type(item), weakref.ReferenceType) for item in gc.get_objects())
+        return objects, len(ipywidgets.widget._instances), resident_memory()
 
-    change(9)
-    objects, instances = change(9)
-    more_objects, more_instances = change(90)
+    change(150)
+    objects, instances, memory = change(100)
+    more_objects, more_instances, more_memory = change(1000)
     assert more_instances == instances
-    assert more_objects - objects < 200
+    assert more_objects - objects < 500
+    assert more_memory - memory < 20_000_000
     assert not _pylab_helpers.Gcf.figs
     shown.close()
+
+
+def resident_memory() -> int:
+    """Return the memory of this process in bytes, 0 where the system does not tell."""
+    path = Path("/proc/self/statm")
+    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if path.is_file() else 0
 
 
 def test_widgets_load_without_torch():
@@ -381,6 +392,11 @@ def test_buttons_save_into_the_folder_and_say_where(view, tmp_path):
         assert (tmp_path / name).is_file() and name in view.take_away.told.value
     view.take_away.buttons["show code"].click()
     assert "plot_operating_point(captures[0]" in view.take_away.told.value
+    view._refresh_drawer()
+    assert view.take_away.told.value  # as long as it is about this picture
+    view.controls["score"].value = "mps"
+    assert not view.take_away.told.value
+    view.controls["score"].value = "es"
     with pytest.raises(ValueError, match="The suffix of path must be one of 'png', 'svg', 'pdf', 'csv', 'json'"):
         view.save("figure.jpeg")
     (tmp_path / "file").write_text("")

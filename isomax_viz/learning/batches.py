@@ -33,10 +33,10 @@ def device_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
     try:
-        import os
-
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 4
-    except (ValueError, OSError, AttributeError):  # not a POSIX system
+        with open("/proc/meminfo", encoding="ascii") as file:
+            kilobytes = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+        return kilobytes * 1024 // 4
+    except (OSError, StopIteration):  # not Linux
         return 2 * 1024**3
 
 

@@ -82,7 +82,10 @@ def training_tensors(
         momentum = optimizer.state[parameter].get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum/{i}"] = momentum
-    return tensors | {"random/batches": generator.get_state(), "random/global": torch.get_rng_state()}
+    tensors |= {"random/batches": generator.get_state(), "random/global": torch.get_rng_state()}
+    if generator.device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(generator.device)
+    return tensors
 
 
 def restore_training(
@@ -97,3 +100,5 @@ def restore_training(
             optimizer.state[parameter]["momentum_buffer"] = momentum
     generator.set_state(tensors["random/batches"])
     torch.set_rng_state(tensors["random/global"])
+    if "random/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random/cuda"], generator.device)

@@ -46,21 +46,24 @@ class EpochRecord:
         class_logits = head.class_logits(logits)
         log_probabilities = functional.log_softmax(logits, dim=1)
         probabilities = log_probabilities.exp()
-        intra = logits.gather(1, targets[:, None])
+        # Squares are summed in double where the device has it: a small spread around a large mean would be lost.
+        wide = logits if logits.device.type == "mps" else logits.double()
+        intra = wide.gather(1, targets[:, None])
         self._sums.append(
-            torch.stack(
+            _stacked(
                 (
                     torch.full_like(loss, n),
                     loss.detach() * n,
-                    (class_logits.argmax(dim=1) == targets).sum().float(),
+                    (class_logits.argmax(dim=1) == targets).sum(),
                     functional.cross_entropy(class_logits, targets, reduction="sum"),
                     -torch.dot(probabilities.flatten(), log_probabilities.flatten()),
                     probabilities.amax(dim=1).sum(),
                     intra.sum(),
                     intra.square().sum(),
-                    logits.sum(),
-                    logits.square().sum(),
-                )
+                    wide.sum(),
+                    wide.square().sum(),
+                ),
+                dtype=wide.dtype,
             )
         )
 
@@ -80,3 +83,7 @@ class EpochRecord:
             "inter_logit_mean": inter / n_inter,
             "inter_logit_std": max(inter_square / n_inter - (inter / n_inter) ** 2, 0.0) ** 0.5,
         }
+
+
+def _stacked(values: tuple[Tensor, ...], *, dtype: torch.dtype) -> Tensor:
+    return torch.stack([value.to(dtype) for value in values])

@@ -67,12 +67,15 @@ class Protocol:
     def with_epochs(self, epochs: int) -> Protocol:
         """Return the protocol with another number of epochs; the milestones move in proportion.
 
+        They stay apart: those that would fall together count once, and the first epoch keeps the full learning rate.
+
         Examples
         --------
-        >>> PRESETS["paper"].with_epochs(30).milestones
-        (15, 20, 25)
+        >>> PRESETS["paper"].with_epochs(30).milestones, PRESETS["paper"].with_epochs(3).milestones
+        ((15, 20, 25), (2,))
         """
-        return replace(self, epochs=epochs, milestones=tuple(round(m * epochs / self.epochs) for m in self.milestones))
+        moved = dict.fromkeys(max(1, round(m * epochs / self.epochs)) for m in self.milestones)
+        return replace(self, epochs=epochs, milestones=tuple(moved))
 
 
 PRESETS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,13 @@ from isomax_viz._checks import check_choice
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.checkpoints import Checkpoint, restore_training, training_tensors
-from isomax_viz.learning.devices import choose_device, choose_precision, compile_pays
+from isomax_viz.learning.devices import (
+    choose_device,
+    choose_precision,
+    compile_pays,
+    compiled,
+    suitable_threads,
+)
 from isomax_viz.learning.history import EpochRecord
 from isomax_viz.learning.losses import parameter_groups
 from isomax_viz.learning.protocols import SELECTIONS, Protocol
@@ -100,18 +107,24 @@ def train(
     compile = compile_pays(device, dtype, pixels=pixels) if compile is None else compile
     layout = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
     model.to(device, memory_format=layout)
-    mode = compile if isinstance(compile, str) else None
-    backbone = torch.compile(model.backbone, mode=mode) if compile else model.backbone
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     options = {"mean": data.mean, "std": data.std, "device": device, "channels_last": layout == torch.channels_last}
     sets = {name: Batches(images, **options) for name, images in _splits(data, protocol, seed=seed).items()}
     learned = sets.pop("train")
+    backbone = model.backbone
+    if compile:
+        example, _ = next(learned.in_order(min(protocol.batch_size, len(learned))))
+        mode = compile if isinstance(compile, str) else None
+        backbone = compiled(model.backbone, example, mode=mode, dtype=dtype)
     augmentation = {"padding": padding, "flip": flip} if protocol.augment else {}
     optimizer = _optimizer(model, protocol)
     generator = torch.Generator(device).manual_seed(seed)
     kept = _Kept(protocol.select)
     rows: list[dict[str, object]] = []
-    with _seeded(seed, device=device, deterministic=deterministic):
+    with (
+        _seeded(seed, device=device, deterministic=deterministic),
+        suitable_threads(device, side=data.train.size[0]),
+    ):
         if checkpoint is not None:
             rows = _resume(checkpoint, model, optimizer, generator, kept)
         first = int(rows[-1]["epoch"]) + 1 if rows else 1
@@ -142,11 +155,14 @@ def train(
             kept.update(model, summaries)
             if checkpoint is not None and checkpoint.is_due():
                 tensors = training_tensors(model, optimizer, generator) | kept.tensors()
-                checkpoint.save(tensors, {"rows": rows, "best": kept.best})
+                checkpoint.save(tensors, {"rows": rows, "best": kept.best, "device": device.type})
             epochs.set_postfix(accuracy=f"{summaries['test']['accuracy']:.1%}", refresh=False)
     kept.restore(model)
     history = pd.DataFrame(rows)
-    history.attrs["computing"] = {"precision": str(dtype).removeprefix("torch."), "compiled": bool(compile)}
+    history.attrs["computing"] = {
+        "precision": str(dtype).removeprefix("torch."),
+        "compiled": backbone is not model.backbone,
+    }
     return history
 
 
@@ -193,6 +209,14 @@ def _resume(
     if found is None:
         return []
     tensors, state = found
+    if state["device"] != generator.device.type:
+        # The state of one device's random numbers means nothing to another's.
+        logger.warning(
+            "An unfinished training was begun on %r and can't go on on %r: it starts afresh.",
+            state["device"],
+            generator.device.type,
+        )
+        return []
     restore_training(tensors, model, optimizer, generator)
     kept.best = state["best"]
     kept.state = {name[5:]: value for name, value in tensors.items() if name.startswith("kept/")}
@@ -224,12 +248,24 @@ def held_out_split(images: ImageSet, share: float, *, seed: int) -> tuple[ImageS
         Of each class, in (0, 1); at least one picture of each goes to either side.
     seed : int
         Which ones.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer than two pictures.
     """
+    counts = np.bincount(images.labels, minlength=len(images.class_names))
+    if counts.min() < 2:
+        label = images.class_names[int(counts.argmin())]
+        raise ValueError(
+            f"validation={share} needs at least 2 training pictures of each class, but {label!r} has {counts.min()}. "
+            "Set validation=0, or take more examples_per_class."
+        )
     rng = np.random.default_rng(seed)
     held = np.zeros(len(images), dtype=bool)
     for label in range(len(images.class_names)):
         members = np.flatnonzero(images.labels == label)
-        held[rng.permutation(members)[: max(1, round(share * len(members)))]] = True
+        held[rng.permutation(members)[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
     return images.subset(~held), images.subset(held)
 
 
@@ -257,6 +293,9 @@ def _check_finite(loss: float, *, epoch: int, learning_rate: float) -> None:
 @contextmanager
 def _seeded(seed: int, *, device: torch.device, deterministic: bool) -> Iterator[None]:
     """Seed the global generators (dropout and the like), and restore everything for the caller afterwards."""
+    if deterministic and device.type == "cuda":
+        # Without it PyTorch refuses matrix products under deterministic algorithms.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

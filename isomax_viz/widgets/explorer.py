@@ -12,8 +12,8 @@ import ipywidgets as widgets
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet
 from isomax_viz.tables import Captures
-from isomax_viz.thresholds import find_threshold, same_share, score_range
-from isomax_viz.widgets import controls, lessons, lifetime, panel, settings, takeaway, words
+from isomax_viz.thresholds import score_range
+from isomax_viz.widgets import lessons, lifetime, panel, settings, takeaway, words
 from isomax_viz.widgets.gallery import Gallery
 from isomax_viz.widgets.numbers import Numbers
 from isomax_viz.widgets.one_image import OneImage
@@ -115,26 +115,7 @@ class Explorer(widgets.VBox):
     @property
     def look(self) -> Look:
         """All that determines the picture."""
-        get, number = self.controls, self.number
-        other, score, ood = get["beside"].value, get["score"].value, get["ood"].value
-        numbers = (number,) if other in (controls.ALONE, number) else (number, other)
-        return Look(
-            view=get["view"].value,
-            captures=numbers,
-            score=score,
-            ood=ood,
-            threshold=self.thresholds(numbers, score, ood),
-            quantity=get["quantity"].value or "accuracy",
-            same_axes=get["same_axes"].value,
-            theme="talk" if get["large_text"].value else "paper",
-        )
-
-    def thresholds(self, numbers: tuple[int, ...], score: str, ood: tuple[str, ...]) -> tuple[float, ...]:
-        """Return the threshold of each of these captures for what is chosen: a rule, or a number on the first one."""
-        chosen, value = [self.shelf.captures[number] for number in numbers], self.controls["threshold"].value
-        if isinstance(value, str):
-            return tuple(find_threshold(capture, ood, score=score, rule=value) for capture in chosen)
-        return (value, *(same_share(value, chosen[0], other, score=score) for other in chosen[1:]))
+        return panel.look_of(self)
 
     def chosen(self, dimension: str) -> None:
         """Follow a chooser; where no capture has this combination, the other choosers give way."""

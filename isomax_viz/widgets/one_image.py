@@ -100,7 +100,7 @@ class OneImage(widgets.VBox):
         self.upload = widgets.FileUpload(
             accept="image/*", multiple=False, description="Choose an image",
             tooltip="The file goes to the kernel only; it is brought to the size that the network knows",
-            layout={"width": "auto"},
+            layout={"width": "auto", "align_self": "flex-start"},
         )
         self.upload.observe(lambda change: explorer.guarded(self._uploaded), "value")
         self.seen, self.picture = widgets.Image(format="png"), widgets.Image(format="png")

@@ -7,11 +7,12 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from isomax_viz.thresholds import find_threshold, same_share
 from isomax_viz.widgets import controls, words
 from isomax_viz.widgets.threshold import ThresholdBar
 from isomax_viz.widgets.views import VIEWS, Look
 
-__all__ = ["arrange", "make_controls", "neighbours"]
+__all__ = ["arrange", "look_of", "make_controls", "neighbours", "thresholds_of"]
 
 PICTURE_HEIGHT = 418  # of the plain figures: the page must not jump when a picture is exchanged
 DRAWERS = (
@@ -63,6 +64,31 @@ def arrange(explorer: Any) -> list[widgets.Widget]:
     return [*above, explorer.message, stage, get["threshold"], explorer.summary, last, explorer.drawer]
 
 
+def look_of(explorer: Any) -> Look:
+    """Return all that determines the picture, as the controls stand."""
+    get, number = explorer.controls, explorer.number
+    other, score, ood = get["beside"].value, get["score"].value, get["ood"].value
+    numbers = (number,) if other in (controls.ALONE, number) else (number, other)
+    return Look(
+        view=get["view"].value,
+        captures=numbers,
+        score=score,
+        ood=ood,
+        threshold=thresholds_of(explorer, numbers, score, ood),
+        quantity=get["quantity"].value or "accuracy",
+        same_axes=get["same_axes"].value,
+        theme="talk" if get["large_text"].value else "paper",
+    )
+
+
+def thresholds_of(explorer: Any, numbers: tuple[int, ...], score: str, ood: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the threshold of each of these captures for what is chosen: a rule, or a number on the first one."""
+    chosen, value = [explorer.shelf.captures[number] for number in numbers], explorer.controls["threshold"].value
+    if isinstance(value, str):
+        return tuple(find_threshold(capture, ood, score=score, rule=value) for capture in chosen)
+    return (value, *(same_share(value, chosen[0], other, score=score) for other in chosen[1:]))
+
+
 def neighbours(explorer: Any) -> list[Look]:
     """Return the looks, not drawn yet, that one more click on the control used last would give."""
     look, name = explorer.look, explorer.last
@@ -78,7 +104,7 @@ def neighbours(explorer: Any) -> list[Look]:
 
 def _moved(explorer: Any, look: Look, numbers: tuple[int, ...], score: str) -> Look | None:
     try:
-        thresholds = explorer.thresholds(numbers, score, look.ood)
+        thresholds = thresholds_of(explorer, numbers, score, look.ood)
     except ValueError:
         return None  # a capture without this set or without distances
     return replace(look, captures=numbers, score=score, threshold=thresholds)

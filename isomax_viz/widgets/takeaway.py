@@ -101,7 +101,7 @@ class TakeAway(widgets.VBox):
     """
 
     def __init__(self, explorer: Any, *, guarded: Callable[..., Any]) -> None:
-        self._explorer = explorer
+        self._explorer, self._about = explorer, None
         layout = widgets.Layout(width="auto", min_width="64px")
         self.buttons = {}
         actions: dict[str, tuple[str, Callable[[], None]]] = {
@@ -112,9 +112,13 @@ class TakeAway(widgets.VBox):
         for name, (tooltip, action) in actions.items():
             label = name.upper() if name in FORMATS else name
             self.buttons[name] = widgets.Button(description=label, tooltip=tooltip, layout=layout)
-            self.buttons[name].on_click(lambda _, action=action: guarded(action))
+            self.buttons[name].on_click(lambda _, action=action: guarded(self._do, action))
         self.told = widgets.HTML()
         super().__init__([widgets.HBox(list(self.buttons.values()), layout={"flex_flow": "row wrap"}), self.told])
+
+    def _do(self, action: Callable[[], None]) -> None:
+        self._about = self._explorer.look
+        action()
 
     def _save(self, suffix: str) -> None:
         explorer = self._explorer
@@ -130,5 +134,6 @@ class TakeAway(widgets.VBox):
         self.told.value = words.sentence_html("The picture stands below as a plain image; it needs no kernel.")
 
     def forget(self) -> None:
-        """Clear the line: what it said belongs to another picture."""
-        self.told.value = ""
+        """Clear the line if what it says belongs to another picture."""
+        if self._explorer.look != self._about:
+            self.told.value = ""

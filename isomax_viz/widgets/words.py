@@ -50,7 +50,8 @@ CSS = """<style>
 .isomax-viz math { color: var(--jp-ui-font-color1, #212121); }
 .isomax-viz pre { background: var(--jp-layout-color2, #eeeeee); color: var(--jp-ui-font-color1, #212121);
   padding: 8px 12px; border-radius: 3px; white-space: pre-wrap; max-width: 62em; margin: 4px 0; }
-.isomax-viz .lm-Widget.jupyter-button { border-radius: 4px; }
+.isomax-viz .jupyter-button { border-radius: 4px; }
+.isomax-viz .jupyter-button.mod-info { background: var(--jp-brand-color1, #1976d2); color: white; }
 .isomax-viz .error { border-left: 4px solid #D55E00; padding: 6px 12px; margin: 4px 0;
   background: var(--jp-layout-color2, #eeeeee); color: var(--jp-ui-font-color1, #212121); max-width: 62em; }
 </style>"""

@@ -1,0 +1,148 @@
+"""Thresholds, selections, projections and their figures against hand-made cases and independent formulas."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.metrics import confusion_matrix
+
+from isomax_viz import Capture, figures, metrics
+from isomax_viz.figures._canvas import png
+from isomax_viz.figures.image_sheet import image_sheet
+from isomax_viz.figures.operating_point import MovingPoint
+from isomax_viz.projections import feature_space_table, prototype_distances_table
+from isomax_viz.scores import compute
+from isomax_viz.selections import select_images
+from isomax_viz.thresholds import find_threshold, same_share, threshold_table
+
+
+def make_capture(loss="isomax", *, seed=0, n=80):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    logits, features = rng.normal(size=(n, 3)), rng.normal(size=(n, 4)) * [4, 2, 1, 0.5]
+    logits[np.arange(n), labels] += 3
+    ood = {name: {"logits": rng.normal(size=(50, 3)), "features": rng.normal(size=(50, 4))} for name in ("a", "b")}
+    capture = Capture.from_arrays(logits, labels, features=features, ood=ood, loss=loss)
+    return capture.replace(prototypes=rng.normal(size=(3, 4)))
+
+
+@pytest.fixture
+def capture():
+    return make_capture()
+
+
+@pytest.mark.parametrize("threshold", ["tpr95", "dtacc", -0.4])
+def test_counts_are_those_of_scikit_learn(capture, threshold):
+    id_scores = compute("es", capture.test)
+    for row in threshold_table(capture, score="es", threshold=threshold).to_dict("records"):
+        ood_scores = compute("es", capture.ood[row["ood"]])
+        truth = [1] * len(id_scores) + [0] * len(ood_scores)
+        said = np.concatenate([id_scores, ood_scores]) >= row["threshold"]
+        (tn, fp), (fn, tp) = confusion_matrix(truth, said)
+        names = ("id_accepted", "id_rejected", "ood_accepted", "ood_rejected")
+        assert tuple(row[name] for name in names) == (tp, fn, fp, tn)
+        assert (row["TPR"], row["FPR"], row["TNR"]) == pytest.approx((tp / 80, fp / 50, tn / 50))
+
+
+def test_rules_give_the_thresholds_of_the_metrics(capture):
+    id_scores = compute("es", capture.test)
+    both = np.concatenate([compute("es", capture.ood[name]) for name in ("a", "b")])
+    assert find_threshold(capture, score="es") == metrics.threshold_at_tpr(id_scores)
+    assert find_threshold(capture, score="es", rule="dtacc") == metrics.best_dtacc_threshold(id_scores, both)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.75, 0.5, 0.0125, 0.0])
+def test_the_same_share_of_known_images(capture, share):
+    other, scores = make_capture(seed=1), np.sort(compute("es", capture.test))[::-1]
+    threshold = scores[round(80 * share) - 1] if share else scores[0] + 1
+    there = same_share(float(threshold), capture, other, score="es")
+    assert (compute("es", other.test) >= there).mean() == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": "tpr90"}, "threshold must be one of 'tpr95', 'dtacc', but is 'tpr90'"),
+        ({"threshold": [1.0, 2.0]}, "threshold must have one number per capture \\(1\\), but has 2"),
+        ({"threshold": float("inf")}, "threshold must be a number"),
+        ({"ood": "c"}, "ood must be one of 'a', 'b', but is 'c'"),
+    ],
+)
+def test_impossible_thresholds_are_rejected(capture, options, message):
+    with pytest.raises(ValueError, match=message):
+        threshold_table(capture, **options)
+
+
+@pytest.mark.parametrize("panels", ["scores", "roc", ("scores", "roc")])
+def test_a_moved_threshold_gives_the_pixels_of_a_new_figure(capture, panels):
+    pair = [capture, make_capture("softmax", seed=1)]
+    moving = MovingPoint(pair, score="es", panels=panels)
+    for threshold in ("tpr95", [-0.3, -0.5], "dtacc"):
+        moving.move(threshold)
+        plain = figures.plot_operating_point(pair, score="es", threshold=threshold, panels=panels)
+        assert moving.png() == png(plain)
+
+
+def test_the_operating_point_lies_where_the_counts_say(capture):
+    figure = figures.plot_operating_point(capture, "a", score="es", threshold=-0.4)
+    row = threshold_table(capture, "a", score="es", threshold=-0.4).iloc[0]
+    (point,) = [line for line in figure.axes[1].lines if line.get_gid() == "operating point"]
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (row["FPR"], row["TPR"])
+    (line,) = [line for line in figure.axes[0].lines if line.get_gid() == "threshold"]
+    assert list(line.get_xdata()) == [-0.4, -0.4]
+
+
+def test_the_plane_is_that_of_scikit_learn(capture):
+    table = feature_space_table(capture)
+    known = capture.test.features.astype(float)
+    pca = PCA(2).fit(known)
+    for group, points in (("ID", known), ("a", capture.ood["a"].features), ("prototype", capture.prototypes)):
+        rows = table[table["group"] == group]
+        wanted = pca.transform(points.astype(float))
+        signs = np.sign((wanted * rows[["x", "y"]].to_numpy()).sum(axis=0))
+        np.testing.assert_allclose(rows[["x", "y"]], wanted * signs, atol=1e-6)
+    assert table["explained"].iloc[0] == pytest.approx(pca.explained_variance_ratio_.sum())
+
+
+def test_isomax_plus_compares_directions():
+    capture = make_capture("isomax+")
+    unit = capture.prototypes / np.linalg.norm(capture.prototypes, axis=1, keepdims=True)
+    wanted = np.linalg.norm(unit[:, None] - unit, axis=2)
+    table = prototype_distances_table(capture)
+    np.testing.assert_allclose(table["distance"].to_numpy().reshape(3, 3), wanted, atol=1e-6)
+
+
+def test_what_is_missing_is_named(capture):
+    with pytest.raises(ValueError, match="carries no features to project"):
+        feature_space_table(Capture.from_arrays([[1.0, 0.0]], [0]))
+    with pytest.raises(ValueError, match="carries no prototypes"):
+        prototype_distances_table(Capture.from_arrays([[1.0, 0.0]], [0]))
+    with pytest.raises(ValueError, match="threshold is needed"):
+        select_images(capture, which="near_threshold")
+    with pytest.raises(ValueError, match="limits are needed"):
+        select_images(capture, which="range")
+    with pytest.raises(ValueError, match="which must be one of 'confident_ood'"):
+        select_images(capture, which="worst")
+    with pytest.raises(ValueError, match="captions must have one entry per picture"):
+        image_sheet(np.zeros((2, 8, 8, 1), np.uint8), [["one"]])
+
+
+def test_selections_hold_the_right_images(capture):
+    ood = np.concatenate([compute("es", capture.ood[name]) for name in ("a", "b")])
+    rows = select_images(capture, score="es", which="confident_ood", most=5)
+    assert rows["score"].tolist() == np.sort(ood)[::-1][:5].tolist() and set(rows["set"]) <= {"a", "b"}
+    rows = select_images(capture, score="es", which="doubtful_id", most=5)
+    assert rows["score"].tolist() == np.sort(compute("es", capture.test))[:5].tolist()
+    rows = select_images(capture, score="es", which="range", limits=(-0.5, -0.4), most=100)
+    everything = np.concatenate([compute("es", capture.test), ood])
+    assert len(rows) == ((everything >= -0.5) & (everything <= -0.4)).sum()
+
+
+def test_sheets_show_the_pixels_enlarged():
+    images = np.array([[[[0], [255]], [[128], [64]]]], dtype=np.uint8)
+    sheet = np.asarray(Image.open(BytesIO(image_sheet(images, [["words"]], side=40))))
+    assert [int(sheet[10 + y, 10 + x, 0]) for y, x in ((5, 5), (5, 35), (35, 5), (35, 35))] == [0, 255, 128, 64]
