@@ -46,7 +46,7 @@ lab: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks

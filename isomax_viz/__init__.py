@@ -24,16 +24,21 @@ _NAMES = {
     "plot_alpha": "figures",
     "plot_distances": "figures",
     "plot_entropy": "figures",
+    "plot_feature_space": "figures",
     "plot_logits": "figures",
     "plot_loss_blocks": "figures",
     "plot_max_probability": "figures",
+    "plot_operating_point": "figures",
     "plot_pictures": "figures",
+    "plot_prototype_distances": "figures",
     "plot_robustness": "figures",
     "plot_roc": "figures",
     "plot_scores": "figures",
     "plot_training": "figures",
     "save_figure": "figures",
     "explore": "widgets",
+    "explore_alpha": "widgets",
+    "watch": "widgets",
     # ---------------------------------------------------------------- needs PyTorch
     "Experiment": "experiments",
     "make_fooling": "learning.fooling",
@@ -45,10 +50,17 @@ _MODULES = (
     "loss_blocks",
     "metrics",
     "paper_tables",
+    "projections",
     "published",
     "scores",
+    "selections",
     "store",
-) + ("studies", "style", "tables", "widgets")
+    "studies",
+    "style",
+    "tables",
+    "thresholds",
+    "widgets",
+)
 
 __all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 
@@ -60,12 +72,15 @@ if TYPE_CHECKING:  # what editors and type checkers read
         loss_blocks,
         metrics,
         paper_tables,
+        projections,
         published,
         scores,
+        selections,
         store,
         studies,
         style,
         tables,
+        thresholds,
         widgets,
     )
     from isomax_viz.captures import Capture, CaptureError, Samples
@@ -76,10 +91,13 @@ if TYPE_CHECKING:  # what editors and type checkers read
         plot_alpha,
         plot_distances,
         plot_entropy,
+        plot_feature_space,
         plot_logits,
         plot_loss_blocks,
         plot_max_probability,
+        plot_operating_point,
         plot_pictures,
+        plot_prototype_distances,
         plot_robustness,
         plot_roc,
         plot_scores,
@@ -89,7 +107,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
     from isomax_viz.learning.fooling import make_fooling
     from isomax_viz.overlaps import logit_overlaps
     from isomax_viz.tables import evaluate
-    from isomax_viz.widgets import explore
+    from isomax_viz.widgets import explore, explore_alpha, watch
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ hatch always stands beside the colour.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ def data_style(name: str) -> Style:
     return Style(name, _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h")
 
 
+_LOCK = threading.RLock()
+
 _SETTINGS = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -170,5 +173,6 @@ def context(theme: str = "paper") -> Iterator[None]:
 
     from isomax_viz._checks import check_choice
 
-    with mpl.rc_context(_SETTINGS | _THEMES[check_choice("theme", theme, _THEMES)]):
+    # Matplotlib's settings belong to the whole program, and widgets may draw in a thread beside the cells'.
+    with _LOCK, mpl.rc_context(_SETTINGS | _THEMES[check_choice("theme", theme, _THEMES)]):
         yield

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from isomax_viz._checks import check_choice
 
-__all__ = ["PRECISIONS", "choose_device", "choose_precision", "compile_pays", "compiled", "suitable_threads"]
+__all__ = [
+    "PRECISIONS",
+    "choose_device",
+    "choose_precision",
+    "compile_pays",
+    "compiled",
+    "suitable_layout",
+    "suitable_threads",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +151,24 @@ def compiled(backbone: nn.Module, example: Tensor, *, mode: str | None = None, d
     backbone.load_state_dict(before)
     backbone.zero_grad(set_to_none=True)
     return fast
+
+
+def suitable_layout(device: torch.device, *, side: int) -> torch.memory_format:
+    """Return the order of a batch's axes in memory in which convolutions are fastest.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network runs.
+    side : int
+        Height of the pictures in pixels; very small ones gain nothing from channels_last.
+
+    Examples
+    --------
+    >>> suitable_layout(torch.device("cpu"), side=32)
+    torch.channels_last
+    """
+    return torch.channels_last if device.type in ("cpu", "cuda") and side >= _SMALL else torch.contiguous_format
 
 
 @contextmanager

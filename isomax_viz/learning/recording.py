@@ -13,8 +13,8 @@ from torch import nn
 
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
+from isomax_viz.learning.devices import choose_device, suitable_layout
 from isomax_viz.learning.fooling import is_made_here, make_fooling
 
 __all__ = ["class_means", "record_capture", "record_ood", "record_samples"]
@@ -28,7 +28,7 @@ def record_samples(
     *,
     ood: bool = False,
     device: torch.device | str | None = None,
-    batch_size: int = 512,
+    batch_size: int | None = None,
 ) -> Samples:
     """Run the network over a set of pictures and keep what it says.
 
@@ -44,8 +44,8 @@ def record_samples(
         Whether the labels are those of other classes: they become -1.
     device : str or torch.device, optional
         Where to run.
-    batch_size : int
-        Pictures per forward pass.
+    batch_size : int, optional
+        Pictures per forward pass; by default what suits the device.
 
     Returns
     -------
@@ -54,8 +54,10 @@ def record_samples(
         arrays themselves and one batch.
     """
     device = choose_device(device)
-    model.to(device).eval()
-    batches = Batches(images, mean=data.mean, std=data.std, device=device)
+    layout = suitable_layout(device, side=images.size[0])
+    model.to(device, memory_format=layout).eval()
+    batches = Batches(images, mean=data.mean, std=data.std, device=device, layout=layout)
+    batch_size = batch_size or (INFERENCE_BATCH if device.type == "cpu" else 500)
     head, start = model.head, 0
     arrays: dict[str, np.ndarray] = {}
     for pictures, _ in batches.in_order(batch_size):

@@ -15,13 +15,14 @@ from tqdm.auto import tqdm
 
 from isomax_viz._checks import check_choice
 from isomax_viz.datasets import ImageSet, InDistribution
-from isomax_viz.learning.batches import Batches
+from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
 from isomax_viz.learning.checkpoints import Checkpoint, restore_training, training_tensors
 from isomax_viz.learning.devices import (
     choose_device,
     choose_precision,
     compile_pays,
     compiled,
+    suitable_layout,
     suitable_threads,
 )
 from isomax_viz.learning.history import EpochRecord
@@ -105,10 +106,10 @@ def train(
     dtype = choose_precision(precision, device, side=data.train.size[0])
     pixels = len(data.train) * np.prod(data.train.size) * protocol.epochs
     compile = compile_pays(device, dtype, pixels=pixels) if compile is None else compile
-    layout = torch.contiguous_format if dtype == torch.float32 else torch.channels_last
+    layout = suitable_layout(device, side=data.train.size[0])
     model.to(device, memory_format=layout)
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
-    options = {"mean": data.mean, "std": data.std, "device": device, "channels_last": layout == torch.channels_last}
+    options = {"mean": data.mean, "std": data.std, "device": device, "layout": layout}
     sets = {name: Batches(images, **options) for name, images in _splits(data, protocol, seed=seed).items()}
     learned = sets.pop("train")
     backbone = model.backbone
@@ -167,7 +168,7 @@ def train(
 
 
 @torch.no_grad()
-def evaluate_epoch(model: nn.Module, batches: Batches, *, batch_size: int = 500) -> dict[str, float]:
+def evaluate_epoch(model: nn.Module, batches: Batches, *, batch_size: int = INFERENCE_BATCH) -> dict[str, float]:
     """Return the history's figures for a set of pictures, in evaluation mode and without learning from it."""
     record = EpochRecord()
     model.eval()

@@ -16,7 +16,6 @@ import pandas as pd
 from isomax_viz.captures import Capture
 from isomax_viz.figures import plot_training
 from isomax_viz.figures._canvas import png
-from isomax_viz.store import Store
 from isomax_viz.widgets import controls, lifetime, words
 
 __all__ = ["Watch", "read_history"]
@@ -65,6 +64,8 @@ class Watch(widgets.VBox):
     """
 
     def __init__(self, experiment: Any, *, store: str | Path | None = None) -> None:
+        from isomax_viz.store import Store
+
         self.experiment, self.capture = experiment, None
         self._store = store if isinstance(store, Store) else Store(store)
         self._process: subprocess.Popen | None = None
