@@ -94,7 +94,7 @@ def training_rows(*, n: int = 1280, rounds: int = 5) -> list[Row]:
     images = pictures(n)
     data = InDistribution("noise", images, pictures(BATCH, seed=1))
     inputs = (torch.tensor(images.images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
-    layout = suitable_layout(torch.device("cpu"), side=32)  # the bare loop gets the best one too
+    layout = suitable_layout(torch.device("cpu"))  # the bare loop gets the best one too
     inputs = inputs.contiguous(memory_format=layout)
     targets = torch.tensor(images.labels)
     as_pil = [Image.fromarray(image) for image in images.images]
@@ -175,7 +175,7 @@ def recording_rows(*, n: int = 2000, rounds: int = 5) -> list[Row]:
     network = model().eval()
     inputs = (torch.tensor(images.images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
     plain = inputs.contiguous()
-    layout = suitable_layout(torch.device("cpu"), side=32)
+    layout = suitable_layout(torch.device("cpu"))
     inputs = inputs.contiguous(memory_format=layout)
     other = model().eval()  # in the ordinary layout
     network.to(memory_format=layout)

@@ -126,7 +126,13 @@ def table(
     check_number("number", number, whole=True, at_least=1, at_most=len(files))
     frame = _read(files[number])
     filters = {
-        "backbone": backbone, "id": id, "ood": ood, "loss": loss, "score": score, "method": method, "metric": metric
+        "backbone": backbone,
+        "id": id,
+        "ood": ood,
+        "loss": loss,
+        "score": score,
+        "method": method,
+        "metric": metric,
     }
     keep = pd.Series(True, index=frame.index)
     for column, wanted in filters.items():
@@ -254,7 +260,11 @@ def _reasons(pair: dict) -> list[str]:
         return ["no result was given for this published value"]
     known = _names_in_papers()
     nouns = {
-        "data": "data", "backbone": "network", "ood": "out-of-distribution set", "loss": "loss", "score": "score",
+        "data": "data",
+        "backbone": "network",
+        "ood": "out-of-distribution set",
+        "loss": "loss",
+        "score": "score",
         "metric": "metric",
     }
     reasons = [
@@ -267,8 +277,11 @@ def _reasons(pair: dict) -> list[str]:
     if pair["method"].startswith("weight decay") and pair["method"] != _CHOSEN_OPTIONS:
         reasons.append(f"published with {pair['method']}, which is not how the scales and tilts are trained here")
     if pair["preset"] != "paper":
-        reasons.append(f"preset {pair['preset']!r} is not the papers' protocol" if pair["preset"]
-                       else "no preset is recorded, so the protocol is unknown")
+        reasons.append(
+            f"preset {pair['preset']!r} is not the papers' protocol"
+            if pair["preset"]
+            else "no preset is recorded, so the protocol is unknown"
+        )
     scale = pair["entropic_scale"]
     if pair["loss"] != "softmax" and pd.notna(scale) and scale != _PAPER_SCALE:
         reasons.append(f"entropic scale {scale:g} is not the papers' {_PAPER_SCALE:g}")

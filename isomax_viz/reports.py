@@ -8,17 +8,22 @@ from __future__ import annotations
 import base64
 import html
 import logging
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from isomax_viz._checks import check_choice
+from isomax_viz.experiments import Experiment
 from isomax_viz.trainings import EXPERIMENTS, STUDIES
 
 __all__ = ["EXPERIMENTS", "STUDIES", "ReportError", "build", "execute"]
@@ -102,17 +107,16 @@ def build(
     studied = [experiment for path in paths for experiment in STUDIES.get(path.stem, ())]
     # By id: notebooks share networks.
     needed = {experiment.id: experiment for experiment in (*EXPERIMENTS, *studied)}
-    captures = {
-        key: experiment.run(progress=progress)
-        for key, experiment in tqdm(needed.items(), desc="training", unit="network", disable=not progress)
-    }
-    main = [captures[experiment.id] for experiment in EXPERIMENTS]
+    _run_all(list(needed.values()), what="training", unit="network", function=_trained, progress=progress)
+    main = [experiment.run(progress=False) for experiment in EXPERIMENTS]
     evaluate(main, scores=("mps", "es", "mds", "max_logit", "energy")).to_csv(
         output / "metrics.csv", index=False, float_format="%.6f"
     )
     chapters = []
-    for path in tqdm(paths, desc="notebooks", unit="notebook", disable=not progress):
-        notebook = execute(path)
+    executed = _run_all(paths, what="notebooks", unit="notebook", function=_executed, progress=progress)
+    for path, notebook in zip(paths, executed, strict=True):
+        if isinstance(notebook, ReportError):
+            raise notebook
         pictures = list(_extract_pictures(notebook, path.stem, figures))
         _without_volatile(notebook)
         if update_notebooks:
@@ -121,8 +125,38 @@ def build(
         page.write_text(_to_html(notebook, path.stem), encoding="utf-8")
         chapters.append((_title(notebook, path.stem), page.name, pictures))
     index = output / "index.html"
-    index.write_text(_gallery(chapters), encoding="utf-8")
+    if only is None or not index.exists():  # one notebook alone leaves the gallery of all as it is
+        index.write_text(_gallery(chapters), encoding="utf-8")
     return index
+
+
+def _trained(experiment: Experiment) -> None:
+    experiment.run(progress=False)
+
+
+def _executed(path: Path) -> NotebookNode | ReportError:
+    try:
+        return execute(path)
+    except ReportError as error:  # returned, so that the pages of the notebooks before it are still written
+        return error
+
+
+def _run_all(
+    items: Sequence[Any], *, what: str, unit: str, function: Callable[[Any], Any], progress: bool
+) -> list[Any]:
+    """Apply a function to each item, several at a time where there are processors for it, with one progress bar.
+
+    Small networks train on one thread, so every core can have one of its own. A GPU is not shared.
+    """
+    from isomax_viz.learning.devices import choose_device
+
+    workers = min(len(items), os.cpu_count() or 1) if choose_device().type == "cpu" else 1
+    bar = tqdm(total=len(items), desc=what, unit=unit, disable=not progress)
+    with bar, ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(function, item) for item in items]
+        for _ in as_completed(futures):
+            bar.update()
+        return [future.result() for future in futures]
 
 
 def execute(path: Path, *, timeout_s: int = 600) -> NotebookNode:

@@ -160,8 +160,17 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
         for old in [text for text in ax.texts if text.get_gid() == "note"]:
             old.remove()
         ax.annotate(
-            caption.note, (1, 0), (0, -33), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
-            fontsize=6.5, color=NOTE_COLOR, gid="note", annotation_clip=False,
+            caption.note,
+            (1, 0),
+            (0, -33),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=6.5,
+            color=NOTE_COLOR,
+            gid="note",
+            annotation_clip=False,
         )
     return ax
 

@@ -66,8 +66,13 @@ def groups_of(table: pd.DataFrame) -> list[Group]:
         part = {key: values[names == name] for key, values in columns.items()}
         groups.append(
             Group(
-                str(name), bool(part["ood"][0]), int(part["n"][0]), float(part["median"][0]),
-                np.append(part["left"], part["right"][-1]), part["density"], part["count"],
+                str(name),
+                bool(part["ood"][0]),
+                int(part["n"][0]),
+                float(part["median"][0]),
+                np.append(part["left"], part["right"][-1]),
+                part["density"],
+                part["count"],
             )
         )
     return groups
@@ -84,13 +89,19 @@ def _look(group: Group, loss: str, *, crowded: bool) -> dict[str, Any]:
     if group.ood:
         style = data_style(group.name)
         return {
-            "facecolor": to_rgba(style.color, 0.0 if crowded else 0.16), "edgecolor": style.color,
-            "linestyle": style.linestyle, "linewidth": 1.5, "zorder": 2.4,
+            "facecolor": to_rgba(style.color, 0.0 if crowded else 0.16),
+            "edgecolor": style.color,
+            "linestyle": style.linestyle,
+            "linewidth": 1.5,
+            "zorder": 2.4,
         }
     color = loss_style(loss).color
     if group.name == INTER:
         return {
-            "facecolor": to_rgba(color, 0.22), "edgecolor": to_rgba(color, 0.75), "hatch": "////", "linewidth": 0.8,
+            "facecolor": to_rgba(color, 0.22),
+            "edgecolor": to_rgba(color, 0.75),
+            "hatch": "////",
+            "linewidth": 0.8,
             "zorder": 1.5,
         }
     alpha = 0.85 if group.name == INTRA else 0.6
@@ -213,12 +224,30 @@ def _say_what_is_cut(ax: Axes, drawn: Drawn, first: int, last: int, top: float) 
             lines.append(f"{percent(share)} of {drawn.names[group.name]}")
     on_left = (low + high) / 2 < (edges[0] + edges[-1]) / 2
     # A white slash through the bar is the usual sign for a broken one.
-    ax.plot([low, high], [0.90 * top, 0.93 * top], color="white", linewidth=2.5, zorder=4, gid="cut", scalex=False,
-            scaley=False, solid_capstyle="butt")
+    ax.plot(
+        [low, high],
+        [0.90 * top, 0.93 * top],
+        color="white",
+        linewidth=2.5,
+        zorder=4,
+        gid="cut",
+        scalex=False,
+        scaley=False,
+        solid_capstyle="butt",
+    )
     ax.annotate(
-        "\n".join(lines), (high if on_left else low, top), (5 if on_left else -5, -3), textcoords="offset points",
-        ha="left" if on_left else "right", va="top", fontsize=small(), color="#4D4D4D", gid="cut", linespacing=1.25,
-        zorder=6, bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+        "\n".join(lines),
+        (high if on_left else low, top),
+        (5 if on_left else -5, -3),
+        textcoords="offset points",
+        ha="left" if on_left else "right",
+        va="top",
+        fontsize=small(),
+        color="#4D4D4D",
+        gid="cut",
+        linespacing=1.25,
+        zorder=6,
+        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
     )
 
 

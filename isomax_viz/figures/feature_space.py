@@ -118,7 +118,12 @@ def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
     ax.plot(x, y, linestyle="none", marker="X", markersize=9, color="#1a1a1a", markeredgecolor="white", label=label)
     for place, name in zip(zip(x, y, strict=True), rows["name"], strict=True):
         ax.annotate(
-            name, place, (5, 4), textcoords="offset points", fontsize=small() + 1, fontweight="bold",
+            name,
+            place,
+            (5, 4),
+            textcoords="offset points",
+            fontsize=small() + 1,
+            fontweight="bold",
             bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
 
@@ -187,6 +192,11 @@ def _write_numbers(ax: Axes, values: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(values):
         if row != column:
             ax.text(
-                column, row, number(float(value)) if value < 10 else f"{value:.0f}", ha="center", va="center",
-                fontsize=small() - 1, color="white" if value < middle else "#1a1a1a",
+                column,
+                row,
+                number(float(value)) if value < 10 else f"{value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=small() - 1,
+                color="white" if value < middle else "#1a1a1a",
             )

@@ -178,8 +178,13 @@ def _common_legend(figure: Figure, axes: list[Axes]) -> None:
     # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
     above_note = 0.6 + NOTE_STRIP * 72 / rcParams["legend.fontsize"]
     figure.legend(
-        merged, labels[0], loc="outside lower center", ncols=min(len(merged), 4), borderaxespad=above_note,
-        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)}, handlelength=max(2.0, 1.1 * max(map(len, merged))),
+        merged,
+        labels[0],
+        loc="outside lower center",
+        ncols=min(len(merged), 4),
+        borderaxespad=above_note,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+        handlelength=max(2.0, 1.1 * max(map(len, merged))),
     )
 
 

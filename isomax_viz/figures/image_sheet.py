@@ -19,7 +19,11 @@ FONT_SIZE = 12
 
 
 def image_sheet(
-    images: np.ndarray, captions: Sequence[Sequence[str]], *, colors: Sequence[str] | None = None, columns: int = 8,
+    images: np.ndarray,
+    captions: Sequence[Sequence[str]],
+    *,
+    colors: Sequence[str] | None = None,
+    columns: int = 8,
     side: int = 96,
 ) -> bytes:
     """Return a PNG of pictures in rows, each enlarged to the same side, framed in a colour, words below.

@@ -227,8 +227,15 @@ def _line(ax: Axes) -> Any:
 
 def _words(ax: Axes) -> Any:
     return ax.annotate(
-        "", (0, 1.0), (0, 3), xycoords="axes fraction", textcoords="offset points", va="bottom", fontsize=small(),
-        gid="threshold", zorder=21,
+        "",
+        (0, 1.0),
+        (0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="bottom",
+        fontsize=small(),
+        gid="threshold",
+        zorder=21,
     )
 
 
@@ -236,7 +243,17 @@ def _points(ax: Axes) -> list[Any]:
     curves = [line for line in ax.lines if line.get_zorder() == 3]
     look = {"linestyle": "none", "marker": "o", "markersize": 9, "markeredgewidth": 1.5, "markeredgecolor": "white"}
     return [
-        ax.plot([0], [0], color=curve.get_color(), zorder=20, label="_point", scalex=False, scaley=False, clip_on=False,
-                gid="operating point", **look)[0]
+        ax.plot(
+            [0],
+            [0],
+            color=curve.get_color(),
+            zorder=20,
+            label="_point",
+            scalex=False,
+            scaley=False,
+            clip_on=False,
+            gid="operating point",
+            **look,
+        )[0]
         for curve in curves
     ]

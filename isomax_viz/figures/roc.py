@@ -140,8 +140,16 @@ def _draw_curves(ax: Axes, rows: pd.DataFrame, styles: list[Style], options: dic
         options = options | {"label": "_seed"}
     points = rows[rows["operating_point"]]
     ax.plot(
-        points["fpr"].to_numpy(), points["tpr"].to_numpy(), linestyle="none", marker=styles[0].marker, markersize=6,
-        color=styles[0].color, markeredgecolor="white", zorder=4, gid="operating point", label="_operating point",
+        points["fpr"].to_numpy(),
+        points["tpr"].to_numpy(),
+        linestyle="none",
+        marker=styles[0].marker,
+        markersize=6,
+        color=styles[0].color,
+        markeredgecolor="white",
+        zorder=4,
+        gid="operating point",
+        label="_operating point",
     )
 
 

@@ -90,7 +90,13 @@ def _draw_threshold(ax: Axes, threshold: float, tpr: float) -> None:
     ax.set_xlim(limits)  # limits may leave the threshold outside: the line must not move them
     share = min(max((threshold - low) / (high - low), 0.0), 1.0)
     ax.annotate(
-        f"score ≥ {number(threshold)} accepts {percent(tpr)} of ID →", (share, 1.0), (0, 3), xycoords="axes fraction",
-        textcoords="offset points", ha="left" if share < 0.5 else "right", va="bottom", fontsize=small(),
+        f"score ≥ {number(threshold)} accepts {percent(tpr)} of ID →",
+        (share, 1.0),
+        (0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="left" if share < 0.5 else "right",
+        va="bottom",
+        fontsize=small(),
         gid="threshold",
     )

@@ -136,7 +136,7 @@ class Batches:
 
     def _normalised(self, pictures: Tensor) -> Tensor:
         # The layout is asked for in the conversion: with one channel `contiguous()` would see nothing to do and leave
-        # strides that look like channels_last, a layout in which small float32 convolutions run slower.
+        # strides that look like another layout.
         floats = pictures.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._layout)
         return floats.mul_(self._factor).add_(self._shift)
 

@@ -153,22 +153,20 @@ def compiled(backbone: nn.Module, example: Tensor, *, mode: str | None = None, d
     return fast
 
 
-def suitable_layout(device: torch.device, *, side: int) -> torch.memory_format:
+def suitable_layout(device: torch.device) -> torch.memory_format:
     """Return the order of a batch's axes in memory in which convolutions are fastest.
 
     Parameters
     ----------
     device : torch.device
         Where the network runs.
-    side : int
-        Height of the pictures in pixels; very small ones gain nothing from channels_last.
 
     Examples
     --------
-    >>> suitable_layout(torch.device("cpu"), side=32)
+    >>> suitable_layout(torch.device("cpu"))
     torch.channels_last
     """
-    return torch.channels_last if device.type in ("cpu", "cuda") and side >= _SMALL else torch.contiguous_format
+    return torch.channels_last if device.type in ("cpu", "cuda") else torch.contiguous_format
 
 
 @contextmanager

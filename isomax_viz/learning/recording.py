@@ -54,7 +54,7 @@ def record_samples(
         arrays themselves and one batch.
     """
     device = choose_device(device)
-    layout = suitable_layout(device, side=images.size[0])
+    layout = suitable_layout(device)
     model.to(device, memory_format=layout).eval()
     batches = Batches(images, mean=data.mean, std=data.std, device=device, layout=layout)
     batch_size = batch_size or (INFERENCE_BATCH if device.type == "cpu" else 500)

@@ -106,7 +106,7 @@ def train(
     dtype = choose_precision(precision, device, side=data.train.size[0])
     pixels = len(data.train) * np.prod(data.train.size) * protocol.epochs
     compile = compile_pays(device, dtype, pixels=pixels) if compile is None else compile
-    layout = suitable_layout(device, side=data.train.size[0])
+    layout = suitable_layout(device)
     model.to(device, memory_format=layout)
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     options = {"mean": data.mean, "std": data.std, "device": device, "layout": layout}

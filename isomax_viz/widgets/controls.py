@@ -13,8 +13,16 @@ from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.shelf import DIMENSIONS, Shelf, word
 from isomax_viz.widgets.views import VIEWS
 
-__all__ = ["Several", "chooser", "compare_chooser", "drawer_chooser", "quantity_chooser", "score_chooser", "switch",
-           "view_chooser"]
+__all__ = [
+    "Several",
+    "chooser",
+    "compare_chooser",
+    "drawer_chooser",
+    "quantity_chooser",
+    "score_chooser",
+    "switch",
+    "view_chooser",
+]
 
 LABEL_WIDTH = "96px"
 ALONE = -1  # "beside nothing"

@@ -213,6 +213,7 @@ class Explorer(widgets.VBox):
             self.one_image.refresh()
         elif name == "take_away":
             self.take_away.forget()
+
     def _ahead(self, looks: list[Look]) -> None:
         """Draw one picture that may be asked for next, and the others after a pause: the kernel stays responsive."""
         try:

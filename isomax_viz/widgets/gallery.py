@@ -93,11 +93,13 @@ def sheet(capture: Capture, rows: pd.DataFrame, given: Mapping[str, ImageSet]) -
         known = row["set"] == "test"
         own = images.class_names[images.labels[index]] if not known else names[row["label"]]
         source = data_style(row["set"]).label
-        captions.append((
-            f"{'ID' if known else source} {own}" if own != "not labelled" else source,
-            f"says {names[row['prediction']]}",
-            f"{row['score']:.4g}".replace("-", "\N{MINUS SIGN}"),
-        ))
+        captions.append(
+            (
+                f"{'ID' if known else source} {own}" if own != "not labelled" else source,
+                f"says {names[row['prediction']]}",
+                f"{row['score']:.4g}".replace("-", "\N{MINUS SIGN}"),
+            )
+        )
         colors.append(loss_style(capture.loss).color if known else data_style(row["set"]).color)
     channels = max(picture.shape[-1] for picture in pictures)
     same = [np.broadcast_to(picture, (*picture.shape[:2], channels)) for picture in pictures]

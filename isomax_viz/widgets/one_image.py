@@ -98,7 +98,9 @@ class OneImage(widgets.VBox):
     def __init__(self, explorer: Any) -> None:
         self._explorer, self._image, self._said = explorer, None, {}
         self.upload = widgets.FileUpload(
-            accept="image/*", multiple=False, description="Choose an image",
+            accept="image/*",
+            multiple=False,
+            description="Choose an image",
             tooltip="The file goes to the kernel only; it is brought to the size that the network knows",
             layout={"width": "auto", "align_self": "flex-start"},
         )

@@ -74,8 +74,11 @@ class Watch(widgets.VBox):
         self._stopped = False
         epochs = experiment.protocol.epochs
         self.progress = widgets.IntProgress(
-            description="Epochs", max=epochs, tooltip="Epochs that are done",
-            style={"description_width": controls.LABEL_WIDTH}, layout={"width": "520px", "max_width": "100%"},
+            description="Epochs",
+            max=epochs,
+            tooltip="Epochs that are done",
+            style={"description_width": controls.LABEL_WIDTH},
+            layout={"width": "520px", "max_width": "100%"},
         )
         self.quantity = controls.quantity_chooser(SHOWN)
         self.quantity.observe(lambda change: self._draw(force=True), "value")
