@@ -1,215 +1,29 @@
-"""Samples and Capture: the frozen numpy record of what a network said about its images.
+"""Capture: the frozen numpy record of what a network said about its images.
 
 A capture is all that scores, metrics, tables, figures and widgets know. It needs neither the network nor PyTorch.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import as_numeric, check_choice, check_labels, check_matrix
+from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, read_capture, write_capture
+from isomax_viz._checks import as_numeric, check_choice, check_matrix
+from isomax_viz.samples import Samples, frozen, log_softmax
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
-FORMAT = "isomax_viz.capture"
-FORMAT_VERSION = 1
 _ARRAYS = ("logits", "labels", "features", "distances", "predictions")
-
-
-class CaptureError(ValueError):
-    """A capture file is damaged, foreign, or written by a newer version."""
-
-
-class DamagedCaptureError(CaptureError):
-    """A capture file is damaged; what it held can be recorded again."""
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of softmax along the last axis, stable for any finite logits.
-
-    Parameters
-    ----------
-    logits : ndarray, shape (n, classes)
-
-    Returns
-    -------
-    ndarray, shape (n, classes)
-        In the dtype of the logits, natural logarithm.
-
-    Examples
-    --------
-    >>> log_softmax(np.array([[0.0, -1000.0]])).tolist()
-    [[0.0, -1000.0]]
-    """
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _frozen(array: np.ndarray | None) -> np.ndarray | None:
-    if array is None:
-        return None
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Samples:
-    """What the network said about one set of images; all arrays are read-only and share their first axis.
-
-    Parameters
-    ----------
-    logits : array, shape (n, classes)
-        What the head gives for detection: temperature 1, no entropic scale (float32).
-    labels : array of int, shape (n,)
-        Class of each image, -1 for out-of-distribution images.
-    features : array, shape (n, features), optional
-        Input of the head (penultimate features).
-    distances : array, shape (n, classes), optional
-        Feature-prototype distances without any learned scale (for IsoMax+ between unit vectors). For SoftMax, which has
-        no prototypes, distances to the class means of the training features.
-    predictions : array of int, shape (n,), optional
-        Argmax of the class logits; by default argmax of ``logits``. They differ for IsoMax2, whose class logits are
-        scaled and tilted per class.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, labels are out of range, or a value is NaN or infinite.
-
-    Examples
-    --------
-    >>> samples = Samples(logits=[[2.0, 0.0], [0.5, 0.5]], labels=[0, 1])
-    >>> samples
-    Samples(n=2, classes=2, no features, no distances)
-    >>> samples.max_probabilities.round(3).tolist()
-    [0.8809999823570251, 0.5]
-    """
-
-    logits: np.ndarray
-    labels: np.ndarray
-    features: np.ndarray | None = None
-    distances: np.ndarray | None = None
-    predictions: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        logits = check_matrix("logits", self.logits)
-        n, classes = logits.shape
-        if classes < 2:
-            raise ValueError(
-                f"logits must have at least 2 columns, one per class, but has shape {logits.shape}. "
-                "Out-of-distribution scores compare classes; a single one leaves nothing to compare."
-            )
-        values = {"logits": logits, "labels": check_labels("labels", self.labels, rows=n, classes=classes)}
-        if self.features is not None:
-            values["features"] = check_matrix("features", self.features, rows=n)
-        if self.distances is not None:
-            values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes)
-        predictions = logits.argmax(axis=1) if self.predictions is None else self.predictions
-        values["predictions"] = check_labels("predictions", predictions, rows=n, classes=classes)
-        for name, array in values.items():
-            object.__setattr__(self, name, _frozen(array))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __repr__(self) -> str:
-        parts = [f"n={len(self):,}", f"classes={self.classes}"]
-        for name in ("features", "distances"):
-            array = getattr(self, name)
-            parts.append(f"no {name}" if array is None else f"{name}={array.shape[1]}")
-        return f"Samples({', '.join(parts)})"
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.logits.shape[1]
-
-    @cached_property
-    def probabilities(self) -> np.ndarray:
-        """Softmax of the logits at temperature 1, shape (n, classes)."""
-        return _frozen(np.exp(log_softmax(self.logits)))
-
-    @cached_property
-    def max_probabilities(self) -> np.ndarray:
-        """Largest probability of each sample, shape (n,)."""
-        return _frozen(np.exp(log_softmax(self.logits).max(axis=1)))
-
-    @cached_property
-    def entropies(self) -> np.ndarray:
-        """Entropy of the probabilities of each sample in nats, shape (n,); through log-softmax, so never NaN."""
-        log_probabilities = log_softmax(self.logits)
-        entropies = -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
-        # A saturated softmax gives -0.0; "+ 0.0" turns it into 0.0 for tables and log axes.
-        return _frozen(entropies + 0.0)
-
-    @cached_property
-    def min_distances(self) -> np.ndarray:
-        """Distance to the nearest prototype, shape (n,).
-
-        Raises
-        ------
-        ValueError
-            If the samples carry no distances.
-        """
-        if self.distances is None:
-            raise ValueError(
-                "These samples carry no feature-prototype distances. Pass distances=... when building them, or record "
-                "them from the network with Experiment.run()."
-            )
-        return _frozen(self.distances.min(axis=1))
-
-    @property
-    def accuracy(self) -> float:
-        """Share of labelled samples that are classified correctly, in [0, 1]; NaN if none is labelled."""
-        known = self.labels >= 0
-        return float((self.predictions[known] == self.labels[known]).mean()) if known.any() else float("nan")
-
-    @cached_property
-    def intra_logits(self) -> np.ndarray:
-        """Logit of each labelled sample's own class, shape (labelled samples,)."""
-        known = np.flatnonzero(self.labels >= 0)
-        return _frozen(self.logits[known, self.labels[known]])
-
-    @cached_property
-    def inter_logits(self) -> np.ndarray:
-        """Logits of all other classes of the labelled samples, shape (labelled samples * (classes - 1),)."""
-        return _frozen(_others(self.logits, self.labels))
-
-    @cached_property
-    def intra_distances(self) -> np.ndarray:
-        """Distance of each labelled sample to its own prototype, shape (labelled samples,)."""
-        self.min_distances  # noqa: B018 - raises where there are no distances
-        known = np.flatnonzero(self.labels >= 0)
-        return _frozen(self.distances[known, self.labels[known]])
-
-    @cached_property
-    def inter_distances(self) -> np.ndarray:
-        """Distances of the labelled samples to all other prototypes."""
-        self.min_distances  # noqa: B018 - raises where there are no distances
-        return _frozen(_others(self.distances, self.labels))
 
 
 def _copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if array is None else as_numeric(name, array).copy() for name, array in arrays.items()}
-
-
-def _others(matrix: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    known = np.flatnonzero(labels >= 0)
-    mask = np.ones((len(known), matrix.shape[1]), dtype=bool)
-    mask[np.arange(len(known)), labels[known]] = False
-    return matrix[known][mask]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -258,7 +72,7 @@ class Capture:
                 )
         if self.prototypes is not None:
             prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes)
-            object.__setattr__(self, "prototypes", _frozen(prototypes))
+            object.__setattr__(self, "prototypes", frozen(prototypes))
         object.__setattr__(self, "ood", dict(self.ood))
         object.__setattr__(self, "meta", dict(self.meta))
 
@@ -399,39 +213,17 @@ class Capture:
         OSError
             If the place cannot be written; the message names it and what to do.
         """
-        from safetensors.numpy import save
-
-        path = Path(path).expanduser()
         arrays = {}
         for group, samples in self._groups().items():
             for name in _ARRAYS:
                 if getattr(samples, name) is not None:
-                    arrays[f"{group}/{name}"] = np.ascontiguousarray(getattr(samples, name))
+                    arrays[f"{group}/{name}"] = getattr(samples, name)
         if self.prototypes is not None:
-            arrays["prototypes"] = np.ascontiguousarray(self.prototypes)
+            arrays["prototypes"] = self.prototypes
         history = None if self.history is None else self.history.to_dict(orient="list")
-        content = {"meta": self.meta, "history": history, "ood": list(self.ood)}
-        document = json.dumps(content, default=_plain)
-        header = {
-            "format": FORMAT,
-            "version": str(FORMAT_VERSION),
-            "content": document,
-            "sha256": _digest(arrays, document),
-        }
-        payload = save(arrays, metadata=header)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(payload)
-            temporary.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise OSError(
-                f"The capture could not be written to {path}: {error.strerror or error}. Choose a folder that you may "
-                "write to (for experiments: set ISOMAX_VIZ_STORE) and that has free space."
-            ) from error
-        return path
+        return write_capture(
+            Path(path).expanduser(), arrays, {"meta": self.meta, "history": history, "ood": list(self.ood)}
+        )
 
     def _groups(self) -> dict[str, Samples]:
         # Sets are numbered, not named, in the file: a set's name may hold any character.
@@ -449,23 +241,12 @@ class Capture:
         CaptureError
             If the file is damaged, not a capture, or written by a newer version.
         """
-        from safetensors import SafetensorError, safe_open
-
         path = Path(path).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no capture at {path}. Write one with capture.save(path).")
+        arrays, content = read_capture(path)
         try:
-            with safe_open(path, framework="numpy") as file:
-                header = file.metadata() or {}
-                _check_header(path, header)
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if header["sha256"] != _digest(arrays, header["content"]):
-                raise _damaged(path, "its checksum does not match")
-            return cls._from_parts(arrays, json.loads(header["content"]))
-        except (CaptureError, PermissionError):
-            raise
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(path, str(error)) from error
+            return cls._from_parts(arrays, content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged(path, str(error)) from error
 
     @classmethod
     def _from_parts(cls, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Capture:
@@ -482,40 +263,3 @@ class Capture:
             history=None if content["history"] is None else pd.DataFrame(content["history"]),
             prototypes=arrays.get("prototypes"),
         )
-
-
-def _check_header(path: Path, header: Mapping[str, str]) -> None:
-    if header.get("format") != FORMAT:
-        raise CaptureError(f"{path} is a safetensors file, but not a capture. Write captures with capture.save(path).")
-    version = header.get("version", "")
-    if not version.isdecimal() or int(version) > FORMAT_VERSION:
-        raise CaptureError(
-            f"{path} has capture format {version!r}; this version of isomax_viz reads up to {FORMAT_VERSION}. "
-            "Update isomax_viz to open it."
-        )
-
-
-def _damaged(path: Path, reason: str) -> DamagedCaptureError:
-    return DamagedCaptureError(
-        f"{path} is damaged and was not read ({reason}). Delete it and record it again (for an experiment: "
-        "Experiment.run() trains or records what is missing)."
-    )
-
-
-def _digest(arrays: Mapping[str, np.ndarray], document: str) -> str:
-    digest = hashlib.sha256(document.encode())
-    for name in sorted(arrays):
-        digest.update(f"{name}{arrays[name].dtype.str}{arrays[name].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).data)
-    return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Turn what json does not know (numpy numbers, tuples in models, paths) into plain values."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"meta must hold JSON values only, but holds {value!r} of type {type(value).__name__}.")

@@ -391,10 +391,10 @@ def test_a_capture_of_a_newer_version_is_refused_not_replaced(tmp_path, monkeypa
     experiment = Experiment(loss="isomax", **SMOKE)
     experiment.run(ood="uniform", store=tmp_path, progress=False)
     path = tmp_path / experiment.id / "capture.safetensors"
-    monkeypatch.setattr("isomax_viz.captures.FORMAT_VERSION", 2)
+    monkeypatch.setattr("isomax_viz._capture_files.FORMAT_VERSION", 2)
     Store(tmp_path).capture(experiment.id).save(path)
     before = path.read_bytes()
-    monkeypatch.setattr("isomax_viz.captures.FORMAT_VERSION", 1)
+    monkeypatch.setattr("isomax_viz._capture_files.FORMAT_VERSION", 1)
     with pytest.raises(CaptureError, match="Update isomax_viz"):
         experiment.run(ood="uniform", store=tmp_path, progress=False)
     assert path.read_bytes() == before

@@ -22,7 +22,7 @@ LOWER = ("learning", "running", "experiments", "trainings", "sweeps", "cli", "re
 
 # Each may import only from those before it.
 ORDER = """
-_checks _paths style captures scores metrics bootstrap
+_checks _paths _capture_files style samples captures scores metrics bootstrap
 histograms tables thresholds selections projections comparisons overlaps studies loss_blocks
 methods published printed paper_tables datasets figures
 store widgets learning running experiments trainings sweeps reports cli __main__

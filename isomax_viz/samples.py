@@ -1,0 +1,186 @@
+"""Samples: what a network said about one set of images, as frozen numpy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from isomax_viz._checks import check_labels, check_matrix
+
+__all__ = ["Samples", "frozen", "log_softmax"]
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of softmax along the last axis, stable for any finite logits.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n, classes)
+
+    Returns
+    -------
+    ndarray, shape (n, classes)
+        In the dtype of the logits, natural logarithm.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([[0.0, -1000.0]])).tolist()
+    [[0.0, -1000.0]]
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def frozen(array: np.ndarray | None) -> np.ndarray | None:
+    """Return a read-only view of an array."""
+    if array is None:
+        return None
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """What the network said about one set of images; all arrays are read-only and share their first axis.
+
+    Parameters
+    ----------
+    logits : array, shape (n, classes)
+        What the head gives for detection: temperature 1, no entropic scale (float32).
+    labels : array of int, shape (n,)
+        Class of each image, -1 for out-of-distribution images.
+    features : array, shape (n, features), optional
+        Input of the head (penultimate features).
+    distances : array, shape (n, classes), optional
+        Feature-prototype distances without any learned scale (for IsoMax+ between unit vectors). For SoftMax, which has
+        no prototypes, distances to the class means of the training features.
+    predictions : array of int, shape (n,), optional
+        Argmax of the class logits; by default argmax of ``logits``. They differ for IsoMax2, whose class logits are
+        scaled and tilted per class.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, labels are out of range, or a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> samples = Samples(logits=[[2.0, 0.0], [0.5, 0.5]], labels=[0, 1])
+    >>> samples
+    Samples(n=2, classes=2, no features, no distances)
+    >>> samples.max_probabilities.round(3).tolist()
+    [0.8809999823570251, 0.5]
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    features: np.ndarray | None = None
+    distances: np.ndarray | None = None
+    predictions: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        logits = check_matrix("logits", self.logits)
+        n, classes = logits.shape
+        if classes < 2:
+            raise ValueError(
+                f"logits must have at least 2 columns, one per class, but has shape {logits.shape}. "
+                "Out-of-distribution scores compare classes; a single one leaves nothing to compare."
+            )
+        values = {"logits": logits, "labels": check_labels("labels", self.labels, rows=n, classes=classes)}
+        if self.features is not None:
+            values["features"] = check_matrix("features", self.features, rows=n)
+        if self.distances is not None:
+            values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes)
+        predictions = logits.argmax(axis=1) if self.predictions is None else self.predictions
+        values["predictions"] = check_labels("predictions", predictions, rows=n, classes=classes)
+        for name, array in values.items():
+            object.__setattr__(self, name, frozen(array))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        parts = [f"n={len(self):,}", f"classes={self.classes}"]
+        for name in ("features", "distances"):
+            array = getattr(self, name)
+            parts.append(f"no {name}" if array is None else f"{name}={array.shape[1]}")
+        return f"Samples({', '.join(parts)})"
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.logits.shape[1]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the logits at temperature 1, shape (n, classes)."""
+        return frozen(np.exp(log_softmax(self.logits)))
+
+    @cached_property
+    def max_probabilities(self) -> np.ndarray:
+        """Largest probability of each sample, shape (n,)."""
+        return frozen(np.exp(log_softmax(self.logits).max(axis=1)))
+
+    @cached_property
+    def entropies(self) -> np.ndarray:
+        """Entropy of the probabilities of each sample in nats, shape (n,); through log-softmax, so never NaN."""
+        log_probabilities = log_softmax(self.logits)
+        entropies = -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
+        # A saturated softmax gives -0.0; "+ 0.0" turns it into 0.0 for tables and log axes.
+        return frozen(entropies + 0.0)
+
+    @cached_property
+    def min_distances(self) -> np.ndarray:
+        """Distance to the nearest prototype, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            If the samples carry no distances.
+        """
+        if self.distances is None:
+            raise ValueError(
+                "These samples carry no feature-prototype distances. Pass distances=... when building them, or record "
+                "them from the network with Experiment.run()."
+            )
+        return frozen(self.distances.min(axis=1))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of labelled samples that are classified correctly, in [0, 1]; NaN if none is labelled."""
+        known = self.labels >= 0
+        return float((self.predictions[known] == self.labels[known]).mean()) if known.any() else float("nan")
+
+    @cached_property
+    def intra_logits(self) -> np.ndarray:
+        """Logit of each labelled sample's own class, shape (labelled samples,)."""
+        known = np.flatnonzero(self.labels >= 0)
+        return frozen(self.logits[known, self.labels[known]])
+
+    @cached_property
+    def inter_logits(self) -> np.ndarray:
+        """Logits of all other classes of the labelled samples, shape (labelled samples * (classes - 1),)."""
+        return frozen(_others(self.logits, self.labels))
+
+    @cached_property
+    def intra_distances(self) -> np.ndarray:
+        """Distance of each labelled sample to its own prototype, shape (labelled samples,)."""
+        self.min_distances  # noqa: B018 - raises where there are no distances
+        known = np.flatnonzero(self.labels >= 0)
+        return frozen(self.distances[known, self.labels[known]])
+
+    @cached_property
+    def inter_distances(self) -> np.ndarray:
+        """Distances of the labelled samples to all other prototypes."""
+        self.min_distances  # noqa: B018 - raises where there are no distances
+        return frozen(_others(self.distances, self.labels))
+
+
+def _others(matrix: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    known = np.flatnonzero(labels >= 0)
+    mask = np.ones((len(known), matrix.shape[1]), dtype=bool)
+    mask[np.arange(len(known)), labels[known]] = False
+    return matrix[known][mask]
