@@ -42,7 +42,7 @@ notebooks: .venv/installed
 	$(BIN)/python -m isomax_viz figures --update-notebooks
 
 lab: .venv/installed
-	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: .venv/installed-test
 	$(BIN)/ruff check .
