@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,8 +69,9 @@ def test_an_experiment_takes_them_by_name(made, tmp_path):
     assert (capture.ood["fooling"].labels == -1).all()
     assert capture.meta["ood"]["fooling"]["fingerprint"] == images.fingerprint
     assert "gradient ascent" in capture.meta["ood"]["fooling"]["provenance"]["made"]
-    expected = experiment.run(ood=[images], store=tmp_path, progress=False)
-    np.testing.assert_array_equal(capture.ood["fooling"].logits, expected.ood["fooling"].logits)
+    renamed = replace(images, name="the same pictures")
+    expected = experiment.run(ood=[renamed], store=tmp_path, progress=False)
+    np.testing.assert_array_equal(capture.ood["fooling"].logits, expected.ood["the same pictures"].logits)
 
 
 def test_what_cannot_be_made_is_said(made):
