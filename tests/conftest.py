@@ -56,3 +56,12 @@ def trained(tmp_path_factory) -> dict[str, Capture]:
 
     store = _store(tmp_path_factory)
     return {loss: Experiment(loss=loss, preset="smoke").run(store=store, progress=False) for loss in LOSSES}
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Fast tests first, then notebooks, then the browser.
+
+    The browser's driver keeps an event loop running until the session ends, and a widget behaves otherwise beside one.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None) * 2
+               + (item.get_closest_marker("notebook") is not None))  # fmt: skip
