@@ -19,12 +19,12 @@ _NAMES = {
     "Comparison": "comparisons",
     "compare": "comparisons",
     "evaluate": "tables",
-    "grid": "figures",
     "logit_overlaps": "overlaps",
     "plot_alpha": "figures",
     "plot_distances": "figures",
     "plot_entropy": "figures",
     "plot_feature_space": "figures",
+    "plot_grid": "figures",
     "plot_logits": "figures",
     "plot_loss_blocks": "figures",
     "plot_max_probability": "figures",
@@ -87,11 +87,11 @@ if TYPE_CHECKING:  # what editors and type checkers read
     from isomax_viz.comparisons import Comparison, compare
     from isomax_viz.experiments import Experiment
     from isomax_viz.figures import (
-        grid,
         plot_alpha,
         plot_distances,
         plot_entropy,
         plot_feature_space,
+        plot_grid,
         plot_logits,
         plot_loss_blocks,
         plot_max_probability,

@@ -62,7 +62,7 @@ def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, S
     if not isinstance(capture, Capture):
         raise TypeError(
             f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. "
-            "For several captures side by side use iv.grid(iv.plot_logits, captures)."
+            "For several captures side by side use iv.plot_grid(iv.plot_logits, captures)."
         )
     if ood is None and not capture.ood:
         raise ValueError(

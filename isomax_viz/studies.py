@@ -185,5 +185,5 @@ def _check_alike(captures: Sequence[Capture], names: Sequence[str], may_differ: 
         if len(values) > 1:
             raise ValueError(
                 f"captures must differ in {may_differ} only, but have the {name} values {values}. "
-                "Draw each in a panel of its own with iv.grid."
+                "Draw each in a panel of its own with iv.plot_grid."
             )

@@ -149,7 +149,7 @@ def test_the_note_says_what_is_not_the_papers_protocol(isomax):
     paper = figures.plot_entropy(isomax.replace(meta={**META, "loss": "isomax", "preset": "paper"}))
     assert not paper.figure.texts
     other = isomax.replace(meta={**isomax.meta, "seed": 1})
-    grid = figures.grid(figures.plot_entropy, [isomax, other])
+    grid = figures.plot_grid(figures.plot_entropy, [isomax, other])
     notes = [text.get_text() for text in grid.texts if text.get_gid() == "note"]
     assert notes == ["preset teaching · digits · small_cnn · seed 0, seed 1"]
     assert not any(text.get_gid() == "note" for ax in grid.axes for text in ax.texts)
@@ -260,7 +260,7 @@ def test_training_curves_show_the_history(softmax, isomax):
 
 
 def test_a_grid_titles_what_differs_and_shares_one_legend(softmax, isomax):
-    figure = figures.grid(figures.plot_logits, [softmax, isomax], ood="letters")
+    figure = figures.plot_grid(figures.plot_logits, [softmax, isomax], ood="letters")
     labels = ["intra-class ID (n = 400 logits)", "inter-class ID (n = 1,600 logits)", "letters (n = 1,500 logits)"]
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["SoftMax", "IsoMax"]
     assert figure.get_suptitle() == "digits · test against letters"
@@ -269,28 +269,32 @@ def test_a_grid_titles_what_differs_and_shares_one_legend(softmax, isomax):
     alone = figures.plot_logits(isomax, "letters")
     for one, other in zip(stairs(figure.axes[1]), stairs(alone), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
-    scores = figures.grid(figures.plot_scores, [softmax, isomax], ood="letters")
+    scores = figures.plot_grid(figures.plot_scores, [softmax, isomax], ood="letters")
     assert not scores.legends and all(ax.get_legend() is not None for ax in scores.axes)
     assert figures.describe(figure).count("median logit") == 2
 
 
 def test_a_grid_repeats_rows_and_shares_axes(softmax, isomax):
-    figure = figures.grid(figures.plot_entropy, [softmax, isomax], each={"ood": ["letters", "patches"]}, sharey=True)
+    figure = figures.plot_grid(
+        figures.plot_entropy, [softmax, isomax], each={"ood": ["letters", "patches"]}, sharey=True
+    )
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles[0] == "SoftMax · test against letters" and titles[3] == "IsoMax · test against patches"
     assert len({ax.get_ylim() for ax in figure.axes}) == 1
-    curves = figures.grid(figures.plot_training, [softmax, isomax])
+    curves = figures.plot_grid(figures.plot_training, [softmax, isomax])
     assert len({ax.get_ylim() for ax in curves.axes}) == 1
-    both = figures.grid(figures.plot_training, [[softmax, isomax]], each={"quantity": ["accuracy", "cross_entropy"]})
+    both = figures.plot_grid(
+        figures.plot_training, [[softmax, isomax]], each={"quantity": ["accuracy", "cross_entropy"]}
+    )
     assert [ax.get_ylabel() for ax in both.axes] == ["accuracy", "mean cross-entropy (nats)"]
-    free = figures.grid(figures.plot_entropy, [softmax, isomax])
+    free = figures.plot_grid(figures.plot_entropy, [softmax, isomax])
     assert len({ax.get_ylim() for ax in free.axes}) == 2
-    shared = figures.grid(figures.plot_entropy, [softmax, isomax], sharex=True)
+    shared = figures.plot_grid(figures.plot_entropy, [softmax, isomax], sharex=True)
     assert len({ax.get_xlim() for ax in shared.axes}) == 1
     with pytest.raises(ValueError, match="each must be one option with a list of values"):
-        figures.grid(figures.plot_entropy, [softmax], each={"ood": "letters"})
+        figures.plot_grid(figures.plot_entropy, [softmax], each={"ood": "letters"})
     with pytest.raises(ValueError, match="data is empty"):
-        figures.grid(figures.plot_entropy, [])
+        figures.plot_grid(figures.plot_entropy, [])
 
 
 def test_a_given_axes_is_drawn_on_and_returned(isomax):
@@ -323,7 +327,7 @@ rng = np.random.default_rng(0)
 capture = iv.Capture.from_arrays(rng.normal(size=(50, 3)), np.arange(50) % 3, ood={"x": rng.normal(size=(40, 3))})
 for plot in (iv.plot_logits, iv.plot_entropy, iv.plot_scores, iv.plot_roc):
     plot(capture)._repr_png_()
-iv.grid(iv.plot_entropy, [capture, capture])._repr_png_()
+iv.plot_grid(iv.plot_entropy, [capture, capture])._repr_png_()
 print("matplotlib.pyplot" in sys.modules, matplotlib.rcParams.copy() == before)
 import matplotlib.pyplot as plt
 print(plt.get_fignums())
@@ -387,7 +391,7 @@ def test_description_gives_medians(isomax):
 
 
 def test_wrong_input_is_told_what_to_do(isomax):
-    with pytest.raises(TypeError, match="For several captures side by side use iv.grid"):
+    with pytest.raises(TypeError, match="For several captures side by side use iv.plot_grid"):
         figures.plot_logits([isomax])
     with pytest.raises(ValueError, match="ood must be one of 'letters', 'patches', but is 'digits'"):
         figures.plot_entropy(isomax, "digits")

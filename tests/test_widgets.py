@@ -96,7 +96,9 @@ def test_the_plain_calls_are_those_of_the_library(view, captures):
     wanted = figures.plot_operating_point(captures[0], ["patches"], score="mps", threshold=0.5, panels="roc")
     assert picture(view) == png(wanted)
     view.restore({"view": "logits", "beside": {"loss": "isomax"}, "same_axes": False})
-    pair = figures.grid(figures.plot_logits, captures[:2], ood=["patches"], size=(4.8, 3.3), sharex=False, sharey=False)
+    pair = figures.plot_grid(
+        figures.plot_logits, captures[:2], ood=["patches"], size=(4.8, 3.3), sharex=False, sharey=False
+    )
     assert picture(view) == png(pair)
 
 
@@ -413,8 +415,15 @@ def test_freeze_leaves_the_picture_as_a_plain_image(view, monkeypatch):
 
 
 def test_pictures_behind_the_numbers(view, captures):
-    images = {name: ImageSet(name, np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8),
-                             np.zeros(60, int), ("some",)) for name in ("test", "letters", "patches")}
+    images = {
+        name: ImageSet(
+            name,
+            np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8),
+            np.zeros(60, int),
+            ("some",),
+        )
+        for name in ("test", "letters", "patches")
+    }
     shown = explore(captures, images=images)
     shown.controls["more"].value = "pictures"
     capture, scores = captures[0], {name: compute("es", item) for name, item in captures[0].samples.items()}

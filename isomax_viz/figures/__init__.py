@@ -5,7 +5,7 @@ from __future__ import annotations
 from isomax_viz.figures._canvas import describe, save_figure
 from isomax_viz.figures.alpha import plot_alpha
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
-from isomax_viz.figures.grids import grid
+from isomax_viz.figures.grids import plot_grid
 from isomax_viz.figures.logits import plot_distances, plot_logits
 from isomax_viz.figures.loss_blocks import plot_loss_blocks
 from isomax_viz.figures.operating_point import plot_operating_point
@@ -18,11 +18,11 @@ from isomax_viz.figures.values import plot_entropy, plot_max_probability
 
 __all__ = [
     "describe",
-    "grid",
     "plot_alpha",
     "plot_distances",
     "plot_entropy",
     "plot_feature_space",
+    "plot_grid",
     "plot_logits",
     "plot_loss_blocks",
     "plot_max_probability",

@@ -196,7 +196,7 @@ def describe(drawn: Axes | Figure) -> str:
     Parameters
     ----------
     drawn : Axes or Figure
-        What a plot function or :func:`~isomax_viz.figures.grid` returned.
+        What a plot function or :func:`~isomax_viz.figures.plot_grid` returned.
 
     Returns
     -------

@@ -67,7 +67,7 @@ def plot_alpha(
     Notes
     -----
     Source: DisMax paper (2019), Figure 2; its alpha is the entropic scale. All three panels:
-    ``iv.grid(iv.plot_alpha, [captures], each={"quantity": ["accuracy", "TNR@TPR95", "AUROC"]}, select_on=...)``.
+    ``iv.plot_grid(iv.plot_alpha, [captures], each={"quantity": ["accuracy", "TNR@TPR95", "AUROC"]}, select_on=...)``.
 
     Examples
     --------

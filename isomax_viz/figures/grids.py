@@ -17,10 +17,10 @@ from isomax_viz.captures import Capture
 from isomax_viz.figures._canvas import NOTE_STRIP, CanvasAxes, caption_of, new_figure, write_note
 from isomax_viz.figures._histograms import set_density_axis
 
-__all__ = ["grid"]
+__all__ = ["plot_grid"]
 
 
-def grid(
+def plot_grid(
     plot_function: Callable[..., Axes],
     data: Any,
     *,
@@ -70,7 +70,7 @@ def grid(
     >>> from isomax_viz.figures import plot_entropy
     >>> logits, unknown = [[9.0, 0.0], [0.0, 9.0]], {"letters": [[0.1, 0.0]]}
     >>> captures = [Capture.from_arrays(logits, [0, 1], ood=unknown, loss=loss) for loss in ("softmax", "isomax")]
-    >>> figure = grid(plot_entropy, captures, ood="letters")
+    >>> figure = plot_grid(plot_entropy, captures, ood="letters")
     >>> [ax.get_title(loc="left") for ax in figure.axes], figure.get_suptitle()
     (['SoftMax', 'IsoMax'], 'test against letters')
     """

@@ -48,7 +48,8 @@ def plot_loss_blocks(
     Notes
     -----
     Source: DisMax paper (2019), Figure 1 (its DisMax loss is IsoMax). The plane is made up, not learned; see
-    :func:`~isomax_viz.loss_blocks.plane_table`. Both losses: ``iv.grid(iv.plot_loss_blocks, ["softmax", "isomax"])``.
+    :func:`~isomax_viz.loss_blocks.plane_table`. Both losses side by side:
+    ``iv.plot_grid(iv.plot_loss_blocks, ["softmax", "isomax"])``.
 
     Examples
     --------

@@ -62,7 +62,7 @@ def plot_robustness(
     Notes
     -----
     Source: IsoMax2 paper, Figure 2. Both panels:
-    ``iv.grid(iv.plot_robustness, [captures], each={"quantity": ["accuracy", "mean AUROC"]})``.
+    ``iv.plot_grid(iv.plot_robustness, [captures], each={"quantity": ["accuracy", "mean AUROC"]})``.
 
     Examples
     --------

@@ -173,7 +173,7 @@ def draw(look: Look, captures: Sequence[Capture]) -> Figure:
     view, chosen = VIEWS[check_choice("view", look.view, VIEWS)], [captures[number] for number in look.captures]
     options = _options(look)
     if view.kind == "each" and len(chosen) == 2:
-        return figures.grid(view.plot, chosen, **options)
+        return figures.plot_grid(view.plot, chosen, **options)
     drawn = view.plot(chosen[0] if len(chosen) == 1 else chosen, **options)
     return drawn.get_figure(root=True)
 
@@ -197,7 +197,7 @@ def code(look: Look) -> str:
     plot = view.plot.__name__
     plot = f"iv.{plot}" if plot in isomax_viz.__all__ else f"iv.figures.{plot}"
     if view.kind == "each" and len(words) == 2:
-        arguments, plot = [plot, *arguments], "iv.grid"
+        arguments, plot = [plot, *arguments], "iv.plot_grid"
     arguments += [f"{name}={value!r}" for name, value in options.items()]
     return f"import isomax_viz as iv\n\n# captures: the list that explore() was given\n{plot}({', '.join(arguments)})"
 

@@ -164,8 +164,13 @@ def test_every_control_can_be_reached_by_keyboard(plus, page):
     for _ in range(60):
         page.keyboard.press("Tab")
         seen.add(page.evaluate("(document.activeElement.title || document.activeElement.innerText || '')"))
-    for words in ("Loss that the network was trained with: IsoMax2", "One panel", "minimum distance score",
-                  "Compare with the out-of-distribution set 'uniform'", "Take the threshold with the best mean"):
+    for words in (
+        "Loss that the network was trained with: IsoMax2",
+        "One panel",
+        "minimum distance score",
+        "Compare with the out-of-distribution set 'uniform'",
+        "Take the threshold with the best mean",
+    ):
         assert any(words in title for title in seen), words
 
 
