@@ -63,7 +63,8 @@ class Experiment(BaseModel):
     seed : int
         Determines initial weights, shuffling and augmentation.
     preset : str
-        Training protocol: "smoke" (two epochs), "teaching" (embedded data, seconds), "paper".
+        Training protocol: "smoke" (two epochs), "teaching" (embedded data, seconds), "quick" (pictures of
+        CIFAR's size on a CPU, minutes), "paper".
     epochs : int, optional
         Another number of epochs; the preset's milestones move in proportion.
     held_out_classes : tuple of int

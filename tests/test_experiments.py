@@ -33,7 +33,7 @@ SMOKE = {"preset": "smoke"}
         ({"loss": "isomx"}, "loss must be one of 'softmax', 'isomax', 'isomax.', 'isomax2'.*Did you mean 'isomax'"),
         ({"data": "digitz"}, "data must be one of 'digits'.*Did you mean 'digits'"),
         ({"backbone": "huge"}, "backbone must be one of 'small_cnn'"),
-        ({"preset": "fast"}, "preset must be one of 'smoke', 'teaching', 'paper', but is 'fast'"),
+        ({"preset": "fast"}, "preset must be one of 'smoke', 'teaching', 'quick', 'paper', but is 'fast'"),
         ({"entropic_scale": 0}, "entropic_scale must be a number above 0, but is 0"),
         ({"entropic_scale": float("nan")}, "entropic_scale must be a number above 0, but is nan"),
         ({"entropic_scale": "ten"}, "entropic_scale must be a number above 0, but is 'ten'"),

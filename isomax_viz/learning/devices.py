@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,7 @@ __all__ = [
     "choose_precision",
     "compile_pays",
     "compiled",
+    "freed_memory_kept",
     "suitable_layout",
     "suitable_threads",
 ]
@@ -190,3 +193,36 @@ def suitable_threads(device: torch.device, *, side: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+# glibc's own numbers of its options (malloc.h), what they are while a network runs, and afterwards: the largest that
+# glibc itself would come to by its dynamic rule.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_WHILE_RUNNING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_THRESHOLD: 2**30}
+_AFTERWARDS = {_TRIM_THRESHOLD: 2**26, _MMAP_THRESHOLD: 2**25}
+
+
+@contextmanager
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
+    """Keep the memory that a batch has freed for the next one; afterwards give all of it back to the system.
+
+    On Linux the C library otherwise returns large blocks at once, and the system has to clear them again for the next
+    batch: 100,000 page faults for 20 batches of 64 CIFAR pictures, a tenth of the time and more (measured in
+    ``benchmarks/``). Elsewhere, and on other devices (PyTorch keeps their memory itself), nothing is changed.
+
+    Parameters
+    ----------
+    device : torch.device
+        Only the CPU is concerned.
+    """
+    library = ctypes.CDLL(None) if device.type == "cpu" and platform.libc_ver()[0] == "glibc" else None
+    try:
+        if library is not None:
+            for option, value in _WHILE_RUNNING.items():
+                library.mallopt(option, value)
+        yield
+    finally:
+        if library is not None:
+            for option, value in _AFTERWARDS.items():
+                library.mallopt(option, value)
+            library.malloc_trim(0)

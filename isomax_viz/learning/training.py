@@ -22,6 +22,7 @@ from isomax_viz.learning.devices import (
     choose_precision,
     compile_pays,
     compiled,
+    freed_memory_kept,
     suitable_layout,
     suitable_threads,
 )
@@ -125,6 +126,7 @@ def train(
     with (
         _seeded(seed, device=device, deterministic=deterministic),
         suitable_threads(device, side=data.train.size[0]),
+        freed_memory_kept(device),
     ):
         if checkpoint is not None:
             rows = _resume(checkpoint, model, optimizer, generator, kept)
@@ -133,11 +135,13 @@ def train(
         for epoch in epochs:
             if epoch < first:
                 continue
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * protocol.learning_rate_factor(epoch)
-            record = EpochRecord()
+            record, seen = EpochRecord(), 0
             model.train()
             for images, targets in learned.shuffled(protocol.batch_size, generator=generator, **augmentation):
+                factor = protocol.learning_rate_factor(epoch, (seen + len(images) / 2) / len(learned))
+                for group in optimizer.param_groups:
+                    group["lr"] = group["initial_lr"] * factor
+                seen += len(images)
                 with autocast:
                     features = backbone(images)
                 logits = model.head(features)
