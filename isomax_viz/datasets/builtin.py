@@ -5,6 +5,7 @@ Everything here is deterministic. Drawn sets are made at the size that is asked 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,8 @@ def _patch(photograph: Any, size: tuple[int, int], rng: np.random.Generator) -> 
     return patch
 
 
+# Every experiment of a sweep asks for the same pictures, and drawing them takes longer than a short training.
+@lru_cache(maxsize=2)
 def draw_patches(size: tuple[int, int], channels: int, n: int) -> ImageSet:
     """Return crops of scikit-learn's two sample photographs, of random place and extent, reduced to ``size``.
 

@@ -87,6 +87,8 @@ def _draw(letter: str, size: tuple[int, int], rng: np.random.Generator) -> np.nd
     return binary.reshape(height, _FINE, width, _FINE).mean(axis=(1, 3))
 
 
+# Every experiment of a sweep asks for the same pictures, and drawing them takes longer than a short training.
+@lru_cache(maxsize=2)
 def draw_letters(size: tuple[int, int], channels: int, n: int) -> ImageSet:
     """Return letters in white on black, with jittered font, stroke, slant, width, rotation and position.
 
