@@ -16,7 +16,7 @@ import torch
 import isomax_viz
 from benchmarks.rows import table
 
-PARTS = ("training", "data")
+PARTS = ("training", "data", "heads", "metrics", "scale", "methods")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

@@ -1,4 +1,4 @@
-"""The file of a capture: named arrays and JSON content in one safetensors file, with a checksum over both.
+"""The file of a capture: named arrays and JSON content in one safetensors file, with checksums over both.
 
 Safetensors holds arrays and text only: reading one runs no code, whatever it contains.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CaptureError", "DamagedCaptureError", "damaged", "read_capture", "write_capture"]
+from isomax_viz._atomic import hidden_name, put_in_place, settle
+
+__all__ = ["CaptureError", "DamagedCaptureError", "damaged", "narrowed", "read_capture", "save_arrays", "write_capture"]
 
 FORMAT = "isomax_viz.capture"
 FORMAT_VERSION = 1
@@ -29,6 +32,33 @@ class DamagedCaptureError(CaptureError):
     """A capture file is damaged; what it held can be recorded again."""
 
 
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file, whole or not at all; the arrays are written from where they lie, without a copy.
+
+    Raises
+    ------
+    OSError
+        If the place can't be written or is full.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    hidden = hidden_name(path)
+    try:
+        hidden.touch()
+        mode = hidden.stat().st_mode  # the library's own files are for their owner only, whatever the umask says
+        save_file(dict(arrays), hidden, metadata=None if metadata is None else dict(metadata))
+        hidden.chmod(mode)
+        settle(hidden)
+        put_in_place(hidden, path)
+    except SafetensorError as error:  # it hides the system's word in a text
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from error
+    finally:
+        with suppress(OSError):
+            hidden.unlink()
+
+
 def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Path:
     """Write arrays and JSON content atomically; the name appears only once the file is complete.
 
@@ -37,8 +67,6 @@ def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping
     OSError
         If the place cannot be written; the message names it and what to do.
     """
-    from safetensors.numpy import save
-
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     document = json.dumps(content, default=_plain)
     header = {
@@ -46,16 +74,12 @@ def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping
         "version": str(FORMAT_VERSION),
         "content": document,
         "sha256": _digest(arrays, document),
+        "head_sha256": _head_digest(arrays, document),
     }
-    payload = save(arrays, metadata=header)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(payload)
-        temporary.replace(path)
+        save_arrays(path, arrays, metadata=header)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise OSError(
             f"The capture could not be written to {path}: {error.strerror or error}. Choose a folder that you may "
             "write to (for experiments: set ISOMAX_VIZ_STORE) and that has free space."
@@ -63,8 +87,16 @@ def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping
     return path
 
 
-def read_capture(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays and the content of a file, verifying its checksum.
+
+    Parameters
+    ----------
+    path : Path
+        Written by :func:`write_capture`.
+    mmap : bool
+        Leave the arrays on the disk until they are used. The checksum of the content and of the arrays' names, shapes
+        and dtypes is verified; that of their values is not, since it would read them all.
 
     Raises
     ------
@@ -78,17 +110,72 @@ def read_capture(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no capture at {path}. Write one with capture.save(path).")
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:  # checks that the header is sound and the file complete
             header = file.metadata() or {}
             _check_header(path, header)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if header["sha256"] != _digest(arrays, header["content"]):
+            arrays = {} if mmap else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        document = header["content"]
+        if mmap:
+            arrays = _mapped(path)
+            whole = header.get("head_sha256") in (None, _head_digest(arrays, document))  # None: an earlier version's
+        else:
+            whole = header["sha256"] == _digest(arrays, document)
+        if not whole:
             raise damaged(path, "its checksum does not match")
-        return arrays, json.loads(header["content"])
+        return {name: _widened(array) for name, array in arrays.items()}, json.loads(document)
     except (CaptureError, PermissionError):
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error
+
+
+def narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays at half precision, whole numbers in two bytes; reading a file widens them again.
+
+    Raises
+    ------
+    ValueError
+        If a value is too large for float16.
+
+    Examples
+    --------
+    >>> narrowed({"logits": np.array([1.0001], dtype=np.float32), "labels": np.array([-1])})
+    {'logits': array([1.], dtype=float16), 'labels': array([-1], dtype=int16)}
+    """
+    found = {}
+    for name, array in arrays.items():
+        dtype = np.int16 if np.issubdtype(array.dtype, np.integer) else np.float16
+        largest = np.iinfo(dtype).max if dtype is np.int16 else np.finfo(dtype).max
+        if array.size and np.abs(array).max() > largest:
+            raise ValueError(
+                f"dtype='float16' holds values up to {largest:,}, but {name} reaches {np.abs(array).max():,.6g}. "
+                "Use dtype='float32'."
+            )
+        found[name] = array.astype(dtype)
+    return found
+
+
+# What narrowed() makes, back to what everybody else computes with.
+_WIDER = {np.dtype(np.float16): np.float32, np.dtype(np.int16): np.int64}
+_DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "F16": np.float16, "I16": np.int16}
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    return array.astype(_WIDER[array.dtype]) if array.dtype in _WIDER else array
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+    entries.pop("__metadata__", None)
+    data = np.empty(0, dtype=np.uint8)
+    if any(entry["data_offsets"][1] for entry in entries.values()):  # an empty file part can't be mapped
+        data = np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=8 + length))
+    return {
+        name: data[slice(*entry["data_offsets"])].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in entries.items()
+    }
 
 
 def _check_header(path: Path, header: Mapping[str, str]) -> None:
@@ -116,6 +203,11 @@ def _digest(arrays: Mapping[str, np.ndarray], document: str) -> str:
         digest.update(f"{name}{arrays[name].dtype.str}{arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()
+
+
+def _head_digest(arrays: Mapping[str, np.ndarray], document: str) -> str:
+    shapes = [f"{name}{array.dtype.str}{array.shape}" for name, array in sorted(arrays.items())]
+    return hashlib.sha256("".join([document, *shapes]).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

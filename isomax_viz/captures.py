@@ -5,7 +5,7 @@ A capture is all that scores, metrics, tables, figures and widgets know. It need
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, read_capture, write_capture
-from isomax_viz._checks import as_numeric, check_choice, check_matrix
+from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, narrowed, read_capture, write_capture
+from isomax_viz._checks import as_numeric, check_choice, check_known, check_matrix
 from isomax_viz.samples import Samples, frozen, log_softmax
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
@@ -24,6 +24,10 @@ _ARRAYS = ("logits", "labels", "features", "distances", "predictions")
 
 def _copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if array is None else as_numeric(name, array).copy() for name, array in arrays.items()}
+
+
+def _checked(arrays: Mapping[str, Any]) -> Samples:
+    return Samples(**arrays)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -172,7 +176,7 @@ class Capture:
         -------
         DataFrame
             Columns ``loss, set, ood (bool), index, label, prediction, max_probability, entropy, max_logit`` and, where
-            recorded, ``min_distance``.
+            recorded, ``min_distance`` and the samples' own score columns.
 
         Examples
         --------
@@ -197,11 +201,57 @@ class Capture:
             }
             if samples.distances is not None:
                 columns["min_distance"] = samples.min_distances
+            columns |= {key: column for key, column in samples.extra_scores.items() if key not in columns}
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 
-    def save(self, path: str | Path) -> Path:
+    def to_parquet(self, path: str | Path, *, vectors: Iterable[str] = ()) -> Path:
+        """Write one row per sample as a Parquet file, for DuckDB, polars, pandas and others.
+
+        Parameters
+        ----------
+        path : str or Path
+        vectors : iterable of {"logits", "features", "distances"}
+            Arrays to write too, each as a column of lists; all sets must carry them.
+
+        Returns
+        -------
+        Path
+            Where it was written: the columns of :meth:`to_frame` and the vectors; ``meta`` is in the file's metadata.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is missing.
+        ValueError
+            If a set does not carry an array that is asked for.
+
+        Examples
+        --------
+        DuckDB reads it by name: ``duckdb.sql("select ood, avg(entropy) from 'capture.parquet' group by ood")``.
+        """
+        from isomax_viz._parquet import write_parquet
+
+        columns = {}
+        for name in check_known("vectors", vectors, ("logits", "features", "distances")):
+            columns[name] = [getattr(samples, name) for samples in self.samples.values()]
+            missing = [key for key, samples in self.samples.items() if getattr(samples, name) is None]
+            if missing:
+                raise ValueError(
+                    f"vectors={name!r} is not recorded in {', '.join(map(repr, missing))}. Leave it out, or record all "
+                    "sets alike."
+                )
+        return write_parquet(Path(path).expanduser(), self.to_frame(), columns, meta=self.meta)
+
+    def save(self, path: str | Path, *, dtype: str = "float32") -> Path:
         """Write the capture as one safetensors file, atomically (the name appears only once it is complete).
+
+        Parameters
+        ----------
+        path : str or Path
+        dtype : {"float32", "float16"}
+            "float16" halves the file for sharing: about three digits of each value are kept, ``meta["stored_as"]`` says
+            so, and loading gives float32 again.
 
         Returns
         -------
@@ -212,18 +262,28 @@ class Capture:
         ------
         OSError
             If the place cannot be written; the message names it and what to do.
+        ValueError
+            If a value is too large for float16 (above 65,504).
         """
+        check_choice("dtype", dtype, ("float32", "float16"))
         arrays = {}
         for group, samples in self._groups().items():
             for name in _ARRAYS:
                 if getattr(samples, name) is not None:
                     arrays[f"{group}/{name}"] = getattr(samples, name)
+            for number, column in enumerate(samples.extra_scores.values()):
+                arrays[f"{group}/score{number}"] = column
         if self.prototypes is not None:
             arrays["prototypes"] = self.prototypes
         history = None if self.history is None else self.history.to_dict(orient="list")
-        return write_capture(
-            Path(path).expanduser(), arrays, {"meta": self.meta, "history": history, "ood": list(self.ood)}
-        )
+        meta = self.meta
+        if dtype == "float16":
+            arrays, meta = narrowed(arrays), {**meta, "stored_as": dtype}
+        content = {"meta": meta, "history": history, "ood": list(self.ood)}
+        columns = {group: list(samples.extra_scores) for group, samples in self._groups().items()}
+        if any(columns.values()):  # a file without them is the one that earlier versions wrote
+            content["scores"] = columns
+        return write_capture(Path(path).expanduser(), arrays, content)
 
     def _groups(self) -> dict[str, Samples]:
         # Sets are numbered, not named, in the file: a set's name may hold any character.
@@ -231,8 +291,17 @@ class Capture:
         return groups if self.train is None else groups | {"train": self.train}
 
     @classmethod
-    def load(cls, path: str | Path) -> Capture:
+    def load(cls, path: str | Path, *, mmap: bool = False) -> Capture:
         """Read a capture written by :meth:`save`, verifying its checksum.
+
+        Parameters
+        ----------
+        path : str or Path
+        mmap : bool
+            Leave the arrays on the disk until they are used: a capture of any size opens at once, and what several
+            processes use is in memory once. Only the checksum of provenance, history, names and shapes is verified;
+            that of the values would read them all, and is verified by loading without ``mmap`` or by
+            :func:`isomax_viz.store.verify`.
 
         Raises
         ------
@@ -242,23 +311,28 @@ class Capture:
             If the file is damaged, not a capture, or written by a newer version.
         """
         path = Path(path).expanduser()
-        arrays, content = read_capture(path)
+        arrays, content = read_capture(path, mmap=mmap)
         try:
-            return cls._from_parts(arrays, content)
-        except (ValueError, KeyError, TypeError) as error:
+            return cls._from_parts(arrays, content, build=Samples._unchecked if mmap else _checked)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged(path, str(error)) from error
 
     @classmethod
-    def _from_parts(cls, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Capture:
+    def _from_parts(
+        cls, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any], *, build: Callable[[dict], Samples]
+    ) -> Capture:
         groups: dict[str, dict[str, np.ndarray]] = {}
         for key, array in arrays.items():
             if "/" in key:
                 group, name = key.split("/")
                 groups.setdefault(group, {})[name] = array
+        for group, names in content.get("scores", {}).items():
+            found = groups[group]
+            found["extra_scores"] = {name: found.pop(f"score{number}") for number, name in enumerate(names)}
         return cls(
-            test=Samples(**groups["test"]),
-            ood={name: Samples(**groups[f"ood{i}"]) for i, name in enumerate(content["ood"])},
-            train=Samples(**groups["train"]) if "train" in groups else None,
+            test=build(groups["test"]),
+            ood={name: build(groups[f"ood{i}"]) for i, name in enumerate(content["ood"])},
+            train=build(groups["train"]) if "train" in groups else None,
             meta=content["meta"],
             history=None if content["history"] is None else pd.DataFrame(content["history"]),
             prototypes=arrays.get("prototypes"),

@@ -1,236 +1,277 @@
-"""Where results live on disk: one folder per experiment, complete or absent, with a lock and checksums.
+"""Where results live on disk: what is there, whether it is whole, how large it is, and one table over all of it.
 
-A folder holds ``manifest.json`` (the experiment, its history, versions, device, duration, sizes and checksums),
-``network.safetensors`` (the weights) and ``capture.safetensors`` (what the network said; it carries its own checksum).
+:class:`Store` reads and writes single experiments; the functions here look at all of them. They take the store's
+``folder``, by default :func:`default_folder`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import re
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isomax_viz.captures import Capture
+import numpy as np
+import pandas as pd
 
-__all__ = ["Store", "StoreError", "default_folder"]
+from isomax_viz import tables
+from isomax_viz._checks import check_choice
+from isomax_viz._store_files import Store, StoreError, default_folder
+from isomax_viz.captures import Samples
+
+__all__ = ["Store", "StoreError", "default_folder", "frame", "list", "remove", "size", "verify"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "isomax_viz.run"
-FORMAT_VERSION = 1
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
+LISTED = {
+    "id": "string",
+    "data": "string",
+    "backbone": "string",
+    "loss": "string",
+    "entropic_scale": "float64",
+    "seed": "Int64",
+    "preset": "string",
+    "epochs": "Int64",
+    "accuracy": "float64",
+    "duration_s": "float64",
+    "device": "string",
+    "bytes": "int64",
+    "created": "datetime64[s, UTC]",
+}
+# What the first version's manifests did not say.
+_SCALED = ("isomax", "isomax+")
+
+Folder = str | Path | Store | None
 
 
-class StoreError(RuntimeError):
-    """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
+def _store(folder: Folder) -> Store:
+    return folder if isinstance(folder, Store) else Store(folder)
 
 
-def default_folder() -> Path:
-    """Return the folder of the store: ``ISOMAX_VIZ_STORE`` if set, else ``runs/``.
-
-    ``runs/`` stands at the top of the repository where the package is used from a checkout (notebooks run in a folder
-    of their own and must find the same store), and in the working folder otherwise.
-    """
-    chosen = os.environ.get("ISOMAX_VIZ_STORE")
-    if chosen:
-        return Path(chosen).expanduser()
-    checkout = Path(__file__).resolve().parent.parent
-    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "runs"
-
-
-class Store:
-    """Trained networks and captures on disk, by experiment id.
+def list(folder: Folder = None) -> pd.DataFrame:  # hides the builtin in this module only
+    """Return the stored experiments, one row each, oldest first; only manifests are read.
 
     Parameters
     ----------
-    folder : str or Path, optional
-        See :func:`default_folder`.
+    folder : str, Path or Store, optional
+        By default :func:`default_folder`.
+
+    Returns
+    -------
+    DataFrame
+        ``id, data, backbone, loss, entropic_scale`` (missing where the loss has none), ``seed, preset, epochs,
+        accuracy`` (of the test pictures, in [0, 1]), ``duration_s, device, bytes, created`` (UTC). An experiment whose
+        manifest can't be read has a row with nothing but ``id``, ``bytes`` and ``created``, and a warning is logged.
 
     Examples
     --------
     >>> import tempfile
-    >>> Store(tempfile.mkdtemp()).ids()
-    []
+    >>> len(list(tempfile.mkdtemp()))
+    0
     """
-
-    def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = default_folder() if folder is None else Path(folder).expanduser()
-
-    def __repr__(self) -> str:
-        return f"Store({str(self.folder)!r}, {len(self.ids())} experiments)"
-
-    def path(self, experiment_id: str) -> Path:
-        """Return the folder of an experiment; it need not exist.
-
-        Raises
-        ------
-        ValueError
-            If the id could lead out of the store.
-        """
-        if not _SAFE_NAME.fullmatch(experiment_id):
-            raise ValueError(
-                f"{experiment_id!r} is no experiment id: letters, digits and . _ + = - only, starting with a letter or "
-                "digit. Take it from Experiment(...).id."
-            )
-        return self.folder / experiment_id
-
-    def ids(self) -> list[str]:
-        """Return the ids of all complete experiments, sorted."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(item.parent.name for item in self.folder.glob("*/manifest.json") if item.parent.name[0] != ".")
-
-    def __contains__(self, experiment_id: str) -> bool:
-        return (self.path(experiment_id) / "manifest.json").is_file()
-
-    def checkpoint_path(self, experiment_id: str) -> Path:
-        """Return where the state of an unfinished training is kept."""
-        return self.folder / ".unfinished" / f"{self.path(experiment_id).name}.safetensors"
-
-    @contextmanager
-    def lock(self, experiment_id: str) -> Iterator[None]:
-        """Hold the lock of an experiment, so that two notebooks asking for it train it once.
-
-        Raises
-        ------
-        StoreError
-            If the store can't be written.
-        """
-        from filelock import FileLock, Timeout
-
-        target = self.path(experiment_id)
-        with self._explained():
-            (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".locks" / f"{target.name}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                logger.warning("%s is being computed by another process; waiting for it.", experiment_id)
-                lock.acquire()
+    store = _store(folder)
+    rows = []
+    for name in store.ids():
         try:
-            yield
-        finally:
-            lock.release()
+            rows.append(_row(store, name))
+        except FileNotFoundError:
+            continue  # removed by another process meanwhile
+    table = pd.DataFrame(rows, columns=[*LISTED]).astype(LISTED)
+    return table.sort_values(["created", "id"], ignore_index=True)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(
-                f"The store {self.folder} can't be written: {error.strerror or error}. Choose a folder that you may "
-                "write to and that has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
-            ) from error
 
-    def write(
-        self, experiment_id: str, *, manifest: Mapping[str, Any], weights: Mapping[str, Any], capture: Capture
-    ) -> None:
-        """Write a finished experiment under a temporary name, then rename it: it is there whole or not at all.
+def _row(store: Store, experiment_id: str) -> dict[str, Any]:
+    files = [item.stat() for item in os.scandir(store.path(experiment_id)) if item.is_file()]
+    row = {"id": experiment_id, "bytes": sum(file.st_size for file in files)}
+    row["created"] = datetime.fromtimestamp(max(file.st_mtime for file in files), UTC)
+    try:
+        manifest = store.head(experiment_id)
+    except StoreError as error:
+        logger.warning("%s", error)
+        return row
+    experiment = manifest["experiment"]
+    row |= {name: experiment.get(name) for name in ("data", "backbone", "loss", "seed", "preset")}
+    row |= {name: manifest.get(name) for name in ("duration_s", "device")}
+    row["epochs"] = manifest.get("protocol", {}).get("epochs")
+    if manifest["version"] > 1:
+        row |= {name: manifest[name] for name in ("accuracy", "entropic_scale")}
+        row["created"] = datetime.fromisoformat(manifest["created"])
+        return row
+    if experiment.get("select", "last") == "last":  # otherwise the last epoch's network is not the one that was kept
+        row["accuracy"] = _last_accuracy(manifest["history"])
+    row["entropic_scale"] = experiment.get("entropic_scale") if experiment.get("loss") in _SCALED else None
+    return row
 
-        Parameters
-        ----------
-        experiment_id : str
-            Its id.
-        manifest : mapping
-            The experiment, history, versions and so on; JSON values.
-        weights : mapping of str to ndarray
-            The network's state.
-        capture : Capture
-            What the network said.
-        """
-        from safetensors.numpy import save_file
 
-        target = self.path(experiment_id)
-        temporary = self.folder / f".{target.name}.{os.getpid()}.tmp"
-        try:
-            with self._explained():
-                shutil.rmtree(temporary, ignore_errors=True)
-                temporary.mkdir(parents=True)
-                network = temporary / "network.safetensors"
-                save_file(dict(weights), network)
-                capture.save(temporary / "capture.safetensors")
-                files = {network.name: {"bytes": network.stat().st_size, "sha256": _sha256(network)}}
-                head = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id}
-                document = {**head, **manifest, "files": files}
-                (temporary / "manifest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-                if target.exists():  # an incomplete or damaged one; a whole one is never written twice
-                    shutil.rmtree(target)
-                temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+def _last_accuracy(history: dict[str, Any]) -> float:
+    tested = [value for value, split in zip(history["accuracy"], history["split"], strict=True) if split == "test"]
+    return tested[-1] if tested else np.nan
 
-    def manifest(self, experiment_id: str) -> dict[str, Any]:
-        """Return the manifest of an experiment.
 
-        Raises
-        ------
-        StoreError
-            If it is missing, damaged, foreign or from a newer version.
-        """
-        path = self.path(experiment_id) / "manifest.json"
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            form, version = document["format"], document["version"]
-            complete = form != FORMAT or {"experiment", "history", "files"} <= set(document)
-        except FileNotFoundError as error:
-            raise StoreError(f"There is no experiment {experiment_id} in {self.folder}. Run it first.") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise self._damaged(path, str(error)) from error
-        if form != FORMAT or not isinstance(version, int):
-            raise self._damaged(path, "it is not a manifest of isomax_viz")
-        if not complete and version <= FORMAT_VERSION:
-            raise self._damaged(path, "a part of it is missing")
-        if version > FORMAT_VERSION:
-            raise StoreError(
-                f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
-                "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
-            )
-        return document
+def verify(id: str | None = None, *, folder: Folder = None) -> pd.DataFrame:
+    """Read every file and compare it with its checksum.
 
-    def capture(self, experiment_id: str) -> Capture:
-        """Return the stored capture; see :meth:`isomax_viz.Capture.load` for what it raises."""
-        return Capture.load(self.path(experiment_id) / "capture.safetensors")
+    Parameters
+    ----------
+    id : str, optional
+        One experiment; by default all, and folders that hold none.
+    folder : str, Path or Store, optional
+        By default :func:`default_folder`.
 
-    def replace_capture(self, experiment_id: str, capture: Capture) -> None:
-        """Put another capture in the place of the stored one, atomically."""
-        with self._explained():
-            capture.save(self.path(experiment_id) / "capture.safetensors")
+    Returns
+    -------
+    DataFrame
+        One row per damaged or missing file, ``id, file, problem`` (a sentence that says what to do); empty if all is
+        whole. ``attrs["experiments"]`` is the number of experiments that were looked at.
 
-    def weights(self, experiment_id: str) -> dict[str, Any]:
-        """Return the network's state as arrays, after comparing the file with the manifest's checksum.
+    Raises
+    ------
+    StoreError
+        If the experiment is not in the store.
 
-        Raises
-        ------
-        StoreError
-            If the file is missing or its checksum differs.
-        """
-        from safetensors.numpy import load_file
+    Examples
+    --------
+    >>> import tempfile
+    >>> verify(folder=tempfile.mkdtemp()).attrs
+    {'experiments': 0}
+    """
+    store = _store(folder)
+    names = _names(store) if id is None else [_present(store, id)]
+    rows = [
+        {"id": name, "file": file, "problem": problem}
+        for name in names
+        for file, problem in _problems(store, name).items()
+    ]
+    table = pd.DataFrame(rows, columns=["id", "file", "problem"])
+    table.attrs["experiments"] = len(names)
+    return table
 
-        path = self.path(experiment_id) / "network.safetensors"
-        expected = self.manifest(experiment_id)["files"][path.name]["sha256"]
-        if not path.is_file() or _sha256(path) != expected:
-            raise self._damaged(path, "its checksum does not match the manifest's")
-        return load_file(path)
 
-    def remove(self, experiment_id: str) -> None:
-        """Delete an experiment; nothing happens if it is not there."""
-        with self._explained():
-            shutil.rmtree(self.path(experiment_id), ignore_errors=False) if experiment_id in self else None
+def _names(store: Store) -> Sequence[str]:
+    if not store.folder.is_dir():
+        return []
+    return sorted(item.name for item in os.scandir(store.folder) if item.is_dir() and store.is_id(item.name))
 
-    def _damaged(self, path: Path, reason: str) -> StoreError:
-        return StoreError(
-            f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment "
-            "again."
+
+def _present(store: Store, experiment_id: str) -> str:
+    if not store.path(experiment_id).is_dir():
+        raise StoreError(
+            f"There is no experiment {experiment_id} in {store.folder}. iv.store.list() shows what is there."
         )
+    return experiment_id
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _problems(store: Store, experiment_id: str) -> dict[str, str]:
+    found = {}
+    try:
+        manifest = store.head(experiment_id)
+        for name in manifest["files"]:
+            try:
+                store.whole_file(experiment_id, name, manifest)
+            except (StoreError, OSError) as error:
+                found[name] = str(error)
+    except StoreError as error:
+        found["manifest.json"] = str(error)
+    try:
+        store.capture(experiment_id)
+    except (ValueError, OSError) as error:  # CaptureError is a ValueError
+        found["capture.safetensors"] = str(error)
+    return found
+
+
+def remove(id: str, *, folder: Folder = None) -> None:
+    """Delete an experiment, and the state of its training if that is unfinished.
+
+    Parameters
+    ----------
+    id : str
+        From :func:`list` or ``Experiment(...).id``.
+    folder : str, Path or Store, optional
+        By default :func:`default_folder`.
+
+    Raises
+    ------
+    StoreError
+        If it is not in the store, or the store can't be written.
+    ValueError
+        If the id could lead out of the store.
+    """
+    store = _store(folder)
+    if not store.checkpoint_path(id).is_file():
+        _present(store, id)
+    with store.lock(id):
+        store.remove(id)
+
+
+def size(folder: Folder = None) -> int:
+    """Return how many bytes the store takes, unfinished trainings included.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> size(tempfile.mkdtemp())
+    0
+    """
+    total = 0
+    for place, _, names in os.walk(_store(folder).folder):
+        for name in names:
+            try:
+                total += (Path(place) / name).lstat().st_size
+            except FileNotFoundError:
+                continue  # deleted or renamed by another process while we count
+    return total
+
+
+def frame(
+    *,
+    scores: str | Callable[[Samples], np.ndarray] | Iterable[Any] = tables.DEFAULT_SCORES,
+    ood: str | Iterable[str] | None = None,
+    folder: Folder = None,
+) -> pd.DataFrame:
+    """Return the detection metrics of everything stored as one tidy table, for pandas.
+
+    Parameters
+    ----------
+    scores, ood
+        As in :func:`isomax_viz.evaluate`; experiments without a set that is asked for are left out.
+    folder : str, Path or Store, optional
+        By default :func:`default_folder`.
+
+    Returns
+    -------
+    DataFrame
+        ``id``, the columns of :func:`isomax_viz.evaluate`, then ``epochs, examples_per_class, duration_s``. One row per
+        experiment, score and out-of-distribution set. Damaged experiments are left out, and a warning is logged for
+        each; captures are read one after the other, so memory holds one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frame(folder=tempfile.mkdtemp())[["id", "loss", "score", "AUROC"]]
+    Empty DataFrame
+    Columns: [id, loss, score, AUROC]
+    Index: []
+    """
+    store = _store(folder)
+    wanted = None if ood is None else [ood] if isinstance(ood, str) else [*ood]
+    rows, seen = [], set()
+    for name in store.ids():
+        try:
+            manifest, capture = store.head(name), store.capture(name)
+        except (StoreError, ValueError, OSError) as error:
+            logger.warning("%s is left out of the table: %s", name, error)
+            continue
+        seen |= set(capture.ood)
+        chosen = [key for key in capture.ood if wanted is None or key in wanted]
+        if chosen:
+            common = {"id": name, "duration_s": manifest.get("duration_s")}
+            common |= {"epochs": manifest.get("protocol", {}).get("epochs")}
+            common |= {"examples_per_class": manifest["experiment"].get("examples_per_class")}
+            part = tables.evaluate(capture, scores=scores, ood=chosen)
+            rows += [common | row for row in part.to_dict("records")]
+    for key in wanted or () if seen else ():
+        check_choice("ood", key, sorted(seen))
+    columns = ["id", *tables.EVALUATE_COLUMNS, "epochs", "examples_per_class", "duration_s"]
+    return pd.DataFrame(rows, columns=columns)

@@ -7,11 +7,11 @@ import math
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, gpu, training
+from benchmarks import data, gpu, methods, metrics, scale, training
 from benchmarks.rows import Row, in_turn, table
 
 
-@pytest.mark.parametrize("part", [training, data, gpu], ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", [training, data, metrics, scale, methods, gpu], ids=lambda part: part.__name__)
 def test_every_part_runs(part):
     rows = part.rows(tiny=True)
     assert rows and all(math.isfinite(row.median) and row.median >= 0 for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,17 @@ def test_derived_arrays_equal_a_float64_loop(capture):
     assert samples.accuracy == np.mean(samples.logits.argmax(axis=1) == samples.labels)
     assert np.isnan(capture.ood["near"].accuracy)
     assert len(capture.ood["near"].intra_logits) == len(capture.ood["near"].inter_distances) == 0
+
+
+@pytest.mark.parametrize("classes", [2, 7, 70_000])
+def test_derived_arrays_of_many_samples_equal_those_of_each_alone(rng, classes):
+    """They are computed in blocks of rows: none is left out, counted twice or mixed up at their borders."""
+    n = 3 if classes > 1000 else 2 * 65_536 // classes + 5
+    samples = Samples(logits=4 * rng.normal(size=(n, classes)), labels=np.zeros(n, int))
+    p = np.exp(samples.logits.astype(float))
+    p /= p.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(samples.max_probabilities, p.max(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(samples.entropies, -(p * np.log(p)).sum(axis=1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("gap", [100.0, 200.0, 1000.0])
@@ -103,6 +115,8 @@ def equal(a: Capture, b: Capture) -> bool:
         for field in ("logits", "labels", "features", "distances", "predictions"):
             left, right = getattr(a.samples[name], field), getattr(b.samples[name], field)
             same &= (left is None and right is None) or np.array_equal(left, right)
+        left, right = a.samples[name].extra_scores, b.samples[name].extra_scores
+        same &= list(left) == list(right) and all(np.array_equal(left[key], right[key]) for key in left)
     return same and (a.history is None) == (b.history is None) and (a.history is None or a.history.equals(b.history))
 
 
@@ -115,37 +129,160 @@ def test_round_trip_with_everything(capture, tmp_path):
     assert list(again.samples) == ["train", "test", "near", "far"]
 
 
-@given(
-    logits=hnp.arrays(
-        np.float32,
-        st.tuples(st.integers(0, 6), st.integers(2, 4)),
-        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
-    ),
-    names=st.lists(st.text(min_size=1, max_size=8), max_size=3, unique=True),
-)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-def test_any_capture_survives_the_file(tmp_path, logits, names):
-    """Float extremes, empty sets and any name a set may have, path separators and other scripts included."""
-    capture = Capture.from_arrays(logits, np.zeros(len(logits), int), ood={name: logits for name in names})
-    assert equal(Capture.load(capture.save(tmp_path / "c.safetensors")), capture)
+def finite(shape):
+    return hnp.arrays(np.float32, shape, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
+
+
+@st.composite
+def sample_sets(draw, classes, *, ood):
+    """Samples with any of the optional arrays, float extremes among them; a set may be empty."""
+    n, features = draw(st.integers(0, 5)), draw(st.integers(1, 3))
+    return Samples(
+        logits=draw(finite((n, classes))),
+        labels=np.full(n, -1) if ood else draw(hnp.arrays(np.int64, n, elements=st.integers(-1, classes - 1))),
+        features=draw(st.none() | finite((n, features))),
+        distances=draw(st.none() | finite((n, classes))),
+        predictions=draw(st.none() | hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1))),
+        extra_scores=draw(st.dictionaries(st.text(min_size=1, max_size=6), finite((n,)), max_size=2)),
+    )
+
+
+@st.composite
+def captures(draw):
+    """Any capture: sets of any name, path separators and other scripts included; a history with NaN; any meta."""
+    classes = draw(st.integers(2, 4))
+    names = st.text(min_size=1, max_size=8).filter(lambda name: name not in ("train", "test"))
+    rows = draw(st.integers(0, 3))
+    column = st.lists(st.floats() | st.just(float("nan")), min_size=rows, max_size=rows)
+    values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6)
+    return Capture(
+        test=draw(sample_sets(classes, ood=False)),
+        ood=draw(st.dictionaries(names, sample_sets(classes, ood=True), max_size=3)),
+        train=draw(st.none() | sample_sets(classes, ood=False)),
+        meta=draw(st.dictionaries(st.text(max_size=6), values | st.lists(values, max_size=2), max_size=3)),
+        history=draw(st.none() | st.dictionaries(st.text(max_size=6), column, max_size=3).map(pd.DataFrame)),
+        prototypes=draw(st.none() | finite((classes, 2))),
+    )
+
+
+@given(whole=captures(), mmap=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+def test_any_capture_survives_the_file(tmp_path, whole, mmap):
+    again = Capture.load(whole.save(tmp_path / "c.safetensors"), mmap=mmap)
+    assert equal(again, whole)
+    assert (whole.prototypes is None and again.prototypes is None) or np.array_equal(again.prototypes, whole.prototypes)
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 def test_damaged_bytes_are_noticed(capture, tmp_path, data):
+    """Truncated, flipped, overwritten and lengthened files; mapped ones too, but for the values, which nobody reads."""
     original = capture.save(tmp_path / "whole.safetensors").read_bytes()
     damaged = bytearray(original)
-    if data.draw(st.booleans(), label="truncate"):
-        del damaged[data.draw(st.integers(0, len(original) - 1)) :]
+    kind = data.draw(st.sampled_from(("truncate", "flip", "overwrite", "lengthen", "header")), label="kind")
+    position = data.draw(st.integers(0, len(original) - 1), label="position")
+    if kind == "truncate":
+        del damaged[position:]
+    elif kind == "lengthen":
+        damaged += data.draw(st.binary(min_size=1, max_size=20))
+    elif kind == "overwrite":
+        junk = data.draw(st.binary(min_size=1, max_size=20))
+        damaged[position : position + len(junk)] = junk
     else:
-        position = data.draw(st.integers(0, len(original) - 1), label="position")
-        damaged[position] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+        last = 7 + int.from_bytes(original[:8], "little") if kind == "header" else len(original) - 1
+        damaged[min(position, last)] ^= 1 << data.draw(st.integers(0, 7), label="bit")
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(damaged)
-    try:
-        assert equal(Capture.load(path), capture)
-    except CaptureError as error:
-        assert str(path) in str(error)
+    for mmap in (False, True):
+        try:
+            found = Capture.load(path, mmap=mmap)
+        except CaptureError as error:
+            assert str(path) in str(error)
+        else:
+            assert equal(found, capture) if not mmap else same_head(found, capture)
+
+
+def same_head(a: Capture, b: Capture) -> bool:
+    shapes = [{key: samples.logits.shape for key, samples in capture.samples.items()} for capture in (a, b)]
+    return shapes[0] == shapes[1] and dict(a.meta) == dict(b.meta)
+
+
+def test_a_mapped_capture_leaves_its_values_on_the_disk(capture, tmp_path):
+    path = capture.save(tmp_path / "c.safetensors")
+    mapped = Capture.load(path, mmap=True)
+    assert isinstance(mapped.test.logits.base.base, np.memmap) or isinstance(mapped.test.logits.base, np.memmap)
+    assert equal(mapped, capture) and mapped.to_frame().equals(capture.to_frame())
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.test.logits[0, 0] = 1
+    # The values are the file's own bytes, which are not compared with the checksum; a plain load does that.
+    with path.open("r+b") as file:
+        file.seek(-4, 2)  # the file ends with the last logit of the test samples
+        file.write(np.float32(7.5).tobytes())
+    with pytest.raises(CaptureError, match="its checksum does not match"):
+        Capture.load(path)
+    assert mapped.test.logits[-1, -1] == 7.5
+    capture.save(path)  # the name now stands for another file; what is mapped stays what it was
+    assert mapped.test.logits[-1, -1] == 7.5 and equal(Capture.load(path), capture)
+
+
+def test_a_mapped_file_of_an_earlier_version_is_read_too(capture, tmp_path):
+    path = capture.save(tmp_path / "c.safetensors")
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    old = {key: value for key, value in header.items() if key != "head_sha256"}
+    save_file(load_file(path), path, metadata=old)
+    assert equal(Capture.load(path, mmap=True), capture) and equal(Capture.load(path), capture)
+    forged = header["content"].replace("made up", "made upp")
+    save_file(load_file(path), path, metadata={**header, "content": forged})
+    with pytest.raises(CaptureError, match="its checksum does not match"):
+        Capture.load(path, mmap=True)
+
+
+@pytest.mark.parametrize("reader", ["pyarrow", "duckdb", "polars"])
+def test_parquet_is_read_by(reader, capture, tmp_path):
+    library = pytest.importorskip(reader)
+    full = capture.replace(ood={"né/1": capture.ood["far"], "near": capture.ood["near"]})
+    path = full.to_parquet(tmp_path / "deep" / "rows.parquet", vectors=("logits", "distances"))
+    if reader == "pyarrow":
+        frame = pd.read_parquet(path)
+    elif reader == "duckdb":
+        frame = library.sql(f"select * from '{path}'").df()
+        counted = library.sql(f'select "set", avg(entropy) from \'{path}\' where ood group by "set"').fetchall()
+        expected = {name: samples.entropies.mean() for name, samples in full.ood.items()}
+        assert dict(counted) == pytest.approx(expected, rel=1e-6)
+    else:
+        frame = pd.DataFrame(library.read_parquet(path).to_dict(as_series=False))
+    expected = full.to_frame()
+    assert list(frame.columns) == [*expected.columns, "logits", "distances"]
+    for name in expected:
+        assert frame[name].tolist() == expected[name].tolist(), name
+    for name in ("logits", "distances"):
+        arrays = np.concatenate([getattr(samples, name) for samples in full.samples.values()])
+        assert np.array_equal(np.array(frame[name].tolist(), dtype=np.float32), arrays), name
+
+
+def test_parquet_keeps_the_provenance_and_is_written_in_parts(capture, tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("isomax_viz._parquet.ROWS", 37)  # parts that end within and between the sets
+    path = capture.to_parquet(tmp_path / "rows.parquet", vectors="logits")
+    file = parquet.ParquetFile(path)
+    assert file.num_row_groups == 4 and json.loads(file.schema_arrow.metadata[b"isomax_viz"]) == dict(capture.meta)
+    logits = np.concatenate([samples.logits for samples in capture.samples.values()])
+    assert np.array_equal(np.array(file.read()["logits"].to_pylist(), dtype=np.float32), logits)
+
+
+def test_parquet_says_what_is_missing(capture, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="vectors must be one of 'logits', 'features', 'distances', but is 'logit'"):
+        capture.to_parquet(tmp_path / "rows.parquet", vectors=["logit"])
+    with pytest.raises(ValueError, match="vectors='features' is not recorded in 'near', 'far'. Leave it out"):
+        capture.to_parquet(tmp_path / "rows.parquet", vectors=["features"])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="The table could not be written to .*Choose a folder"):
+        capture.to_parquet(tmp_path / "file" / "rows.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pyarrow is needed to write Parquet.*pip install 'isomax_viz\[parquet\]'"):
+        capture.to_parquet(tmp_path / "rows.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_foreign_newer_and_missing_files_say_so(capture, tmp_path):
@@ -193,6 +330,8 @@ def test_scores_follow_their_formulas(capture):
         "mds": -samples.distances.min(axis=1),
         "max_logit": logits.max(axis=1),
         "energy": np.log(np.exp(logits).sum(axis=1)),
+        "gen": -(p**0.1 * (1 - p) ** 0.1).sum(axis=1),
+        "scaled_mps": (np.exp(logits / 1000) / np.exp(logits / 1000).sum(axis=1, keepdims=True)).max(axis=1),
     }
     assert set(expected) == set(scores.SCORES)
     for key, values in expected.items():

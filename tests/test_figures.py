@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from isomax_viz import Capture, figures, metrics, style, tables
+from isomax_viz import Capture, compare, figures, metrics, style, tables
 from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of
 from isomax_viz.figures._histograms import density_top, groups_of
 
@@ -419,3 +419,26 @@ def test_networks_of_the_best_test_epoch_are_marked_under_any_preset():
             capture = Capture.from_arrays(logits, [0, 1], ood={"far": logits / 2}, loss="isomax", meta=meta)
             notes.append(caption_of(figures.plot_entropy(capture)).note)
         assert "best test epoch" not in notes[0] and notes[1].endswith("best test epoch")
+
+
+def test_comparisons_show_difference_interval_and_seeds(softmax, isomax):
+    result = compare((isomax, "es"), (softmax, "mps"), ood="letters", resamples=40)
+    ax = figures.plot_comparisons({"IsoMax better?": result, "the other way": result})
+    interval, point = ax.lines[1], ax.lines[2]
+    np.testing.assert_allclose(interval.get_xdata(), [100 * result.low, 100 * result.high])
+    np.testing.assert_allclose(point.get_xdata(), [100 * result.difference])
+    excludes = result.low > 0 or result.high < 0
+    assert (point.get_markerfacecolor() != "white") == excludes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["IsoMax better?", "the other way"]
+    assert result.sentence in figures.describe(ax)
+
+
+def test_comparisons_of_different_kinds_are_refused(softmax, isomax):
+    one = compare((isomax, "es"), (softmax, "es"), ood="letters", resamples=20)
+    other = compare((isomax, "es"), (softmax, "es"), ood="letters", metric="TNR@TPR95", resamples=20)
+    with pytest.raises(ValueError, match="AUROC at 95 % and TNR@TPR95 at 95 %"):
+        figures.plot_comparisons({"a": one, "b": other})
+    with pytest.raises(ValueError, match="There is no comparison to draw"):
+        figures.plot_comparisons({})
+    with pytest.raises(TypeError, match="what iv.compare returned"):
+        figures.plot_comparisons([one])

@@ -24,6 +24,14 @@ def explicit_groups(capture, name):
     return {"intra-class ID": intra, "inter-class ID": inter, name: ood}
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 99, 100])
+def test_the_median_of_a_group_is_numpys(n, rng):
+    logits = rng.normal(size=(n, 3)).round(1)  # with ties
+    capture = Capture.from_arrays(logits, np.zeros(n, int), ood={"one": [[0.0, 1.0, 2.0]]})
+    table = tables.values_table(capture, "max_logit").groupby("group")["median"].first()
+    assert table["ID"] == np.median(capture.test.logits.max(axis=1)) and table["one"] == 2.0
+
+
 def test_logits_table_counts_what_a_loop_counts(capture):
     table = tables.logits_table(capture, "near", bins=17)
     groups = explicit_groups(capture, "near")
@@ -131,6 +139,21 @@ def test_evaluate_takes_your_own_score(capture):
 
     assert list(tables.evaluate(capture, scores=["es", second], ood="far")["score"]) == ["es", "second"]
     assert list(tables.evaluate(capture, scores=second, ood="far")["score"]) == ["second"]
+
+
+@pytest.mark.parametrize("table", [tables.evaluate, tables.roc_table])
+def test_two_scores_of_one_name_are_refused(capture, table):
+    parameter = "scores" if table is tables.evaluate else "score"
+    one, other = (lambda samples: samples.entropies), (lambda samples: -samples.entropies)
+    with pytest.raises(ValueError, match="scores holds '<lambda>' 2 times. Name each once, .* write them with def"):
+        table(capture, **{parameter: [one, other]})
+    with pytest.raises(ValueError, match="scores holds 'es' 2 times"):
+        table(capture, **{parameter: ["es", "mps", "es"]})
+    with pytest.raises(ValueError, match="list of scores is empty. Name at least one"):
+        table(capture, **{parameter: []})
+    # A generator serves every capture, not the first one only.
+    once = table([capture, capture], **{parameter: (name for name in ("es", "mps"))})
+    pd.testing.assert_frame_equal(once, table([capture, capture], **{parameter: ["es", "mps"]}))
 
 
 def test_roc_table_is_the_curve_of_scikit_learn(capture):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from isomax_viz._atomic import hidden_name, put_in_place
 
 __all__ = ["Checkpoint"]
 
@@ -43,12 +45,13 @@ class Checkpoint:
     def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write tensors and a JSON state in one file, atomically; a full disk is reported and training goes on."""
         self._written = time.monotonic()
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        temporary = hidden_name(self.path)
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(plain, temporary, metadata={"state": json.dumps(state)})
-            temporary.replace(self.path)
+            document = json.dumps(state)
+            save_file(plain, temporary, metadata={"state": document, "sha256": _digest(plain, document)})
+            put_in_place(temporary, self.path)
         except (OSError, SafetensorError) as error:
             logger.warning("No checkpoint could be written to %s: %s. The training goes on without.", self.path, error)
             with suppress(OSError):
@@ -60,8 +63,11 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
-                state = json.loads(file.metadata()["state"])
-                return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - no mapping
+                header = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if header.get("sha256") not in (None, _digest(tensors, header["state"])):  # None: an earlier version's
+                raise ValueError("its checksum does not match")
+            return tensors, json.loads(header["state"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("The checkpoint %s is damaged (%s); the training starts afresh.", self.path, error)
             return None
@@ -70,6 +76,14 @@ class Checkpoint:
         """Delete the file."""
         with suppress(OSError):
             self.path.unlink()
+
+
+def _digest(tensors: dict[str, Tensor], document: str) -> str:
+    digest = hashlib.sha256(document.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def training_tensors(

@@ -1,0 +1,316 @@
+"""The folder of the store: one folder per experiment, whole or absent, with a lock and checksums.
+
+A folder holds
+
+``manifest.json``
+    The experiment, its protocol, versions, device, duration, accuracy, and size and checksum of the two files that
+    never change. It carries a checksum of its own and is small: a thousand of them are listed in under a second.
+``history.json``
+    One row per epoch and split.
+``network.safetensors``
+    The weights.
+``capture.safetensors``
+    What the network said. It changes when out-of-distribution sets join, so it carries its own checksum: two files that
+    had to change together could be parted by a power cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isomax_viz._atomic import delete, discard, hidden_name, is_leftover, put_in_place, settle
+from isomax_viz._capture_files import damaged, save_arrays
+from isomax_viz.captures import Capture
+
+__all__ = ["Store", "StoreError", "default_folder"]
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "isomax_viz.run"
+FORMAT_VERSION = 2  # 1 kept the history in the manifest, which had no checksum of its own; it is still read
+_UNCHANGING = ("network.safetensors", "history.json")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
+
+
+class StoreError(RuntimeError):
+    """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
+
+
+def default_folder() -> Path:
+    """Return the folder of the store: ``ISOMAX_VIZ_STORE`` if set, else ``runs/``.
+
+    ``runs/`` stands at the top of the repository where the package is used from a checkout (notebooks run in a folder
+    of their own and must find the same store), and in the working folder otherwise.
+    """
+    chosen = os.environ.get("ISOMAX_VIZ_STORE")
+    if chosen:
+        return Path(chosen).expanduser()
+    checkout = Path(__file__).resolve().parent.parent
+    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "runs"
+
+
+class Store:
+    """Trained networks and captures on disk, by experiment id.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        See :func:`default_folder`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> Store(tempfile.mkdtemp()).ids()
+    []
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = default_folder() if folder is None else Path(folder).expanduser()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r}, {len(self.ids())} experiments)"
+
+    def path(self, experiment_id: str) -> Path:
+        """Return the folder of an experiment; it need not exist.
+
+        Raises
+        ------
+        ValueError
+            If the id could lead out of the store.
+        """
+        if not self.is_id(experiment_id):
+            raise ValueError(
+                f"{experiment_id!r} is no experiment id: up to 200 letters, digits and . _ + = -, starting with a "
+                "letter or digit. Take it from Experiment(...).id."
+            )
+        return self.folder / experiment_id
+
+    @staticmethod
+    def is_id(name: str) -> bool:
+        """Return whether this can be an experiment's id, and so the name of a folder inside the store."""
+        return _SAFE_NAME.fullmatch(name) is not None
+
+    def ids(self) -> list[str]:
+        """Return the ids of all complete experiments, sorted."""
+        if not self.folder.is_dir():
+            return []
+        names = (item.parent.name for item in self.folder.glob("*/manifest.json"))
+        return sorted(name for name in names if self.is_id(name))
+
+    def __contains__(self, experiment_id: str) -> bool:
+        return (self.path(experiment_id) / "manifest.json").is_file()
+
+    def checkpoint_path(self, experiment_id: str) -> Path:
+        """Return where the state of an unfinished training is kept."""
+        return self.folder / ".unfinished" / f"{self.path(experiment_id).name}.safetensors"
+
+    @contextmanager
+    def lock(self, experiment_id: str) -> Iterator[None]:
+        """Hold the lock of an experiment, so that two notebooks asking for it train it once.
+
+        Raises
+        ------
+        StoreError
+            If the store can't be written.
+        """
+        from filelock import FileLock, Timeout
+
+        target = self.path(experiment_id)
+        with self._explained():
+            (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".locks" / f"{target.name}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                logger.warning("%s is being computed by another process; waiting for it.", experiment_id)
+                lock.acquire()
+        try:
+            self._sweep(experiment_id)
+            yield
+        finally:
+            lock.release()
+
+    def _sweep(self, experiment_id: str) -> None:
+        """Delete what killed processes left half-written; whoever holds the lock knows that nobody is writing it."""
+        target, unfinished = self.path(experiment_id), self.checkpoint_path(experiment_id)
+        places = [(self.folder, target.name), (unfinished.parent, unfinished.name)]
+        places += [(target, name) for name in (*_UNCHANGING, "capture.safetensors")]
+        for folder, name in places:
+            for item in folder.iterdir() if folder.is_dir() else ():
+                if is_leftover(item.name, of=name):
+                    logger.info("Deleting %s, left behind by a process that was stopped.", item)
+                    with suppress(OSError):
+                        delete(item)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            raise StoreError(
+                f"The store {self.folder} can't be written: {reason.strerror or reason}. Choose a folder that you may "
+                "write to and that has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
+            ) from error
+
+    def write(
+        self, experiment_id: str, *, manifest: Mapping[str, Any], weights: Mapping[str, Any], capture: Capture
+    ) -> None:
+        """Write a finished experiment under a temporary name, then rename it: it is there whole or not at all.
+
+        Parameters
+        ----------
+        experiment_id : str
+            Its id; hold its :meth:`lock`.
+        manifest : mapping
+            The experiment, history, versions and so on; JSON values.
+        weights : mapping of str to ndarray
+            The network's state.
+        capture : Capture
+            What the network said.
+        """
+        target = self.path(experiment_id)
+        hidden = hidden_name(target)
+        try:
+            with self._explained():
+                hidden.mkdir(parents=True)
+                save_arrays(hidden / "network.safetensors", weights)
+                capture.save(hidden / "capture.safetensors")
+                _write_text(hidden / "history.json", json.dumps(manifest["history"]))
+                document = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id}
+                document |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+                document |= {name: value for name, value in manifest.items() if name != "history"}
+                document |= {"entropic_scale": capture.meta.get("entropic_scale"), "accuracy": capture.test.accuracy}
+                document["files"] = {name: _description(hidden / name) for name in _UNCHANGING}
+                document["sha256"] = _digest(document)
+                _write_text(hidden / "manifest.json", json.dumps(document, indent=1) + "\n")
+                discard(target)  # an incomplete or damaged one; a whole one is never written twice
+                put_in_place(hidden, target)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def head(self, experiment_id: str) -> dict[str, Any]:
+        """Return the manifest without reading the history, which may be long.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, damaged, foreign or from a newer version.
+        """
+        path = self.path(experiment_id) / "manifest.json"
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            form, version = document["format"], document["version"]
+        except FileNotFoundError as error:
+            raise StoreError(f"There is no experiment {experiment_id} in {self.folder}. Run it first.") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._damaged(path, str(error)) from error
+        if form != FORMAT or not isinstance(version, int):
+            raise self._damaged(path, "it is not a manifest of isomax_viz")
+        if version > FORMAT_VERSION:
+            raise StoreError(
+                f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
+                "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
+            )
+        needed = {"experiment", "files"} | ({"sha256"} if version > 1 else {"history"})
+        if not needed <= set(document):
+            raise self._damaged(path, "a part of it is missing")
+        if document.get("id") != experiment_id:
+            raise self._damaged(path, f"it is the manifest of {document.get('id')!r}")
+        if version > 1 and document.pop("sha256") != _digest(document):
+            raise self._damaged(path, "its checksum does not match")
+        return document
+
+    def manifest(self, experiment_id: str) -> dict[str, Any]:
+        """Return the manifest of an experiment, with its history.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, damaged, foreign or from a newer version.
+        """
+        document = self.head(experiment_id)
+        if "history" not in document:
+            path = self.whole_file(experiment_id, "history.json", document)
+            document["history"] = json.loads(path.read_text(encoding="utf-8"))
+        return document
+
+    def capture(self, experiment_id: str, *, mmap: bool = False) -> Capture:
+        """Return the stored capture; see :meth:`isomax_viz.Capture.load` for ``mmap`` and for what it raises."""
+        path = self.path(experiment_id) / "capture.safetensors"
+        capture = Capture.load(path, mmap=mmap)
+        if capture.meta.get("id", experiment_id) != experiment_id:
+            raise damaged(path, f"it is the capture of {capture.meta['id']}")
+        return capture
+
+    def replace_capture(self, experiment_id: str, capture: Capture) -> None:
+        """Put another capture in the place of the stored one, atomically; hold the experiment's :meth:`lock`."""
+        with self._explained():
+            capture.save(self.path(experiment_id) / "capture.safetensors")
+
+    def weights(self, experiment_id: str) -> dict[str, Any]:
+        """Return the network's state as arrays, after comparing the file with the manifest's checksum.
+
+        Raises
+        ------
+        StoreError
+            If the file is missing or its checksum differs.
+        """
+        from safetensors.numpy import load_file
+
+        path = self.whole_file(experiment_id, "network.safetensors", self.head(experiment_id))
+        return load_file(path)
+
+    def whole_file(self, experiment_id: str, name: str, manifest: Mapping[str, Any]) -> Path:
+        """Return the path of a file that never changes, after comparing it with the manifest's checksum.
+
+        Raises
+        ------
+        StoreError
+            If the file is missing or its checksum differs.
+        """
+        path = self.path(experiment_id) / name
+        if not path.is_file() or _sha256(path) != manifest["files"][name]["sha256"]:
+            raise self._damaged(path, "its checksum does not match the manifest's")
+        return path
+
+    def remove(self, experiment_id: str) -> None:
+        """Delete an experiment and the state of its unfinished training; nothing happens if there is neither."""
+        with self._explained():
+            discard(self.path(experiment_id))
+            self.checkpoint_path(experiment_id).unlink(missing_ok=True)
+
+    def _damaged(self, path: Path, reason: str) -> StoreError:
+        return StoreError(
+            f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment "
+            "again."
+        )
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    settle(path)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Return the checksum of JSON values, whatever their layout in the file."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,98 @@
+"""Differences with their intervals, one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from isomax_viz.comparisons import Comparison
+from isomax_viz.figures._canvas import Caption, attach, drawing, legend_size
+
+__all__ = ["plot_comparisons"]
+
+_EXCLUDES, _INCLUDES, _SEED = "#0072B2", "#767676", "#1a1a1a"
+
+
+def plot_comparisons(
+    data: Comparison | Mapping[str, Comparison], *, theme: str = "paper", ax: Axes | None = None, **kwargs: Any
+) -> Axes:
+    """Draw differences of a metric with their intervals, one row per comparison.
+
+    Parameters
+    ----------
+    data : Comparison, or mapping of str to Comparison
+        From :func:`isomax_viz.compare`; the keys name the rows, by default "a − b".
+    theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
+    **kwargs
+        Passed on to :meth:`matplotlib.axes.Axes.plot` for the intervals.
+
+    Returns
+    -------
+    Axes
+        Large points are differences, lines their intervals, small marks below the pairs of seeds. Filled points and thick
+        lines: the interval excludes zero.
+
+    Raises
+    ------
+    TypeError
+        If something else than comparisons is given.
+    ValueError
+        If there is nothing to draw, or the comparisons are of different metrics or confidence.
+
+    Examples
+    --------
+    >>> from isomax_viz import Capture, compare
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(60) % 3
+    >>> capture = Capture.from_arrays(
+    ...     rng.normal(size=(60, 3)) + 2 * np.eye(3)[labels], labels, ood={"x": rng.normal(size=(40, 3))})
+    >>> ax = plot_comparisons({"ES above MPS?": compare((capture, "es"), (capture, "mps"), resamples=50)})
+    >>> ax.get_xlabel(), [label.get_text() for label in ax.get_yticklabels()]
+    ('difference of AUROC (points), 95 % interval', ['ES above MPS?'])
+    """
+    rows = _rows(data)
+    first = next(iter(rows.values()))
+    with drawing(ax, theme=theme, size=(7.0, 1.3 + 0.5 * len(rows))) as axes:
+        axes.axvline(0, color="#4D4D4D", linewidth=0.9, zorder=1)
+        for height, comparison in enumerate(rows.values()):
+            _draw_row(axes, height, comparison, kwargs)
+        axes.set_yticks(range(len(rows)), list(rows), fontsize=legend_size())
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#E5E5E5", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(f"difference of {first.metric} (points), {100 * first.confidence:g} % interval")
+        alt = " ".join(f"{name}: {comparison.sentence}" for name, comparison in rows.items())
+        return attach(axes, Caption(("small marks: pairs of seeds",), "", alt), own=ax is None)
+
+
+def _rows(data: Comparison | Mapping[str, Comparison]) -> dict[str, Comparison]:
+    rows = {f"{data.a} − {data.b}": data} if isinstance(data, Comparison) else data
+    if not isinstance(rows, Mapping) or not all(isinstance(value, Comparison) for value in rows.values()):
+        raise TypeError(
+            "plot_comparisons needs what iv.compare returned, or several of them by name: {'scale 1 or 10?': "
+            f"iv.compare(...)}}; received {type(data).__name__}."
+        )
+    if not rows:
+        raise ValueError("There is no comparison to draw. Give at least one: {'scale 1 or 10?': iv.compare(...)}.")
+    kinds = {(value.metric, value.confidence) for value in rows.values()}
+    if len(kinds) > 1:
+        words = " and ".join(f"{metric} at {100 * confidence:g} %" for metric, confidence in sorted(kinds))
+        raise ValueError(f"These comparisons are of different kinds ({words}). Draw each kind in axes of its own.")
+    return dict(rows)
+
+
+def _draw_row(ax: Axes, height: int, comparison: Comparison, options: dict[str, Any]) -> None:
+    excludes = comparison.low > 0 or comparison.high < 0
+    color = _EXCLUDES if excludes else _INCLUDES
+    look = {"color": color, "linewidth": 3.0 if excludes else 1.4, "zorder": 2} | options
+    ax.plot([100 * comparison.low, 100 * comparison.high], [height, height], **look)
+    face = color if excludes else "white"
+    ax.plot(100 * comparison.difference, height, "o", color=color, markerfacecolor=face, markersize=8, zorder=4)
+    if comparison.seeds > 1:
+        values = 100 * comparison.per_seed.to_numpy()
+        ax.plot(values, [height + 0.24] * len(values), "|", color=_SEED, markersize=7, zorder=3)

@@ -1,0 +1,285 @@
+"""The store as one table: what is there, whether it is whole, how large it is, what all of it says."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import isomax_viz as iv
+from isomax_viz import Experiment, _capture_files, _store_files, store
+from isomax_viz.store import Store, StoreError
+from tests.conftest import LOSSES
+
+OOD = ("letters", "patches", "gaussian", "uniform")
+
+
+@pytest.fixture
+def folder(trained, tmp_path_factory, tmp_path):
+    """A store of its own with the session's four experiments in it."""
+    for loss in LOSSES:
+        name = Experiment(loss=loss, preset="smoke").id
+        shutil.copytree(tmp_path_factory.getbasetemp() / "store" / name, tmp_path / name)
+    return tmp_path
+
+
+def document(folder, name):
+    return json.loads((folder / name / "manifest.json").read_text())
+
+
+def rewrite(folder, name, changed) -> None:
+    """Write a manifest with a checksum that fits."""
+    changed.pop("sha256", None)
+    changed["sha256"] = _store_files._digest(changed)
+    (folder / name / "manifest.json").write_text(json.dumps(changed))
+
+
+def test_the_list_says_what_was_trained(folder, trained):
+    table = store.list(folder).set_index("loss")
+    assert sorted(table.index) == sorted(LOSSES) and list(store.list(folder).columns) == list(store.LISTED)
+    for loss, row in table.iterrows():
+        experiment = Experiment(loss=loss, preset="smoke")
+        assert row["id"] == experiment.id
+        assert (row["data"], row["backbone"], row["seed"], row["preset"]) == ("digits", "small_cnn", 0, "smoke")
+        assert row["epochs"] == experiment.protocol.epochs and row["device"] == "cpu" and row["duration_s"] > 0
+        assert row["accuracy"] == trained[loss].test.accuracy
+        assert (
+            row["entropic_scale"] == 10.0 if "isomax" in loss and loss != "isomax2" else pd.isna(row["entropic_scale"])
+        )
+        assert row["bytes"] == sum(path.stat().st_size for path in (folder / row["id"]).iterdir())
+        assert pd.Timestamp(0, tz="UTC") < row["created"] <= pd.Timestamp(datetime.now(UTC))
+    assert store.list(folder)["created"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(store.list(Store(folder)), store.list(str(folder)))
+
+
+def test_a_thousand_are_listed_without_opening_a_capture_a_history_or_a_network(folder):
+    name = Experiment(loss="isomax", preset="smoke").id
+    manifest = document(folder, name)
+    for number in range(1000):
+        copy = folder / "many" / f"{name}-{number}"
+        copy.mkdir(parents=True)
+        for file in ("capture.safetensors", "history.json", "network.safetensors"):
+            (copy / file).symlink_to("/nothing/here")  # to open it is an error
+        rewrite(folder / "many", copy.name, manifest | {"id": copy.name, "accuracy": number / 1000})
+    table = store.list(folder / "many")
+    assert len(table) == 1000 and table["id"].is_unique
+    numbers = table["id"].str.rsplit("-", n=1).str[1].astype(int)
+    assert np.allclose(table["accuracy"], numbers / 1000)
+
+
+def test_an_empty_or_missing_store_is_an_empty_table(tmp_path):
+    for place in (tmp_path, tmp_path / "nothing"):
+        assert store.list(place).empty and store.verify(folder=place).empty and store.frame(folder=place).empty
+        assert store.size(place) == 0
+    (tmp_path / "my notes").mkdir()
+    (tmp_path / "my notes" / "manifest.json").write_text("{}")  # no experiment can have this name
+    assert store.list(tmp_path).empty and store.verify(folder=tmp_path).attrs == {"experiments": 0}
+
+
+def test_by_default_it_is_the_usual_store(folder, monkeypatch):
+    monkeypatch.setenv("ISOMAX_VIZ_STORE", str(folder))
+    assert len(iv.store.list()) == len(LOSSES) and iv.store.size() == store.size(folder)
+    assert iv.store.verify().attrs == {"experiments": len(LOSSES)}
+
+
+def test_size_counts_every_byte(folder):
+    unfinished = Store(folder).checkpoint_path("some")
+    unfinished.parent.mkdir()
+    unfinished.write_bytes(b"12345")
+    listed = int(store.list(folder)["bytes"].sum())
+    assert store.size(folder) == listed + 5
+
+
+def test_verify_reads_all_files_also_after_sets_have_joined(folder):
+    names = [Experiment(loss=loss, preset="smoke").id for loss in LOSSES]
+    assert store.verify(folder=folder).empty
+    mine = iv.datasets.from_arrays(np.zeros((5, 8, 8, 1), np.uint8), name="mine")
+    Experiment(loss="isomax", preset="smoke").run(ood=[mine], store=folder, progress=False)
+    assert store.verify(folder=folder).empty
+    for name, file in zip(names, ("network.safetensors", "capture.safetensors", "history.json"), strict=False):
+        path = folder / name / file
+        damaged = bytearray(path.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(damaged)
+    problems = store.verify(folder=folder)
+    found = set(zip(problems["id"], problems["file"], strict=True))
+    assert found == set(zip(names, ("network.safetensors", "capture.safetensors", "history.json"), strict=False))
+    assert problems["problem"].str.contains("checksum does not match").all()
+    assert store.verify(names[3], folder=folder).empty
+    with pytest.raises(StoreError, match=r"There is no experiment none in .*iv.store.list\(\) shows what is there"):
+        store.verify("none", folder=folder)
+
+
+def test_remove_deletes_one_experiment_and_its_unfinished_training(folder):
+    name, other = (Experiment(loss=loss, preset="smoke").id for loss in ("isomax", "isomax2"))
+    unfinished = [Store(folder).checkpoint_path(key) for key in (name, other, "begun")]
+    unfinished[0].parent.mkdir(exist_ok=True)
+    for path in unfinished:
+        path.touch()
+    store.remove(name, folder=folder)
+    assert name not in set(store.list(folder)["id"]) and len(store.list(folder)) == len(LOSSES) - 1
+    assert not (folder / name).exists() and [path.exists() for path in unfinished] == [False, True, True]
+    store.remove("begun", folder=folder)
+    assert [path.exists() for path in unfinished] == [False, True, False]
+    for key in (name, "never"):
+        with pytest.raises(StoreError, match="There is no experiment"):
+            store.remove(key, folder=folder)
+    with pytest.raises(ValueError, match="is no experiment id"):
+        store.remove("../" + other, folder=folder)
+    (folder / "linked").symlink_to(folder / other)
+    store.remove("linked", folder=folder)
+    assert (folder / other / "manifest.json").is_file() and not (folder / "linked").is_symlink()
+
+
+def test_the_frame_is_the_evaluation_of_every_capture(folder, trained):
+    table = store.frame(folder=folder)
+    expected = iv.evaluate(list(trained.values()))
+    assert len(table) == len(expected) == len(LOSSES) * len(OOD) * 3
+    keys = ["loss", "score", "ood"]
+    merged = table.merge(expected, on=keys, suffixes=("", "_expected"))
+    assert len(merged) == len(expected)
+    for metric in (*iv.metrics.METRICS, "accuracy", "n_ood"):
+        assert (merged[metric] == merged[f"{metric}_expected"]).all()
+    for name in ("entropic_scale", "seed", "AUROC"):
+        assert table[name].dtype == expected[name].dtype
+    assert set(table["epochs"]) == {2} and table["examples_per_class"].isna().all() and (table["duration_s"] > 0).all()
+    assert (table["id"] == [Experiment(loss=loss, preset="smoke").id for loss in table["loss"]]).all()
+
+
+def test_the_frame_takes_scores_and_sets_and_leaves_out_what_is_damaged(folder, caplog):
+    table = store.frame(folder=folder, scores=["es", lambda samples: samples.logits[:, 0]], ood="letters")
+    assert len(table) == len(LOSSES) * 2 and set(table["ood"]) == {"letters"}
+    with pytest.raises(ValueError, match="ood must be one of 'gaussian', .*Did you mean 'letters'"):
+        store.frame(folder=folder, ood=["leters"])
+    first, second = (Experiment(loss=loss, preset="smoke").id for loss in ("isomax", "isomax2"))
+    (folder / first / "capture.safetensors").write_bytes(b"")
+    (folder / second / "manifest.json").write_text("")
+    table = store.frame(folder=folder, scores="es")
+    assert set(table["loss"]) == {"softmax", "isomax+"}
+    assert f"{first} is left out of the table" in caplog.text and f"{second} is left out" in caplog.text
+
+
+def as_the_first_version_wrote_it(folder, name) -> None:
+    manifest = document(folder, name)
+    history = json.loads((folder / name / "history.json").read_text())
+    manifest = {key: value for key, value in manifest.items() if key not in ("created", "accuracy", "entropic_scale")}
+    manifest["files"] = {"network.safetensors": manifest["files"]["network.safetensors"]}
+    manifest = {key: value for key, value in manifest.items() if key != "sha256"} | {"version": 1, "history": history}
+    (folder / name / "history.json").unlink()
+    (folder / name / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def test_what_the_first_version_wrote_is_still_read(folder, trained):
+    new = store.list(folder)
+    for name in new["id"]:
+        as_the_first_version_wrote_it(folder, name)
+    old = store.list(folder)
+    kept = [column for column in new.columns if column not in ("bytes", "created")]
+    pd.testing.assert_frame_equal(
+        old[kept].sort_values("id", ignore_index=True), new[kept].sort_values("id", ignore_index=True)
+    )
+    assert store.verify(folder=folder).empty and len(store.frame(folder=folder, scores="es")) == len(LOSSES) * len(OOD)
+    experiment = Experiment(loss="isomax", preset="smoke")
+    assert experiment.run(store=folder, progress=False).history.equals(trained["isomax"].history)
+    weight = next(iter(experiment.network(store=folder).state_dict().values()))
+    assert np.isfinite(weight.numpy()).all()
+    (folder / experiment.id / "capture.safetensors").unlink()  # is recorded again, with the old manifest's history
+    assert experiment.run(ood="uniform", store=folder, progress=False).history.equals(trained["isomax"].history)
+
+
+def test_the_accuracy_of_a_first_version_that_kept_another_epoch_is_not_guessed(folder):
+    name = Experiment(loss="isomax", preset="smoke").id
+    as_the_first_version_wrote_it(folder, name)
+    manifest = document(folder, name)
+    manifest["experiment"]["select"] = "best_test"
+    (folder / name / "manifest.json").write_text(json.dumps(manifest))
+    assert pd.isna(store.list(folder).set_index("id").loc[name, "accuracy"])
+
+
+def test_a_store_of_a_newer_version_is_listed_as_such_and_refused(folder, caplog):
+    experiment = Experiment(loss="isomax", preset="smoke")
+    rewrite(folder, experiment.id, document(folder, experiment.id) | {"version": _store_files.FORMAT_VERSION + 1})
+    before = {path: path.read_bytes() for path in (folder / experiment.id).iterdir()}
+    row = store.list(folder).set_index("id").loc[experiment.id]
+    assert "Update isomax_viz" in caplog.text and pd.isna(row["loss"]) and row["bytes"] > 0
+    problems = store.verify(folder=folder)
+    assert list(problems["file"]) == ["manifest.json"] and "Update isomax_viz" in problems["problem"][0]
+    with pytest.raises(StoreError, match="format version 3; this version of isomax_viz reads up to 2. Update"):
+        experiment.run(store=folder, progress=False)
+    assert {path: path.read_bytes() for path in (folder / experiment.id).iterdir()} == before
+
+
+def test_a_manifest_says_when_what_and_with_what(folder):
+    experiment = Experiment(loss="isomax+", preset="smoke")
+    manifest = Store(folder).manifest(experiment.id)
+    assert manifest["experiment"]["preset"] == "smoke" and manifest["id"] == experiment.id
+    assert set(manifest["versions"]) >= {"isomax_viz", "torch", "numpy", "python"}
+    assert set(manifest["files"]) == {"network.safetensors", "history.json"}
+    for name, said in manifest["files"].items():
+        assert said["bytes"] == (folder / experiment.id / name).stat().st_size and len(said["sha256"]) == 64
+    assert manifest["history"]["epoch"] == [1, 1, 2, 2] and "history" not in Store(folder).head(experiment.id)
+
+
+def test_files_are_for_whom_the_umask_says(folder):
+    """The safetensors library writes files that only their owner may read; a store may be shared."""
+    (folder / "plain").touch()
+    modes = {path.stat().st_mode for path in (folder / Experiment(loss="isomax", preset="smoke").id).iterdir()}
+    assert modes == {(folder / "plain").stat().st_mode}
+
+
+def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture, tmp_path):
+    both = threading.Barrier(2)
+    settle = _capture_files.settle
+
+    def together(path):
+        both.wait(timeout=30)  # each has written its file, neither has renamed it
+        settle(path)
+        both.wait(timeout=30)
+
+    failures = []
+
+    def save():
+        try:
+            capture.save(tmp_path / "capture.safetensors")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(2)]
+    with mock.patch("isomax_viz._capture_files.settle", together):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == [] and [path.name for path in tmp_path.iterdir()] == ["capture.safetensors"]
+    assert np.array_equal(iv.Capture.load(tmp_path / "capture.safetensors").test.logits, capture.test.logits)
+
+
+def test_what_a_killed_process_left_is_swept_by_who_holds_the_lock_and_nothing_else(tmp_path):
+    place = Store(tmp_path)
+    mine = [tmp_path / ".a.12.0123abcd.tmp", tmp_path / ".a.99.tmp", tmp_path / "a" / ".capture.safetensors.1.aa.tmp"]
+    others = [tmp_path / ".ab.12.0123abcd.tmp", tmp_path / "a" / "notes.tmp", tmp_path / ".a.b.12.tmp"]
+    for path in (*mine, *others):
+        (path / "inside").mkdir(parents=True)
+    with place.lock("a"):
+        assert not any(path.exists() for path in mine) and all(path.is_dir() for path in others)
+
+
+def test_removing_waits_for_whoever_is_working_on_it(folder, caplog):
+    name = Experiment(loss="isomax", preset="smoke").id
+    with caplog.at_level(logging.WARNING):
+        with Store(folder).lock(name):
+            thread = threading.Thread(target=store.remove, args=(name,), kwargs={"folder": folder})
+            thread.start()
+            while "waiting for it" not in caplog.text:
+                time.sleep(0.01)
+            assert name in Store(folder)
+        thread.join(timeout=30)
+    assert name not in Store(folder)
