@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import check_choice
+from isomax_viz._checks import check_choice, check_number
 from isomax_viz.captures import Samples
 
 __all__ = ["BLOCKS", "CENTRES", "loss_blocks_table", "plane_table"]
@@ -111,6 +111,7 @@ def plane_table(loss: str, *, points: int = 121) -> pd.DataFrame:
     [1.0, 0.91]
     """
     check_choice("loss", loss, BLOCKS)
+    check_number("points", points, at_least=2, whole=True)
     axis = np.linspace(-EXTENT, EXTENT, points)
     x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
     features = np.stack([x, y], axis=1)

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz import published
-from isomax_viz._checks import check_number
+from isomax_viz.paper_rows import SCALES, check_methods_once, check_settings, origin_of, results_of, with_sets
 from isomax_viz.printed import PaperTable, marked
-from isomax_viz.scores import SCORES
 from isomax_viz.style import data_style, loss_style
 from isomax_viz.tables import Captures, as_list, evaluate
 
@@ -30,18 +29,9 @@ CROSSED = (("isomax", "es"), ("isomax", "mds"), ("isomax+", "es"), ("isomax+", "
 FAIR_METRICS = ("TNR@TPR95", "AUROC", "DTACC")
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
 NOT_IN_FAIR = ("fooling", "gaussian", "uniform")
-ONE_POINT = 0.01  # "1 % tolerance" in the tables of the IsoMax2 paper
-
-
-def method_label(loss: str, score: str) -> str:
-    """Return a method's name as the papers write it.
-
-    Examples
-    --------
-    >>> method_label("isomax+", "mds")
-    'IsoMax+/MDS'
-    """
-    return f"{loss_style(loss).label}/{SCORES[score].label if score in SCORES else score}"
+ONE_POINT = 0.01
+# The tables that say "1% tolerance"; the others mark the best, if any.
+TOLERANT = (("isomax2", 1), ("isomax2", 2), ("isomax2", 5))
 
 
 def fair_comparison(
@@ -56,13 +46,14 @@ def fair_comparison(
     Parameters
     ----------
     captures : list of Capture
-        Several per loss where they differ in the seed (or in data and backbone) only.
+        Several per loss where they differ in the seed (or in data and backbone) only; trained alike.
     ood : str or list of str, optional
-        By default all but noise and fooling images, which the papers' extended table adds.
+        For each data set those that some of its captures have; by default all that every one of them has, but noise and
+        fooling images, which the papers' extended table adds.
     methods : sequence of (loss, score)
         Which combinations; those whose loss is not among the captures are left out.
     tolerance : float
-        Fraction below the best that is still in bold.
+        Fraction, below one half, by which a value may lie below the best and still be in bold.
 
     Returns
     -------
@@ -71,7 +62,8 @@ def fair_comparison(
     Raises
     ------
     ValueError
-        If no capture has one of the losses, or two captures differ in more than the seed.
+        If no capture has one of the losses, captures of one row were not trained alike, those of one loss differ in
+        more than the seed, or the tolerance is no fraction.
 
     Notes
     -----
@@ -84,10 +76,7 @@ def fair_comparison(
     >>> fair_comparison(capture).wide()["AUROC"].to_numpy().tolist()
     [['100.0', '100.0']]
     """
-    listed = as_list(captures)
-    if ood is None:
-        ood = [name for name in listed[0].ood if name not in NOT_IN_FAIR] or None
-    results = _results(listed, methods, ood)
+    results = results_of(as_list(captures), methods, ood, without=NOT_IN_FAIR)
     return _table("Fair comparison of seamless detection", results, FAIR_METRICS, tolerance)
 
 
@@ -105,13 +94,13 @@ def extended_comparison(
     captures, methods, tolerance
         As for :func:`fair_comparison`.
     ood : str or list of str, optional
-        By default all sets of the captures.
+        As there, but by default with noise and fooling images.
 
     Notes
     -----
     Source: IsoMax2 paper, Table 5.
     """
-    results = _results(as_list(captures), methods, ood)
+    results = results_of(as_list(captures), methods, ood)
     return _table("Extended fair comparison", results, FAIR_METRICS, tolerance)
 
 
@@ -127,17 +116,20 @@ def scores_and_losses(
     Parameters
     ----------
     captures, ood, methods, tolerance
-        As for :func:`fair_comparison`.
+        As for :func:`extended_comparison`.
 
     Notes
     -----
     Source: IsoMax+ paper, Table 6: TNR@TPR95 and AUROC; the standard deviation is that of the averages over the seeds.
     """
-    results = _results(as_list(captures), methods, ood)
+    results = results_of(as_list(captures), methods, ood)
     keys = ["backbone", "data", "method", "seed"]
     averaged = results.groupby(keys, sort=False, dropna=False)[list(FAIR_METRICS)].mean().reset_index()
-    sets = ", ".join(data_style(name).label for name in results["ood"].unique())
-    title = f"Losses crossed with scores, average over {sets}"
+    groups = results.groupby(["backbone", "data"], sort=False)["ood"].unique()
+    each = {key: ", ".join(data_style(name).label for name in names) for key, names in groups.items()}
+    alike = len(set(each.values())) == 1
+    over = next(iter(each.values())) if alike else "; ".join(f"{' '.join(key)}: {each[key]}" for key in each)
+    title = f"Losses crossed with scores, average over {over}"
     return _table(title, averaged.assign(ood=""), FAIR_METRICS[:2], tolerance)
 
 
@@ -164,9 +156,10 @@ def accuracies(captures: Captures, *, tolerance: float = ONE_POINT) -> PaperTabl
     ID
     mine            50.0
     """
-    rows = []
-    for capture in sorted(as_list(captures), key=_place):
-        row = _origin(capture) | {"method": loss_style(capture.loss).label, "ood": ""}
+    rows, listed = [], as_list(captures)
+    check_settings(listed)
+    for capture in sorted(listed, key=_place):
+        row = origin_of(capture) | {"method": loss_style(capture.loss).label, "ood": ""}
         train = float("nan") if capture.train is None else capture.train.accuracy
         rows.append(row | {"train accuracy": train, "test accuracy": capture.test.accuracy})
     return _table("Classification accuracy", pd.DataFrame(rows), ("train accuracy", "test accuracy"), tolerance)
@@ -186,7 +179,8 @@ def scales_ablation(
     captures : list of Capture
         Of IsoMax2, from ``Experiment(scales_learning_rate=..., scales_weight_decay=...)``.
     ood, score
-        See :func:`isomax_viz.tables.evaluate`; the paper uses fooling images and the entropic score.
+        Sets, by default all that every capture has, and the score; the paper uses fooling images and the entropic
+        score.
     tolerance
         As for :func:`fair_comparison`; this table of the paper marks the best only.
 
@@ -202,13 +196,17 @@ def scales_ablation(
     parts = []
     listed = as_list(captures)
     for capture in listed:
-        known = all(name in capture.meta for name in ("scales_learning_rate", "scales_weight_decay"))
+        known = all(name in capture.meta for name in SCALES)
         if capture.loss != "isomax2" or not known:
             raise ValueError(
                 f"captures must be of 'isomax2' and say how its scales and tilts were trained, but one is {capture!r}. "
                 "Record them with Experiment(loss='isomax2', scales_learning_rate=..., scales_weight_decay=...)."
             )
-        parts.append(evaluate(capture, scores=score, ood=ood).assign(method=_scales_label(capture), **_origin(capture)))
+    check_settings(listed, of_one_method=SCALES)
+    for capture, names in with_sets(listed, ood):
+        parts.append(
+            evaluate(capture, scores=score, ood=names).assign(method=_scales_label(capture), **origin_of(capture))
+        )
     results = pd.concat(parts, ignore_index=True)
     return _table("Weight decay and learning rate of IsoMax2's scales and tilts", results, FAIR_METRICS[1:], tolerance)
 
@@ -219,15 +217,21 @@ def _scales_label(capture: Any) -> str:
     return f"weight decay: {'yes' if decay else 'no'}; learning rate: {speed}"
 
 
-def from_published(paper: str, number: int, *, tolerance: float = ONE_POINT, **filters: Any) -> PaperTable:
+def from_published(paper: str, number: int, *, tolerance: float | None = None, **filters: Any) -> PaperTable:
     """Return a table of numbers as the paper has it, in the same shape as your own.
 
     Parameters
     ----------
     paper, number, **filters
         See :func:`isomax_viz.published.table`.
-    tolerance : float
-        As for :func:`fair_comparison`.
+    tolerance : float, optional
+        As for :func:`fair_comparison`; by default 0.01 for the tables that state it (IsoMax2 paper, Tables 1, 2 and 5),
+        else 0.
+
+    Notes
+    -----
+    Bold follows from the values and the tolerance. The papers print some cells otherwise, such as 27 of the 432 of the
+    IsoMax2 paper's Table 5.
 
     Examples
     --------
@@ -241,43 +245,19 @@ def from_published(paper: str, number: int, *, tolerance: float = ONE_POINT, **f
         raise ValueError(f"Table {number} of {paper!r} holds no numbers. Read it with iv.published.table.")
     frame = table[table["unit"] == "percent"].rename(columns={"id": "data"})
     frame = frame.assign(mean=frame["mean"] / 100, std=frame["std"] / 100, seeds=float("nan"))
+    if tolerance is None:
+        tolerance = ONE_POINT if (paper, number) in TOLERANT else 0.0
     return PaperTable(f"{words['title']} ({paper}, Table {number})", marked(frame, tolerance), tolerance)
-
-
-def _origin(capture: Any) -> dict[str, Any]:
-    meta = capture.meta
-    return {"backbone": meta.get("backbone") or "", "data": meta.get("data") or "", "seed": meta.get("seed")}
 
 
 def _place(capture: Any) -> int:
     return LOSSES.index(capture.loss) if capture.loss in LOSSES else len(LOSSES)
 
 
-def _results(captures: list[Any], methods: Sequence[tuple[str, str]], ood: Any) -> pd.DataFrame:
-    parts = []
-    for loss, score in methods:
-        for capture in captures:
-            if capture.loss == loss:
-                part = evaluate(capture, scores=score, ood=ood)
-                parts.append(part.assign(method=method_label(loss, part["score"].iloc[0]), **_origin(capture)))
-    if not parts:
-        wanted = ", ".join(repr(loss) for loss in dict.fromkeys(loss for loss, _ in methods))
-        found = ", ".join(repr(capture.loss) for capture in captures)
-        raise ValueError(f"captures must hold one of the losses {wanted}, but are of {found}. Choose other methods.")
-    return pd.concat(parts, ignore_index=True)
-
-
 def _table(title: str, results: pd.DataFrame, metrics: Sequence[str], tolerance: float) -> PaperTable:
-    check_number("tolerance", tolerance, at_least=0)
+    check_methods_once(results)
     keys = ["backbone", "data", "ood", "method"]
-    twice = results[results.duplicated([*keys, "seed"])]
-    if len(twice):
-        row = twice.iloc[0]
-        raise ValueError(
-            f"captures must differ in nothing but the seed where loss and data are the same, but {row['method']} on "
-            f"{row['data'] or 'unnamed data'} has seed {row['seed']} twice. Give captures of one setting."
-        )
     long = results.melt(id_vars=[*keys, "seed"], value_vars=list(metrics), var_name="metric", value_name="value")
     groups = long.groupby([*keys, "metric"], sort=False, dropna=False)["value"]
-    frame = groups.agg(mean="mean", std="std", seeds="size").reset_index()
+    frame = groups.agg(mean="mean", std="std", seeds="count").reset_index()  # a value that is missing is no seed
     return PaperTable(title, marked(frame.dropna(subset="mean"), tolerance), tolerance)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from isomax_viz._checks import check_number
 from isomax_viz.style import data_style
 
 __all__ = ["PaperTable", "marked"]
@@ -28,7 +30,7 @@ class PaperTable:
         What it shows, in one line.
     frame : DataFrame
         One row per value: ``backbone, data, ood, method, metric, mean, std`` (fractions; NaN for one seed), ``seeds``
-        and ``best`` (within the tolerance of the best method of its row and metric).
+        (how many values) and ``best`` (within the tolerance of the best method of its row and metric).
     tolerance : float
         Fraction by which a value may lie below the best one and still be marked.
     """
@@ -68,16 +70,19 @@ class PaperTable:
         """The table as a pandas Styler, in percent, the best in bold."""
         best = self.wide("best").eq(True)
         bold = best.map(lambda is_best: "font-weight: bold" if is_best else "")
-        styler = self.wide().style.apply(lambda _: bold, axis=None).format(na_rep="")
+        # Names may hold what HTML would take for a tag, such as "<lambda>".
+        styler = self.wide().style.apply(lambda _: bold, axis=None).format(na_rep="", escape="html")
+        styler = styler.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
         # Many columns: small words, numbers that do not wrap, and a caption that stands where reading starts.
         look = [("caption", "text-align: left"), ("th, td", "font-size: 85%; padding: 2px 6px")]
         look += [("td", "white-space: nowrap")]
         styler = styler.set_table_styles([{"selector": name, "props": props} for name, props in look])
-        return styler.set_caption(self._caption())
+        return styler.set_caption(html.escape(self._caption()))
 
     def _caption(self) -> str:
-        seeds = self.frame["seeds"].max()
-        spread = f", mean ± standard deviation over {seeds:.0f} seeds" if pd.notna(seeds) and seeds > 1 else ""
+        fewest, most = self.frame["seeds"].min(), self.frame["seeds"].max()
+        number = f"{most:.0f}" if fewest == most else f"{fewest:.0f} to {most:.0f}"
+        spread = f", mean ± standard deviation over {number} seeds" if pd.notna(most) and most > 1 else ""
         points = 100 * self.tolerance
         bold = f"within {points:g} point{'' if points == 1 else 's'} of the best" if points else "the best"
         return f"{self.title}; percent{spread}; bold: {bold}"
@@ -112,15 +117,23 @@ class PaperTable:
 
 def _written(text: str, path: str | Path | None) -> str:
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).expanduser().write_text(text, encoding="utf-8", newline="\n")
     return text
 
 
+# What LaTeX reads as something else than the character.
+_LATEX = {character: f"\\{character}" for character in "%_&#${}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+}
+
+
 def _escaped(text: Any) -> str:
-    replaced = str(text)
-    for character in "%_&#":
-        replaced = replaced.replace(character, f"\\{character}")
-    return replaced.replace("±", r"$\pm$")
+    return str(text).translate(str.maketrans(_LATEX))
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:
@@ -142,7 +155,12 @@ def marked(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     frame : DataFrame
         ``backbone, data, ood, method, metric, mean, std, seeds``.
     tolerance : float
-        Fraction.
+        Fraction, below one half.
+
+    Raises
+    ------
+    ValueError
+        If the tolerance is no such fraction.
 
     Examples
     --------
@@ -151,6 +169,8 @@ def marked(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     >>> marked(frame, 0.01)["best"].tolist()
     [True, True, False]
     """
+    if check_number("tolerance", tolerance, at_least=0) >= 0.5:
+        raise ValueError(f"tolerance must be a fraction below 0.5, but is {tolerance!r}. One point of percent is 0.01.")
     frame = frame[["backbone", "data", "ood", "method", "metric", "mean", "std", "seeds"]].reset_index(drop=True)
     best = frame.groupby(["backbone", "data", "ood", "metric"], sort=False)["mean"].transform("max")
     # A hair of slack: 0.98 - 0.01 is not quite 0.97 in binary.

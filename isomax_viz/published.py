@@ -11,137 +11,24 @@ from functools import cache
 
 import pandas as pd
 
-from isomax_viz._checks import check_choice, check_known, check_number
-from isomax_viz._paths import data_folder
+from isomax_viz._checks import check_choice
+from isomax_viz._published import papers, table, tables
 
 __all__ = ["papers", "side_by_side", "table", "tables"]
 
 _METRICS = ("TNR@TPR95", "AUROC", "DTACC", "AUPR-in", "AUPR-out", "accuracy", "train accuracy")
 _CLASSIFICATION = ("accuracy", "train accuracy")  # these depend on no out-of-distribution set and on no score
 _KEYS = ["backbone", "data", "ood", "loss", "score", "metric"]
-_SETTINGS = ["preset", "entropic_scale"]  # averaging over these would mix different experiments
+_SETTINGS = ["preset", "select", "variant", "entropic_scale"]  # averaging over these would mix different experiments
+_COUNTS = ["n_id", "n_ood"]
 _PAPER_SCALE = 10.0
+_SCALED = ("isomax", "isomax+")
+# The papers' extra data is not to be had any more.
+_WITH_OUTLIERS = ("softmax+oe",)
+# Images of the sets that the papers evaluate on: a part of them is another test.
+_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "tinyimagenet_resize": 10_000, "lsun_resize": 10_000}
 # What the IsoMax2 paper chooses after its ablation, and what its preset here trains with.
 _CHOSEN_OPTIONS = "weight decay: no; learning rate: 10X slower"
-
-
-@cache
-def _read(file: str) -> pd.DataFrame:
-    # Only numbers may be missing: an empty text is an empty text, so that filters and joins see no NaN.
-    numbers = ("mean", "std")
-    return pd.read_csv(
-        data_folder() / "published" / file,
-        keep_default_na=False,
-        na_values={column: [""] for column in numbers},
-        dtype={column: float for column in numbers},
-    )
-
-
-def papers() -> pd.DataFrame:
-    """Return one row per paper whose tables are kept here.
-
-    Returns
-    -------
-    DataFrame
-        ``paper`` (the key that `table` takes), ``title``, ``authors``, ``year``, ``link``, ``notes``.
-
-    Examples
-    --------
-    >>> papers()["paper"].tolist()
-    ['dismax', 'isomax2', 'isomax+']
-    """
-    return _read("papers.csv").copy()
-
-
-def tables() -> pd.DataFrame:
-    """Return an overview with one row per published table.
-
-    Returns
-    -------
-    DataFrame
-        ``paper``, ``table`` (its number there), ``title`` (in our words), ``kind`` ("numbers", or "features" for
-        which approach needs what), ``rows``, ``has_std`` and ``notes`` on the table as a whole.
-
-    Examples
-    --------
-    >>> overview = tables()
-    >>> overview.loc[overview["kind"] == "features", ["paper", "table"]].to_numpy().tolist()
-    [['dismax', 1], ['isomax+', 1]]
-    """
-    overview = _read("tables.csv").copy()
-    frames = [_read(file) for file in overview.pop("file")]
-    overview.insert(4, "rows", [len(frame) for frame in frames])
-    overview.insert(5, "has_std", ["std" in frame and bool(frame["std"].notna().any()) for frame in frames])
-    return overview
-
-
-def table(
-    paper: str,
-    number: int,
-    *,
-    backbone: str | Collection[str] | None = None,
-    id: str | Collection[str] | None = None,
-    ood: str | Collection[str] | None = None,
-    loss: str | Collection[str] | None = None,
-    score: str | Collection[str] | None = None,
-    method: str | Collection[str] | None = None,
-    metric: str | Collection[str] | None = None,
-) -> pd.DataFrame:
-    """Return one table of one paper, tidy: one row per printed value, in the printed order.
-
-    Parameters
-    ----------
-    paper : {"dismax", "isomax2", "isomax+"}
-        "dismax" is "Distinction Maximization Loss" (2019), "isomax2" is "Hyperparameter-Free Isotropic Maximization
-        Loss", "isomax+" is "Enhanced Isotropy Maximization Loss".
-    number : int
-        The table's number in the paper.
-    backbone, id, ood, loss, score, method, metric : str or collection of str, optional
-        Keep only rows with these values. ``id`` is the in-distribution (training) data.
-
-    Returns
-    -------
-    DataFrame
-        Tables of numbers: ``paper``, ``table``, ``backbone``, ``id``, ``ood``, ``loss``, ``score``, ``method`` (as
-        printed), ``metric``, ``mean`` and ``std`` (as printed; NaN where the paper gives none), ``unit``, ``notes``.
-        Tables of features: ``paper``, ``table``, ``method``, ``feature``, ``value``, ``notes``.
-        Values that do not occur together give an empty frame.
-
-    Raises
-    ------
-    TypeError
-        If the number is no whole number.
-    ValueError
-        If the paper has no such table, the table has no such column, or a value does not occur in it.
-
-    Examples
-    --------
-    >>> row = table("isomax+", 3, backbone="resnet110", id="cifar10", ood="svhn", loss="isomax+", metric="AUROC")
-    >>> row[["mean", "std", "unit"]].to_numpy().tolist()
-    [[98.1, 0.9, 'percent']]
-    """
-    check_choice("paper", paper, papers()["paper"])
-    overview = _read("tables.csv")
-    files = overview.loc[overview["paper"] == paper].set_index("table")["file"]
-    check_number("number", number, whole=True, at_least=1, at_most=len(files))
-    frame = _read(files[number])
-    filters = {
-        "backbone": backbone,
-        "id": id,
-        "ood": ood,
-        "loss": loss,
-        "score": score,
-        "method": method,
-        "metric": metric,
-    }
-    keep = pd.Series(True, index=frame.index)
-    for column, wanted in filters.items():
-        if wanted is None:
-            continue
-        check_choice(f"the filter for table {number} of {paper!r}", column, [key for key in filters if key in frame])
-        names = check_known(column, wanted, frame[column].unique(), remedy=f"Other values are not in table {number}.")
-        keep &= frame[column].isin(names)
-    return frame.loc[keep].reset_index(drop=True)
 
 
 def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "left") -> pd.DataFrame:
@@ -160,22 +47,23 @@ def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "
     Returns
     -------
     DataFrame
-        One row per ``backbone``, ``data``, ``ood``, ``loss``, ``score`` and ``metric`` (and per ``preset`` and
-        ``entropic_scale``, where the results hold several), with ``mean``, ``std`` (n - 1; NaN for one seed) and the
-        number of ``seeds``. If several published tables have that value, one row for each. Then ``paper``, ``table``,
-        ``method``, ``published_mean``, ``published_std``, ``difference`` (mean - published mean), ``comparable``
-        and ``why_not`` (plain words, empty if comparable). All values are fractions.
+        One row per ``backbone``, ``data``, ``ood``, ``loss``, ``score`` and ``metric`` (and per ``preset``, ``select``,
+        ``variant`` and ``entropic_scale``, where the results hold several), with ``mean``, ``std`` (n - 1; NaN for one
+        seed) and the number of ``seeds``. If several published tables have that value, one row for each. Then
+        ``paper``, ``table``, ``method``, ``published_mean``, ``published_std``, ``difference`` (mean - published mean),
+        ``comparable`` and ``why_not`` (plain words, empty if comparable). All values are fractions.
 
     Raises
     ------
     ValueError
-        If a column is missing, or ``how`` is unknown.
+        If a column is missing, results are no fractions, a seed has two values, or ``how`` is unknown.
 
     Notes
     -----
     A published method without one of our scores (ODIN, Mahalanobis) is matched by its lower-case name as score. A
-    result is comparable if it has the papers' data, network, loss and score, comes from preset "paper" and, except
-    for SoftMax, from the entropic scale 10 of the papers. Classification accuracy is matched without OOD set and score.
+    result is comparable if it has the papers' data, network, loss and score, comes from preset "paper" with nothing
+    changed, for IsoMax and IsoMax+ from the entropic scale 10 of the papers, and, where the numbers of images are told,
+    from whole sets. Classification accuracy is matched without OOD set and score.
 
     Examples
     --------
@@ -192,13 +80,13 @@ def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "
         theirs = _as_fractions(published)
         unmatched = theirs.merge(joined[_KEYS].drop_duplicates(), on=_KEYS, how="left", indicator=True)
         joined = pd.concat([joined, unmatched.loc[unmatched.pop("_merge") == "left_only"]], ignore_index=True)
-    texts = ["preset", "paper", "method"]
+    texts = ["preset", "select", "variant", "paper", "method"]
     joined = joined.astype({column: object for column in texts}).fillna(dict.fromkeys(texts, ""))
     joined = joined.astype({"seeds": "Int64", "table": "Int64"}).fillna({"seeds": 0})
     joined["difference"] = joined["mean"] - joined["published_mean"]
     joined["why_not"] = ["; ".join(_reasons(pair)) for pair in joined.to_dict("records")]
     joined.insert(len(joined.columns) - 1, "comparable", joined["why_not"] == "")
-    return joined
+    return joined.drop(columns=_COUNTS)
 
 
 def _check_columns(parameter: str, frame: pd.DataFrame, needed: Collection[str], remedy: str) -> None:
@@ -215,20 +103,42 @@ def _summary(results: pd.DataFrame) -> pd.DataFrame:
     metrics = [metric for metric in _METRICS if metric in results]
     if not metrics:
         check_choice("the metrics of results", "none of them", _METRICS, remedy="Pass what iv.evaluate returns.")
-    optional = {"score": "", "ood": "", "entropic_scale": float("nan")}
+    nan = float("nan")
+    optional = {"score": "", "ood": "", "select": "", "variant": "", "entropic_scale": nan} | dict.fromkeys(
+        _COUNTS, nan
+    )
     frame = results.assign(**{column: value for column, value in optional.items() if column not in results})
-    names = ["data", "backbone", "loss", "score", "ood", "preset"]
+    names = ["data", "backbone", "loss", "score", "ood", "preset", "select", "variant"]
     frame[names] = frame[names].astype(object).where(frame[names].notna(), "")
-    frame["entropic_scale"] = frame["entropic_scale"].astype(float)
-    columns = [*names, "entropic_scale", "seed"]
-    long = frame.melt(id_vars=columns, value_vars=metrics, var_name="metric", value_name="value")
-    long.loc[long["metric"].isin(_CLASSIFICATION), ["score", "ood"]] = ""
+    numbers = ["entropic_scale", *_COUNTS]
+    frame[numbers] = frame[numbers].astype(float)
+    long = frame.melt(id_vars=[*names, *numbers, "seed"], value_vars=metrics, var_name="metric", value_name="value")
+    about_classes = long["metric"].isin(_CLASSIFICATION)
+    long.loc[about_classes, ["score", "ood"]] = ""
+    long.loc[about_classes, "n_ood"] = nan
     # An accuracy is repeated for each score and OOD set of one capture; counting it once keeps its spread honest.
     long = long.drop_duplicates().dropna(subset="value")
+    _check_values(long)
     groups = long.groupby([*_KEYS, *_SETTINGS], sort=False, dropna=False)
-    return groups.agg(
-        mean=("value", "mean"), std=("value", "std"), seeds=("seed", lambda seeds: seeds.nunique(dropna=False))
-    ).reset_index()
+    smallest = {name: (name, "min") for name in _COUNTS}
+    return groups.agg(mean=("value", "mean"), std=("value", "std"), seeds=("value", "size"), **smallest).reset_index()
+
+
+def _check_values(long: pd.DataFrame) -> None:
+    outside = long[~long["value"].between(0, 1)]
+    if len(outside):
+        row = outside.iloc[0]
+        raise ValueError(
+            f"results must be fractions in [0, 1], but one {row['metric']} is {row['value']:g}. Divide percent by 100."
+        )
+    told = long[long["seed"].notna()]
+    twice = told[told.duplicated([*_KEYS, *_SETTINGS, "seed"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise ValueError(
+            f"results must have one value per seed, but the {row['metric']} of {row['loss']!r} has two for seed "
+            f"{row['seed']}. Pass the results of one setting."
+        )
 
 
 def _as_fractions(published: pd.DataFrame) -> pd.DataFrame:
@@ -248,9 +158,9 @@ def _as_fractions(published: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def _names_in_papers() -> dict[str, frozenset[str]]:
-    overview = _read("tables.csv")
-    files = overview.loc[overview["kind"] == "numbers", "file"]
-    everything = _as_fractions(pd.concat([_read(file) for file in files]))
+    overview = tables()
+    keys = overview.loc[overview["kind"] == "numbers", ["paper", "table"]]
+    everything = _as_fractions(pd.concat([table(paper, int(number)) for paper, number in keys.to_numpy()]))
     return {column: frozenset(everything[column]) for column in _KEYS}
 
 
@@ -282,7 +192,15 @@ def _reasons(pair: dict) -> list[str]:
             if pair["preset"]
             else "no preset is recorded, so the protocol is unknown"
         )
+    if pair["variant"]:
+        reasons.append(f"the training was changed: {pair['variant']}")
+    if pair["loss"] in _WITH_OUTLIERS:
+        reasons.append("the papers train with other extra data")
     scale = pair["entropic_scale"]
-    if pair["loss"] != "softmax" and pd.notna(scale) and scale != _PAPER_SCALE:
-        reasons.append(f"entropic scale {scale:g} is not the papers' {_PAPER_SCALE:g}")
+    if pair["loss"] in _SCALED and scale != _PAPER_SCALE:
+        told = "no entropic scale is recorded" if pd.isna(scale) else f"entropic scale {scale:g}"
+        reasons.append(told if pd.isna(scale) else f"{told} is not the papers' {_PAPER_SCALE:g}")
+    for column, name in (("n_id", pair["data"]), ("n_ood", pair["ood"])):
+        if pd.notna(pair[column]) and pair[column] != _IMAGES.get(name, pair[column]):
+            reasons.append(f"{pair[column]:,.0f} images of {name!r} are not the papers' {_IMAGES[name]:,}")
     return reasons

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
 from isomax_viz._checks import check_choice
+from isomax_viz.alike import check_alike, check_once, shared_ood
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.histograms import source
 from isomax_viz.tables import Captures, as_list, evaluate
 
 __all__ = ["ALPHA_QUANTITIES", "ROBUSTNESS_QUANTITIES", "alpha_table", "examples_per_class", "robustness_table"]
@@ -19,6 +19,7 @@ ALPHA_QUANTITIES = ("accuracy", "TNR@TPR95", "AUROC")
 ROBUSTNESS_QUANTITIES = ("accuracy", "mean AUROC")
 # What chooses the entropic scale in the 2019 paper, section 3.
 _CHOOSES = "TNR@TPR95"
+_APART = "Draw each in a panel of its own with iv.plot_grid."
 
 
 def alpha_table(
@@ -33,14 +34,14 @@ def alpha_table(
     Parameters
     ----------
     captures : list of Capture
-        Of one loss, data set, backbone and preset; they differ in entropic scale and seed.
+        Of one loss, data set, backbone and preset; they differ in entropic scale and seed only.
     select_on : str
         The out-of-distribution set that chooses the scale, by mean TNR@TPR95. It must not be used to report results
         afterwards: its rows have the role "choice".
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function.
     ood : str or list of str, optional
-        Sets to report on beside ``select_on``; by default all others.
+        Sets to report on beside ``select_on``; by default all others that every capture has.
 
     Returns
     -------
@@ -52,7 +53,8 @@ def alpha_table(
     Raises
     ------
     ValueError
-        If ``select_on`` is not named, the captures differ in more than scale and seed, or one has no entropic scale.
+        If ``select_on`` is not named, the captures differ in more than scale and seed, two are alike in both, or one
+        has no entropic scale.
 
     Notes
     -----
@@ -68,7 +70,9 @@ def alpha_table(
     [[1.0, 'accuracy', '', '', 1.0], [1.0, 'TNR@TPR95', 'x', 'choice', 1.0], [1.0, 'AUROC', 'x', 'choice', 1.0]]
     """
     listed = as_list(captures)
-    _check_alike(listed, ("loss", "data", "backbone", "preset"), "the entropic scale and the seed")
+    alike = ("loss", "data", "backbone", "preset", "select")
+    check_alike(listed, alike, "the entropic scale and the seed", remedy=_APART)
+    check_once(listed, ["entropic_scale"])
     for capture in listed:
         if capture.meta.get("entropic_scale") is None:
             raise ValueError(
@@ -76,9 +80,8 @@ def alpha_table(
                 "'isomax+'."
             )
     remedy = "Name the set that chooses the scale; it is not used to report results afterwards."
-    select_on = check_choice("select_on", select_on, chosen_ood(listed[0], None), remedy=remedy)
-    reported = chosen_ood(listed[0], ood)
-    sets = [select_on, *(name for name in reported if name != select_on)]
+    select_on = check_choice("select_on", select_on, shared_ood(listed, None), remedy=remedy)
+    sets = [select_on, *(name for name in shared_ood(listed, ood) if name != select_on)]
     parts = []
     for number, capture in enumerate(listed):
         results = evaluate(capture, scores=score, ood=sets)
@@ -113,22 +116,25 @@ def robustness_table(
     Parameters
     ----------
     captures : list of Capture
-        Of one data set, backbone and preset; they differ in loss, seed and number of training examples.
+        Of one data set, backbone and preset; they differ in loss, seed and number of training examples only. The number
+        of epochs may go with the number of examples.
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function.
     ood : str or list of str, optional
-        Out-of-distribution sets to average over; by default all.
+        Out-of-distribution sets to average over; by default all that every capture has.
 
     Returns
     -------
     DataFrame
         Where it comes from, then ``capture`` (number in the list), ``examples_per_class, score, ood`` (the sets, joined
-        by commas; empty for the accuracy), ``quantity`` ("accuracy", "mean AUROC") and ``value`` (a fraction).
+        by commas; empty for the accuracy), ``sets`` (their number), ``quantity`` ("accuracy", "mean AUROC") and
+        ``value`` (a fraction).
 
     Raises
     ------
     ValueError
-        If the captures differ in more than that, or one does not say how many examples it was trained with.
+        If the captures differ in more than that, two are alike in all of it, or one does not say how many examples it
+        was trained with.
 
     Notes
     -----
@@ -142,16 +148,29 @@ def robustness_table(
     [[20, 'accuracy', 1.0], [20, 'mean AUROC', 0.5]]
     """
     listed = as_list(captures)
-    _check_alike(listed, ("data", "backbone", "preset"), "loss, seed and number of training examples")
+    _check_robustness(listed)
+    names = shared_ood(listed, ood)
     rows = []
     for number, capture in enumerate(listed):
-        results = evaluate(capture, scores=score, ood=ood)
+        results = evaluate(capture, scores=score, ood=names)
         shared = source(capture) | {"capture": number, "examples_per_class": examples_per_class(capture)}
         shared["score"] = results["score"].iloc[0]
-        sets = ", ".join(results["ood"])
-        rows.append(shared | {"ood": "", "quantity": "accuracy", "value": capture.test.accuracy})
-        rows.append(shared | {"ood": sets, "quantity": "mean AUROC", "value": float(results["AUROC"].mean())})
+        mean = {"quantity": "mean AUROC", "value": float(results["AUROC"].mean())}
+        rows.append(shared | {"ood": "", "sets": 0, "quantity": "accuracy", "value": capture.test.accuracy})
+        rows.append(shared | {"ood": ", ".join(names), "sets": len(names)} | mean)
     return pd.DataFrame(rows)
+
+
+def _check_robustness(captures: list[Capture]) -> None:
+    may_differ, free = "loss, seed and number of training examples", ("examples_per_class", "epochs")
+    check_alike(captures, ("data", "backbone", "preset", "select"), may_differ, without=free, remedy=_APART)
+    check_once(captures, ["loss", "examples_per_class"])
+    for loss in dict.fromkeys(capture.loss for capture in captures):
+        check_alike([capture for capture in captures if capture.loss == loss], ["entropic_scale"], may_differ,
+                    without=free, remedy=_APART)  # fmt: skip
+    for number in dict.fromkeys(map(examples_per_class, captures)):
+        equal = [capture for capture in captures if examples_per_class(capture) == number]
+        check_alike(equal, [], f"loss and seed, where the number of examples is {number},", without=free[:1])
 
 
 def examples_per_class(capture: Capture) -> int:
@@ -176,14 +195,3 @@ def examples_per_class(capture: Capture) -> int:
             "Experiment(examples_per_class=...).run(), or set meta['examples_per_class']."
         )
     return round(len(capture.train) / capture.train.classes)
-
-
-def _check_alike(captures: Sequence[Capture], names: Sequence[str], may_differ: str) -> None:
-    origins: list[dict[str, Any]] = [source(capture) for capture in captures]
-    for name in names:
-        values = list(dict.fromkeys(origin[name] for origin in origins))
-        if len(values) > 1:
-            raise ValueError(
-                f"captures must differ in {may_differ} only, but have the {name} values {values}. "
-                "Draw each in a panel of its own with iv.plot_grid."
-            )

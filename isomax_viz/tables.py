@@ -14,6 +14,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
+from isomax_viz.alike import variant
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, logits_table, scores_table, source, values_table
 
@@ -21,7 +22,7 @@ __all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_ta
 
 DEFAULT_SCORES = ("mps", "es", "mds")
 EVALUATE_COLUMNS = (
-    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset", "select")
+    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset", "select", "variant")
     + ("n_id", "n_ood", "accuracy")
     + tuple(metrics.METRICS)
 )
@@ -55,6 +56,27 @@ def as_list(captures: Captures) -> list[Capture]:
     return listed
 
 
+def _kept(names: Any) -> Any:
+    # A generator would be empty for the second capture.
+    return names if names is None or isinstance(names, str) or callable(names) else list(names)
+
+
+def _wanted(scores: Any, samples: Samples) -> list[scores_module.Score]:
+    """Return the scores, each under a name of its own: rows of two that share one could not be told apart."""
+    listed = [scores] if isinstance(scores, str) or callable(scores) else list(scores)
+    if not listed:
+        raise ValueError("The list of scores is empty. Name at least one, such as 'es'.")
+    found = [scores_module.get(item, samples) for item in listed]
+    keys = [score.key for score in found]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(
+                f"The list of scores holds {key!r} {keys.count(key)} times. Name each once, and give functions of your "
+                "own different names: write them with def, or set function.__name__."
+            )
+    return found
+
+
 def _has_distances(capture: Capture, sets: dict[str, Samples]) -> bool:
     return all(samples.distances is not None for samples in [capture.test, *sets.values()])
 
@@ -71,22 +93,25 @@ def evaluate(
     ----------
     captures : Capture or list of Capture
     scores : str, callable or list of them
-        Keys of ``iv.scores.SCORES`` or your own functions. Left at the default, MDS rows are omitted for captures that
-        carry no distances; asked for by name, missing distances are an error.
+        Keys of ``iv.scores.SCORES``, names of the captures' score columns, or your own functions. Left at the default,
+        MDS rows are omitted for captures that carry no distances; asked for by name, missing distances are an error.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of each capture.
 
     Returns
     -------
     DataFrame
-        ``data, backbone, loss, entropic_scale, score, ood, seed, preset`` (None where the capture does not say),
+        ``data, backbone, loss, entropic_scale, score, ood, seed, preset, select`` (None where the capture does not
+        say), ``variant`` (what else was changed in the training, None if nothing; see
+        :func:`isomax_viz.alike.variant`),
         ``n_id, n_ood`` (images), ``accuracy`` of the test images and the metrics of
         :func:`isomax_viz.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
 
     Raises
     ------
     ValueError
-        If a score or set is unknown, a set is empty, a capture has none, or a score needs what is not there.
+        If a score or set is unknown, two scores share a name, a set is empty, a capture has none, or a score needs what
+        is not there.
 
     Examples
     --------
@@ -96,17 +121,22 @@ def evaluate(
     0  softmax   mps  mine     2      1    1.0
     1  softmax    es  mine     2      1    1.0
     """
-    wanted = [scores] if isinstance(scores, str) or callable(scores) else list(scores)
     by_default = scores is DEFAULT_SCORES
+    scores, ood = _kept(scores), _kept(ood)
     rows = []
     for capture in as_list(captures):
         sets = chosen_ood(capture, ood)
-        for score in map(scores_module.get, wanted):
+        for score in _wanted(scores, capture.test):
             if by_default and score.key == "mds" and not _has_distances(capture, sets):
                 continue
             id_scores = scores_module.compute(score, capture.test)
             for name, samples in sets.items():
-                row = source(capture) | {"score": score.key, "ood": name, "accuracy": capture.test.accuracy}
+                row = source(capture) | {
+                    "variant": variant(capture) or None,
+                    "score": score.key,
+                    "ood": name,
+                    "accuracy": capture.test.accuracy,
+                }
                 row |= {"n_id": len(capture.test), "n_ood": len(samples)}
                 rows.append(row | metrics.ood_metrics(id_scores, scores_module.compute(score, samples)))
     return pd.DataFrame(rows, columns=list(EVALUATE_COLUMNS))
@@ -155,13 +185,12 @@ def roc_table(
     1  0.0  1.0             True    1.0
     2  1.0  1.0            False    1.0
     """
-    wanted = [score] if isinstance(score, str) or callable(score) else list(score)
-    parts = []
+    parts, score, ood = [], _kept(score), _kept(ood)
     for number, capture in enumerate(as_list(captures)):
-        if ood is not None and not isinstance(ood, str) and not list(ood):
+        if isinstance(ood, list) and not ood:
             raise ValueError("ood is empty. A curve compares with at least one out-of-distribution set.")
         sets = chosen_ood(capture, ood)
-        for chosen in map(scores_module.get, wanted):
+        for chosen in _wanted(score, capture.test):
             id_scores = scores_module.compute(chosen, capture.test)
             for name, samples in sets.items():
                 ood_scores = scores_module.compute(chosen, samples)

@@ -61,6 +61,15 @@ def test_made_twice_they_are_the_same_and_the_second_time_read_from_disk(made):
     np.testing.assert_array_equal(part.images, images.images[:20])
 
 
+@pytest.mark.parametrize("changed", [{"milestones": (1,)}, {"learning_rate": 0.05}])
+def test_pictures_of_another_recipe_are_not_taken_for_these(made, changed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fooling, "_PROTOCOL", replace(fooling._PROTOCOL, **changed))
+        patch.setattr(fooling, "_made", lambda data: (_ for _ in ()).throw(RuntimeError("made anew")))
+        with pytest.raises(RuntimeError, match="made anew"):
+            fooling.make_fooling("digits")
+
+
 def test_an_experiment_takes_them_by_name(made, tmp_path):
     images, _, _ = made
     experiment = iv.Experiment(loss="softmax", preset="smoke")

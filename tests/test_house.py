@@ -23,8 +23,8 @@ LOWER = ("learning", "running", "experiments", "scoring", "costs", "trainings", 
 # Each may import only from those before it.
 ORDER = """
 _checks _paths _processes _atomic _capture_files _parquet style samples captures examples columns scores metrics bootstrap
-histograms alike tables thresholds risks calibration selections projections planes pairs comparisons overlaps studies loss_blocks
-methods _published published printed paper_rows paper_tables datasets figures
+histograms alike tables shelf thresholds risks calibration selections projections planes pairs comparisons overlaps studies loss_blocks
+methods _published published printed paper_rows paper_tables datasets figures sharing
 _store_files store doctor classroom widgets learning running experiments scoring costs trainings _workers sweeps reports cli __main__
 """.split()
 

@@ -136,14 +136,91 @@ def test_one_seed_has_no_spread():
 
 def test_mixed_settings_are_refused(captures):
     other = made("isomax", 1, entropic_scale=3.0)
-    with pytest.raises(ValueError, match="IsoMax/ES on digits has seed 1 twice. Give captures of one setting"):
-        paper_tables.fair_comparison([*captures, other])
-    with pytest.raises(ValueError, match="IsoMax on digits has seed 1 twice"):
-        paper_tables.accuracies([*captures, other])
+    calls = (
+        paper_tables.fair_comparison, paper_tables.extended_comparison, paper_tables.scores_and_losses,
+        paper_tables.accuracies,
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(ValueError, match="where their loss is 'isomax', only, but have the entropic_scale values"):
+            call([*captures, other])
+        with pytest.raises(
+            ValueError, match=r"IsoMax(/ES)? on digits has seed 0 twice. Give every training once, each"
+        ):
+            call([*captures, captures[6]])
+    # Another seed does not make another setting the same one: such means looked like those of one setting.
+    mixed = [*captures, made("isomax", 7, entropic_scale=3.0)]
+    with pytest.raises(
+        ValueError, match=r"but have the entropic_scale values \[None, 3.0\]. Give captures of one sett"
+    ):
+        paper_tables.fair_comparison(mixed)
+    with pytest.raises(ValueError, match="but have the training values .'as usual', 'scales_learning_rate=1.0'"):
+        paper_tables.accuracies([*captures, made("isomax2", 7, scales_learning_rate=1.0)])
+    # A fair comparison trains all losses alike.
+    for changed in ({"preset": "smoke"}, {"epochs": 3}, {"select": "best_test"}):
+        with pytest.raises(ValueError, match="captures must differ in loss and seed only, but have the"):
+            paper_tables.fair_comparison([made("softmax"), made("isomax", **changed)])
+    with pytest.raises(ValueError, match="has seed 0 twice. Give every training once.* and every method once"):
+        paper_tables.fair_comparison(made("softmax"), methods=[("softmax", "es"), ("softmax", "es")])
     with pytest.raises(ValueError, match="one of the losses 'isomax', 'isomax\\+', but are of 'softmax'"):
         paper_tables.scores_and_losses(made("softmax"))
     with pytest.raises(ValueError, match="tolerance must be a number of at least 0"):
         paper_tables.fair_comparison(captures, tolerance=-1)
+    with pytest.raises(
+        ValueError, match="tolerance must be a fraction below 0.5, but is 1. One point of percent is 0.01"
+    ):
+        paper_tables.from_published("isomax+", 3, tolerance=1)
+
+
+def test_each_data_set_has_its_own_sets_and_the_same_for_all_its_networks(captures):
+    # As in the papers: what is unknown to one data set is what the other was trained on.
+    def on(data, loss, seed, sets):
+        capture = made(loss, seed, data=data)
+        return capture.replace(ood={name: samples for name, samples in zip(sets, capture.ood.values(), strict=False)})
+
+    runs = [on("cifar10", loss, 0, ["svhn", "lsun_resize"]) for loss in ("softmax", "isomax")]
+    runs += [on("svhn", "isomax", 0, ["cifar10", "lsun_resize"])]
+    for table in (
+        paper_tables.fair_comparison(runs),
+        paper_tables.extended_comparison(runs, ood=["svhn", "cifar10", "lsun_resize"]),
+    ):
+        rows = table.frame[["data", "ood"]].drop_duplicates().to_numpy().tolist()
+        assert sorted(rows) == [
+            ["cifar10", "lsun_resize"], ["cifar10", "svhn"], ["svhn", "cifar10"], ["svhn", "lsun_resize"],
+        ]  # fmt: skip
+    title = paper_tables.scores_and_losses(runs).title
+    assert title.endswith("over small_cnn cifar10: svhn, lsun_resize; small_cnn svhn: cifar10, lsun_resize")
+    # A set that one network was not shown does not enter the averages of the others.
+    more = [captures[0].replace(ood={"easy": captures[0].ood["letters"]} | captures[0].ood), *captures[1:]]
+    both = [paper_tables.scores_and_losses(runs).frame for runs in (captures, more)]
+    pd.testing.assert_frame_equal(*both)
+    with pytest.raises(ValueError, match="ood must be one of .*, but is 'cifar10'"):
+        paper_tables.fair_comparison(captures, ood="cifar10")
+    with pytest.raises(ValueError, match="ood must be one of 'letters', 'patches', 'fooling', but is 'easy'"):
+        paper_tables.fair_comparison(more, ood="easy")
+
+
+def test_unequal_numbers_of_seeds_are_told(captures):
+    table = paper_tables.fair_comparison(captures[1:])
+    assert set(table.frame.loc[table.frame["method"] == "IsoMax+/MDS", "seeds"]) == {2}
+    assert "standard deviation over 2 to 3 seeds" in table._repr_html_() and "2 or 3 seeds" in repr(table)
+    untold = captures[0].replace(train=None)
+    frame = paper_tables.accuracies([untold, *captures[1:]]).frame
+    row = value(frame, method="IsoMax+", metric="train accuracy")
+    assert row["seeds"] == 2
+    assert row["mean"] == pytest.approx(np.mean([capture.train.accuracy for capture in captures[1:3]]))
+
+
+def test_names_of_ones_own_survive_html_and_latex():
+    capture = made("softmax").replace(meta={"data": "a<b> & 50 %_$x$ {y} ^~\\", "seed": 0, "loss": "softmax"})
+    table = paper_tables.fair_comparison(capture, methods=[("softmax", lambda samples: samples.logits.max(axis=1))])
+    page = table._repr_html_()
+    assert "SoftMax/&lt;lambda&gt;" in page and "a&lt;b&gt; &amp; 50 %" in page and "<lambda>" not in page
+    latex = table.to_latex()
+    assert r"SoftMax/\textless{}lambda\textgreater{}" in latex
+    expected = r"a\textless{}b\textgreater{} \& 50 \%\_\$x\$ \{y\} \textasciicircum{}\textasciitilde{}\textbackslash{}"
+    assert expected in latex
+    # IsoMax+ table 5 has a method with a superscript: a bare ^ stops LaTeX.
+    assert "^" not in paper_tables.from_published("isomax+", 5).to_latex()
 
 
 def test_two_tables_on_a_page_do_not_share_their_bold_cells():

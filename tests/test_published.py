@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isomax_viz import _paths, published
+import isomax_viz as iv
+from isomax_viz import _paths, alike, published
 
 ROOT = Path(__file__).parent.parent
 KEY = ["backbone", "id", "ood", "loss", "score", "method", "metric"]
@@ -200,6 +201,10 @@ def test_filters_keep_what_they_name():
      "published must have the columns .* table of numbers"),
     (lambda: published.side_by_side(result(), published.table("isomax+", 3), how="inner"), ValueError,
      "how must be one of 'left', 'outer'"),
+    (lambda: published.side_by_side(result(AUROC=[97.0, 98.0]), published.table("isomax+", 3)), ValueError,
+     "results must be fractions in .0, 1., but one AUROC is 97. Divide percent by 100"),
+    (lambda: published.side_by_side(result(seed=0), published.table("isomax+", 3)), ValueError,
+     "results must have one value per seed, but the AUROC of 'isomax\\+' has two for seed 0. Pass the results of one"),
 ])
 def test_errors_name_the_argument_and_the_remedy(call, error, message):
     with pytest.raises(error, match=message):
@@ -265,6 +270,28 @@ def test_values_drawn_at_random_stand_in_their_row_of_the_text(texts):
             assert parsed(in_text(value, texts[file])) == as_printed(value), (file, value)
 
 
+@pytest.mark.parametrize("key", [("isomax2", 2), ("isomax+", 3), ("isomax+", 6)], ids=lambda key: f"{key[0]}-{key[1]}")
+def test_what_is_bold_is_bold_in_the_paper(texts, key):
+    """The tables in which the papers keep to a rule; others print single cells against their own."""
+    lines = texts["000" if key[0] == "isomax2" else "001"]
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith(GRIDS[key][1]))
+    marks = []
+    for line in lines[start + 1 :]:
+        plain = re.sub(r"</?\w+>", "", line)
+        first = NUMBER.search(plain)
+        if first and plain[: first.start()].split()[-1:] and plain[: first.start()].split()[-1] in PRINTED:
+            pieces = re.split("(<b>[^<]*</b>)", re.sub(r"<sub>|</sub>", "", line))
+            marks += [piece.startswith("<b>") for piece in pieces for _ in NUMBER.findall(re.sub(r"</?b>", "", piece))]
+        if len(marks) == len(published.table(*key)):
+            break
+    printed = published.table(*key).assign(printed=marks)
+    printed = printed.rename(columns={"id": "data"}).dropna(subset="mean")
+    ours = iv.paper_tables.from_published(*key).frame
+    both = ours.merge(printed, on=["backbone", "data", "ood", "method", "metric"])
+    assert len(both) == len(printed)
+    np.testing.assert_array_equal(both["best"], both["printed"])
+
+
 def test_feature_tables_equal_the_text(texts):
     def values(file, caption, count):
         start = next(i for i, line in enumerate(texts[file]) if line.strip().startswith(caption))
@@ -310,6 +337,10 @@ def test_a_result_from_the_papers_protocol_is_comparable():
     ({"preset": "teaching"}, True, "preset 'teaching' is not the papers' protocol"),
     ({"preset": None}, True, "no preset is recorded, so the protocol is unknown"),
     ({"entropic_scale": 3.0}, True, "entropic scale 3 is not the papers' 10"),
+    ({"entropic_scale": None}, True, "no entropic scale is recorded"),
+    ({"variant": "epochs=10"}, True, "the training was changed: epochs=10"),
+    ({"n_id": 500}, True, "500 images of 'cifar10' are not the papers' 10,000"),
+    ({"n_ood": [26_032, 1000]}, True, "1,000 images of 'svhn' are not the papers' 26,032"),
     ({"data": "digits"}, False, "the papers do not use data 'digits'"),
     ({"data": None}, False, "no data is recorded"),
     ({"backbone": "small_cnn"}, False, "the papers do not use network 'small_cnn'"),
@@ -341,19 +372,20 @@ def test_softmax_has_no_entropic_scale_to_object_to():
 
 
 def test_presets_and_entropic_scales_are_not_averaged_together():
-    results = pd.concat([result(), result(preset="teaching"), result(entropic_scale=3.0)])
+    changes = {"preset": "teaching"}, {"entropic_scale": 3.0}, {"variant": "epochs=10"}, {"select": "best_test"}
+    results = pd.concat([result(), *(result(**change) for change in changes)])
     pairs = published.side_by_side(results, published.table("isomax+", 3))
-    assert pairs["comparable"].tolist() == [True, False, False]
-    assert pairs["seeds"].tolist() == [2, 2, 2]
+    assert pairs["comparable"].tolist() == [True, False, False, False, True]
+    assert pairs["seeds"].tolist() == [2] * 5
 
 
 def test_each_published_table_gives_its_own_row():
-    results = result(backbone=RES34, loss="isomax2", score="es", seed=0)
+    results = result(backbone=RES34, loss="isomax2", score="es", entropic_scale=None)
     both = pd.concat([published.table("isomax2", 1), published.table("isomax2", 5)])
     pairs = published.side_by_side(results, both)
     assert pairs["table"].tolist() == [1, 5]
     assert pairs["published_mean"].tolist() == [0.967, 0.967]
-    assert pairs["seeds"].tolist() == [1, 1]
+    assert pairs["seeds"].tolist() == [2, 2] and pairs["comparable"].all()
 
 
 def test_only_the_chosen_options_of_the_ablation_are_comparable():
@@ -369,13 +401,41 @@ def test_accuracy_is_counted_once_per_capture_and_needs_neither_score_nor_ood():
     expected = only_pair(results.drop(columns="AUROC"), "isomax+", 2)
     assert expected["std"] == pytest.approx(0.01 / 2**0.5)
     assert expected["published_mean"] == pytest.approx(0.946) and expected["comparable"]
-    bare = result(accuracy=[0.94, 0.95]).drop(columns=["score", "ood", "entropic_scale", "AUROC"])
+    bare = result(accuracy=[0.94, 0.95]).drop(columns=["score", "ood", "AUROC"])
     assert only_pair(bare, "isomax+", 2)["comparable"]
 
 
 def test_competitors_match_by_their_name_as_score():
     pair = only_pair(result(backbone=RES34, loss="softmax", score="odin", entropic_scale=None), "isomax+", 4)
     assert pair["method"] == "ODIN" and pair["published_mean"] == pytest.approx(0.86)
+
+
+def test_outlier_exposure_is_found_under_our_name_for_it():
+    pair = only_pair(result(loss="softmax+oe", score="es", ood="average", entropic_scale=None), "isomax+", 5)
+    assert pair["method"] == "SoftMax^OE_ES" and pair["published_mean"] == pytest.approx(0.968)
+    assert pair["why_not"] == "the papers train with other extra data"
+
+
+@pytest.mark.parametrize("name", alike.USUAL)
+def test_what_counts_as_changed_is_what_an_experiment_has_otherwise(name):
+    usual = iv.Experiment.model_fields[name].default
+    assert usual == alike.USUAL[name] and alike.variant(iv.Capture.from_arrays([[1.0, 0.0]], [0])) == ""
+    meta = iv.Experiment(loss="dismax", outliers="acet").meta
+    assert alike.variant(iv.Capture.from_arrays([[1.0, 0.0]], [0], meta=meta)) == ""
+
+
+def test_every_setting_of_an_experiment_is_a_column_or_a_variant():
+    columns = {*iv.tables.EVALUATE_COLUMNS, "outliers"}  # the loss tells the method with outliers
+    free = {"precision"}  # the number format changes results by rounding only
+    assert set(iv.Experiment.model_fields) - columns - free == set(alike.USUAL)
+
+
+def test_changed_trainings_come_with_their_changes():
+    meta = iv.Experiment(epochs=10, held_out_classes=(8, 9), preset="paper").meta
+    capture = iv.Capture.from_arrays([[3.0, 0.0]], [0], ood={"svhn": [[0.1, 0.0]]}, meta=meta)
+    assert iv.evaluate(capture)["variant"].unique().tolist() == ["epochs=10, held_out_classes=(8, 9)"]
+    plain = capture.replace(meta=iv.Experiment(preset="paper").meta)
+    assert iv.evaluate(plain)["variant"].unique().tolist() == [None]
 
 
 def test_outer_keeps_published_values_without_a_result():

@@ -75,6 +75,42 @@ def test_robustness_table_averages_over_sets(sizes):
         assert rows["mean AUROC"] == pytest.approx(np.mean([auroc(capture, name) for name in capture.ood]))
     assert set(table["examples_per_class"]) == {10, 100}
     assert table["ood"].unique().tolist() == ["", "letters, patches, gaussian"]
+    assert table["sets"].unique().tolist() == [0, 3]
+
+
+def test_robustness_averages_over_the_same_sets_for_every_network(sizes):
+    # One network was shown a further, very easy set: its mean must not profit from it.
+    easy = Samples(logits=np.zeros((5, 3)), labels=[-1] * 5)
+    further = [sizes[0].replace(ood={"easy": easy} | sizes[0].ood), *sizes[1:]]
+    pd.testing.assert_frame_equal(studies.robustness_table(further), studies.robustness_table(sizes))
+    with pytest.raises(ValueError, match="ood must be one of 'letters', 'patches', 'gaussian', but is 'easy'"):
+        studies.robustness_table(further, ood="easy")
+    apart = [sizes[0].replace(ood={"easy": easy}), sizes[1]]
+    with pytest.raises(ValueError, match="must have an out-of-distribution set in common, but have: easy; letters, pa"):
+        studies.robustness_table(apart)
+    with pytest.raises(ValueError, match="ood is empty. Name at least one"):
+        studies.robustness_table(sizes, ood=[])
+
+
+def test_what_would_be_averaged_wrongly_is_refused(scales, sizes):
+    def other(capture, **meta):
+        return capture.replace(meta={**capture.meta, **meta})
+
+    with pytest.raises(
+        ValueError, match="captures holds seed 0 twice with entropic_scale 1.0. Give every training once"
+    ):
+        studies.alpha_table([*scales, scales[0]], select_on="patches")
+    with pytest.raises(ValueError, match="seed only, but have the training values .'as usual', 'epochs=3'"):
+        studies.alpha_table([scales[0], other(scales[1], epochs=3)], select_on="patches")
+    with pytest.raises(ValueError, match="seed only, but have the select values .*'best_test'"):
+        studies.alpha_table([scales[0], other(scales[1], select="best_test")], select_on="patches")
+    with pytest.raises(ValueError, match="seed 0 twice with loss 'softmax', examples_per_class 10"):
+        studies.robustness_table([*sizes, sizes[0]])
+    with pytest.raises(ValueError, match=r"but have the entropic_scale values \[1.0, 10.0\]"):
+        studies.robustness_table([other(sizes[0], entropic_scale=1.0), other(sizes[1], entropic_scale=10.0)])
+    studies.robustness_table([other(capture, epochs=600 // capture.meta["examples_per_class"]) for capture in sizes])
+    with pytest.raises(ValueError, match="loss and seed, where the number of examples is 10, only, but have the train"):
+        studies.robustness_table([other(sizes[0], epochs=3), *sizes[1:]])
 
 
 def test_the_number_of_examples_is_counted_where_nobody_asked_for_one():
@@ -108,6 +144,26 @@ def test_alpha_lines_are_means_and_points_are_seeds(scales, quantity):
     assert drawn.get_xscale() == "log" and [text.get_text() for text in drawn.get_xticklabels()] == ["1", "10", "30"]
     line = next(line for line in drawn.lines if line.get_gid() == "chosen scale")
     assert set(line.get_xdata()) == {10.0}
+
+
+def test_a_table_that_was_cut_is_drawn_or_refused(scales, sizes):
+    table = studies.alpha_table(scales, select_on="patches")
+    ax = iv.plot_alpha(table[table["role"] != "choice"])
+    assert ax.get_legend_handles_labels()[1] == ["letters", "gaussian noise"]
+    assert iv.figures.describe(ax).endswith("Another set chose the scale 10.")
+    with pytest.raises(ValueError, match="quantity must be one of 'accuracy', but is 'AUROC'"):
+        iv.plot_alpha(table[table["quantity"] == "accuracy"], quantity="AUROC")
+    table = studies.robustness_table(sizes)
+    with pytest.raises(ValueError, match="quantity must be one of 'accuracy', but is 'mean AUROC'"):
+        iv.plot_robustness(table[table["quantity"] == "accuracy"], quantity="mean AUROC")
+
+
+def test_trainings_of_unequal_length_are_told_by_their_last_epochs():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "split": "test", "accuracy": [0.5, 0.8, 0.9]})
+    long, short = (made(loss=loss).replace(history=history[:n]) for loss, n in (("isomax", 3), ("softmax", 2)))
+    told = iv.figures.describe(iv.plot_training([long, short]))
+    assert told.endswith("accuracy after the last epoch of each training: IsoMax test 90.0 %, SoftMax test 80.0 %.")
+    assert "after epoch 3: IsoMax test 90.0 %." in iv.figures.describe(iv.plot_training(long))
 
 
 def test_the_set_that_chose_the_scale_is_set_apart(scales):
@@ -170,6 +226,8 @@ def test_loss_blocks_draw_every_block_in_order(loss):
     assert words["artefact"][0].get_text() in iv.figures.describe(ax)
     with pytest.raises(ValueError, match="loss must be one of 'softmax'"):
         iv.plot_loss_blocks("arcface")
+    with pytest.raises(ValueError, match="points must be a whole number of at least 2, but is 1"):
+        loss_blocks.plane_table(loss, points=1)
 
 
 def test_the_plane_is_the_softmax_of_each_loss():

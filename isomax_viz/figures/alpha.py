@@ -83,6 +83,7 @@ def plot_alpha(
         table = check_table(data, COLUMNS, "alpha_table", module="studies")
     else:
         table = alpha_table(data, select_on=select_on, score=score, ood=ood)
+    check_choice("quantity", quantity, table["quantity"].unique())
     rows = table[table["quantity"] == quantity]
     with drawing(ax, theme=theme) as axes:
         for (name, role), part in rows.groupby(["ood", "role"], sort=False):
@@ -117,7 +118,8 @@ def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
         means = part.groupby("entropic_scale")["value"].mean()
         values = ", ".join(percent(value) for value in means)
         curves.append(f"{data_style(name).label if name else 'test images'} {values}")
-    chose = table.loc[table["role"] == "choice", "ood"].iloc[0]
+    chose = table.loc[table["role"] == "choice", "ood"].unique()  # a table may have been cut to what it reports
+    by = data_style(chose[0]).label if len(chose) else "Another set"
     alt = f"{', '.join(parts)}: mean {quantity} at entropic scale {scales}: {'; '.join(curves)}. "
-    alt += f"{data_style(chose).label} chose the scale {first['chosen_scale']:g}."
+    alt += f"{by} chose the scale {first['chosen_scale']:g}."
     return Caption(parts, note(table) if "preset" in table.columns else "", alt)

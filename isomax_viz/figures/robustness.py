@@ -19,7 +19,7 @@ from isomax_viz.style import loss_style
 
 __all__ = ["plot_robustness"]
 
-COLUMNS = ("loss", "data", "examples_per_class", "score", "quantity", "ood", "value")
+COLUMNS = ("loss", "data", "examples_per_class", "score", "quantity", "ood", "sets", "value")
 
 
 def plot_robustness(
@@ -78,13 +78,14 @@ def plot_robustness(
         table = check_table(data, COLUMNS, "robustness_table", module="studies")
     else:
         table = robustness_table(data, score=score, ood=ood)
+    check_choice("quantity", quantity, table["quantity"].unique())
     rows = table[table["quantity"] == quantity]
     with drawing(ax, theme=theme) as axes:
         for loss, part in rows.groupby("loss", sort=False):
             style = loss_style(loss)
             draw_curve(axes, part, "examples_per_class", style=style, label=style.label, **kwargs)
         set_log_axis(axes, table["examples_per_class"].unique(), "training examples per class")
-        sets = rows["ood"].iloc[0].count(",") + 1
+        sets = int(rows["sets"].iloc[0])
         set_percent_axis(axes, quantity if quantity == "accuracy" else f"{quantity} ({sets} set{'s' * (sets > 1)})")
         if legend:
             axes.legend(loc="best", **LEGEND)

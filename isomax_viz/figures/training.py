@@ -137,13 +137,16 @@ def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
 def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
     losses, data = rows["loss"].unique(), rows["data"].unique()
     parts = titles(losses[0] if len(losses) == 1 else None, data[0] if len(data) == 1 else None, [])
-    last = rows[rows["epoch"] == rows["epoch"].max()]
+    # Trainings may differ in length: each one's own last epoch.
+    run = ["loss", "split", *(name for name in ("capture", "seed") if name in rows.columns)]
+    last = rows[rows["epoch"] == rows.groupby(run, sort=False, dropna=False)["epoch"].transform("max")]
     word = percent if quantity == "accuracy" else number
     values = [
         f"{loss_style(loss).label} {split} {word(part['value'].mean())}"
         for (loss, split), part in last.groupby(["loss", "split"], sort=False)
     ]
     label = LABELS.get(quantity, quantity.replace("_", " "))
-    epochs = int(rows["epoch"].max())
-    alt = f"{', '.join([*parts, label])} after epoch {epochs}: {', '.join(values)}."
+    epochs = last["epoch"].unique()
+    when = f"epoch {epochs[0]:.0f}" if len(epochs) == 1 else "the last epoch of each training"
+    alt = f"{', '.join([*parts, label])} after {when}: {', '.join(values)}."
     return Caption(parts, note(table) if "preset" in table.columns else "", alt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -82,8 +84,10 @@ theirs.
     remedy = "For the papers' sets ood='fooling' downloads theirs."
     name = check_choice("data", data if isinstance(data, str) else data.name, embedded, remedy=remedy)
     whole = load_id(name)
+    # All that decides about the pictures: a changed recipe must not find the pictures of the former one.
     recipe = {"train": whole.train.fingerprint, "confidence": CONFIDENCE, "seed": _SEED, "steps": _STEPS}
-    path = cache_path(data_folder(), "fooling", name, recipe | {"epochs": _PROTOCOL.epochs})
+    recipe |= {"starts": _STARTS, "protocol": asdict(_PROTOCOL)}
+    path = cache_path(data_folder(), "fooling", name, recipe)
     images = through_cache(path, lambda: _made(whole))
     if n is None:
         return images

@@ -1,0 +1,151 @@
+"""Which captures may stand in one table: what was changed in their training, and which sets they share.
+
+Averages over networks that differ in more than their seed are numbers of nothing: who averages asks here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from isomax_viz.captures import Capture
+from isomax_viz.histograms import chosen_ood, source
+
+__all__ = ["USUAL", "check_alike", "check_once", "shared_ood", "variant"]
+
+# What decides about a network beside its loss, data, backbone, preset, scale and seed, and what it is unless changed.
+USUAL: dict[str, Any] = {
+    "epochs": None,
+    "examples_per_class": None,
+    "held_out_classes": (),
+    "validation": 0.0,
+    "scales_learning_rate": 0.1,
+    "scales_weight_decay": False,
+    "distance": "euclidean",
+    "training_function": "scaled",
+    "detection_function": "identity",
+    "similarity": "cosine",
+    "temperature": 0.04,
+    "outlier_data": "noise",
+    "outlier_weight": None,
+    "energy_margins": None,
+    "adversarial_radius": 0.3,
+    "adversarial_steps": None,
+}
+_SEPARATELY = "Look at each setting separately."
+
+
+def variant(capture: Capture, *, without: Collection[str] = ()) -> str:
+    """Return what was changed in a training against its preset, empty if nothing was.
+
+    Parameters
+    ----------
+    capture : Capture
+    without : collection of str
+        Settings that are allowed to differ and are left out.
+
+    Examples
+    --------
+    >>> meta = {"preset": "paper", "epochs": 10, "examples_per_class": 20}
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], meta=meta)
+    >>> variant(capture), variant(capture, without=["examples_per_class"])
+    ('epochs=10, examples_per_class=20', 'epochs=10')
+    """
+    changed = []
+    for name, usual in USUAL.items():
+        value = capture.meta.get(name, usual)
+        value = tuple(value) if isinstance(value, list) else value
+        if name not in without and value != usual:
+            changed.append(f"{name}={value}")
+    return ", ".join(changed)
+
+
+def check_alike(
+    captures: Sequence[Capture],
+    names: Iterable[str],
+    may_differ: str,
+    *,
+    without: Collection[str] = (),
+    parameter: str = "captures",
+    remedy: str = _SEPARATELY,
+) -> None:
+    """Raise an error if captures differ in one of these columns, or in how their training was changed.
+
+    Parameters
+    ----------
+    captures : sequence of Capture
+    names : iterable of str
+        Columns of :func:`isomax_viz.histograms.source` that must be the same.
+    may_differ : str
+        In which they may differ, in words.
+    without : collection of str
+        Settings of :data:`USUAL` that may differ.
+    parameter, remedy : str
+        Words of the message.
+
+    Examples
+    --------
+    >>> captures = [Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": data}) for data in ("digits", "svhn")]
+    >>> check_alike(captures, ["data"], "the seed")
+    Traceback (most recent call last):
+        ...
+    ValueError: captures must differ in the seed only, but have the data values ['digits', 'svhn']. Look at each \
+setting separately.
+    """
+    told = [source(capture) | {"training": variant(capture, without=without) or "as usual"} for capture in captures]
+    for name in [*names, "training"]:
+        values = list(dict.fromkeys(one[name] for one in told))
+        if len(values) > 1:
+            raise ValueError(
+                f"{parameter} must differ in {may_differ} only, but have the {name} values {values}. {remedy}"
+            )
+
+
+def check_once(captures: Sequence[Capture], names: Sequence[str]) -> None:
+    """Raise an error if two captures with a seed are alike in these columns and the seed: one would count twice.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax", meta={"seed": 0})
+    >>> check_once([capture, capture], ["loss"])
+    Traceback (most recent call last):
+        ...
+    ValueError: captures holds seed 0 twice with loss 'isomax'. Give every training once.
+    """
+    seen = set()
+    for capture in captures:
+        told = source(capture) | capture.meta
+        key = tuple(told.get(name) for name in (*names, "seed"))
+        if key[-1] is not None and key in seen:
+            listed = ", ".join(f"{name} {value!r}" for name, value in zip(names, key, strict=False))
+            raise ValueError(f"captures holds seed {key[-1]} twice with {listed}. Give every training once.")
+        seen.add(key)
+
+
+def shared_ood(captures: Sequence[Capture], ood: str | Iterable[str] | None) -> list[str]:
+    """Return the out-of-distribution sets of that name or names, which all captures must have; None means all shared.
+
+    Raises
+    ------
+    ValueError
+        If a capture has no such set, an empty one, or there is none that all have.
+
+    Examples
+    --------
+    >>> captures = [Capture.from_arrays([[3.0, 0.0]], [0], ood={name: [[0.2, 0.1]] for name in names})
+    ...             for names in (["letters", "patches"], ["patches", "uniform"])]
+    >>> shared_ood(captures, None)
+    ['patches']
+    """
+    if ood is None and all(capture.ood for capture in captures):
+        ood = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
+        if not ood:
+            listed = "; ".join(", ".join(capture.ood) for capture in captures)
+            raise ValueError(
+                f"captures must have an out-of-distribution set in common, but have: {listed}. "
+                "Record one for all of them with Experiment.run(ood=...)."
+            )
+    listed = ood if ood is None or isinstance(ood, str) else list(ood)
+    if listed is not None and not len(listed):
+        raise ValueError("ood is empty. Name at least one out-of-distribution set.")
+    return [list(chosen_ood(capture, listed)) for capture in captures][0]

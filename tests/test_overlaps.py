@@ -1,0 +1,98 @@
+"""Overlaps of logits: closed forms, values far away, and what the papers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import isomax_viz as iv
+from isomax_viz import Capture, Samples
+from isomax_viz.overlaps import overlap_coefficient, sample_overlap
+
+
+def made(*, loss="softmax", near="inter", seed=0, far=()) -> Capture:
+    """Own logits around 6, others around 0; unknown images' logits like the one kind or the other."""
+    rng = np.random.default_rng(seed)
+    labels, logits = np.arange(300) % 3, rng.normal(size=(300, 3))
+    logits[np.arange(300), labels] += 6
+    outside = rng.normal(6 if near == "intra" else 0, 1, (200, 3))
+    outside[: len(far), 0] = far
+    return Capture.from_arrays(logits, labels, ood={"x": outside}, loss=loss)
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 2.0])
+def test_two_normal_samples_overlap_as_their_densities_do(gap):
+    rng = np.random.default_rng(1)
+    found = sample_overlap(rng.normal(size=20_000), rng.normal(gap, 1, 5_000), bins=50)
+    assert found == pytest.approx(2 * stats.norm.cdf(-gap / 2), abs=0.02)
+
+
+def test_samples_of_one_distribution_overlap_by_what_the_docs_say():
+    rng = np.random.default_rng(2)
+    found = [sample_overlap(rng.normal(size=600), rng.normal(size=6000), bins=20) for _ in range(20)]
+    assert np.mean(found) == pytest.approx(1 - 0.4 * np.sqrt(20 * (1 / 600 + 1 / 6000)), abs=0.01)
+
+
+def test_neither_units_nor_sizes_nor_ties_matter():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=400), rng.normal(1, 2, 700)
+    overlap = sample_overlap(a, b)
+    assert overlap == sample_overlap(b, a) == sample_overlap(np.exp(5 * a), np.exp(5 * b))
+    assert sample_overlap(np.repeat(a, 3), b) == pytest.approx(overlap, abs=1e-12)
+    # Three values only: the bins are the values.
+    assert sample_overlap([0, 0, 1, 2], [0, 2, 2, 2]) == pytest.approx(0.25 + 0.25)
+    assert sample_overlap([4.0], [4.0, 4.0]) == 1
+
+
+def test_one_value_far_away_changes_next_to_nothing():
+    plain, odd = (iv.logit_overlaps(made(far=far)).iloc[0] for far in ((), (1e6,)))
+    for column in ("intra_overlap", "inter_overlap"):
+        assert odd[column] == pytest.approx(plain[column], abs=0.01)
+    assert plain["intra_overlap"] < 0.05 < 0.85 < plain["inter_overlap"]
+
+
+@pytest.mark.parametrize(("loss", "near", "says", "agrees"), [
+    ("softmax", "inter", "inter-class", True),
+    ("softmax", "intra", "inter-class", False),
+    ("isomax", "intra", "not inter-class", True),
+    ("isomax", "inter", "not inter-class", False),
+    ("isomax2", "intra", "intra-class", True),
+    ("isomax2", "inter", "intra-class", False),
+    ("isomax+", "inter", None, None),
+])  # fmt: skip
+def test_what_resembles_what_and_whether_the_papers_say_so(loss, near, says, agrees):
+    row = iv.logit_overlaps(made(loss=loss, near=near)).iloc[0]
+    assert (row["this_run"], row["papers_say"], row["agrees"]) == (f"{near}-class", says, agrees)
+
+
+def test_where_both_are_equally_far_neither_is_named():
+    capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"x": [[50.0, 60.0]]}, loss="softmax")
+    row = iv.logit_overlaps(capture).iloc[0]
+    assert (row["intra_overlap"], row["inter_overlap"], row["this_run"], row["agrees"]) == (0, 0, "neither", False)
+
+
+def test_rows_name_their_network_and_set():
+    captures = [made().replace(meta={"loss": "isomax", "entropic_scale": scale}) for scale in (1.0, 10.0)]
+    table = iv.logit_overlaps(captures, ood=(name for name in ["x"]))
+    assert table[["entropic_scale", "ood"]].to_numpy().tolist() == [[1.0, "x"], [10.0, "x"]]
+
+
+def test_what_cannot_overlap_is_told_what_to_do():
+    with pytest.raises(ValueError, match=r"p and q must be counts in the same bins, but have the shapes \(2,\) and"):
+        overlap_coefficient([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="q must be counts of at least 0, and not all 0"):
+        overlap_coefficient([1, 2], [0, 0])
+    with pytest.raises(ValueError, match="p must be counts of at least 0"):
+        overlap_coefficient([1, np.nan], [1, 1])
+    with pytest.raises(ValueError, match="bins must be a whole number of at least 2, but is 1"):
+        sample_overlap([1.0], [2.0], bins=1)
+    with pytest.raises(ValueError, match="a has 1 of 2 values that are NaN"):
+        sample_overlap([1.0, np.nan], [2.0])
+    with pytest.raises(ValueError, match="b is empty"):
+        sample_overlap([1.0], [])
+    unlabelled = made().replace(test=Samples(logits=np.zeros((3, 3)), labels=[-1, -1, -1]))
+    with pytest.raises(ValueError, match="carry no labels, so no logit is that of its own class"):
+        iv.logit_overlaps(unlabelled)
+    with pytest.raises(ValueError, match="ood must be one of 'x', but is 'y'"):
+        iv.logit_overlaps(made(), ood="y")
