@@ -8,22 +8,22 @@ from __future__ import annotations
 import base64
 import html
 import logging
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import nbformat
+import torch
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from isomax_viz._checks import check_choice
-from isomax_viz.experiments import Experiment
+from isomax_viz._processes import available_cores
+from isomax_viz.learning.devices import choose_device
+from isomax_viz.sweeps import sweep
 from isomax_viz.trainings import EXPERIMENTS, STUDIES
 
 __all__ = ["EXPERIMENTS", "STUDIES", "ReportError", "build", "execute"]
@@ -72,7 +72,8 @@ def build(
     notebooks : Path
         Folder of ``*.ipynb``.
     output : Path
-        Folder to write: ``index.html``, ``<notebook>.html``, ``figures/*.png``, ``figures/*.svg``, ``metrics.csv``.
+        Folder to write: ``index.html``, ``explorer.html``, ``<notebook>.html``, ``figures/*.png``, ``figures/*.svg``,
+        ``metrics.csv``.
     only : str, optional
         Name of the only notebook to execute (without suffix).
     update_notebooks : bool
@@ -91,7 +92,10 @@ def build(
         If there are no notebooks.
     ReportError
         If a notebook fails. What was written before stays.
+    SweepError
+        If a training fails. The others are kept.
     """
+    from isomax_viz.sharing import to_html
     from isomax_viz.tables import evaluate
 
     paths = sorted(notebooks.glob("*.ipynb"))
@@ -105,58 +109,32 @@ def build(
         shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir(parents=True, exist_ok=True)
     studied = [experiment for path in paths for experiment in STUDIES.get(path.stem, ())]
-    # By id: notebooks share networks.
-    needed = {experiment.id: experiment for experiment in (*EXPERIMENTS, *studied)}
-    _run_all(list(needed.values()), what="training", unit="network", function=_trained, progress=progress)
-    main = [experiment.run(progress=False) for experiment in EXPERIMENTS]
-    evaluate(main, scores=("mps", "es", "mds", "max_logit", "energy")).to_csv(
+    workers = _suitable_workers()
+    captures = sweep([*EXPERIMENTS, *studied], workers, progress=progress)
+    evaluate(captures[: len(EXPERIMENTS)], scores=("mps", "es", "mds", "max_logit", "energy")).to_csv(
         output / "metrics.csv", index=False, float_format="%.6f"
     )
+    to_html(captures[: len(EXPERIMENTS)], output / "explorer.html")
     chapters = []
-    executed = _run_all(paths, what="notebooks", unit="notebook", function=_executed, progress=progress)
-    for path, notebook in zip(paths, executed, strict=True):
-        if isinstance(notebook, ReportError):
-            raise notebook
-        pictures = list(_extract_pictures(notebook, path.stem, figures))
-        _without_volatile(notebook)
-        if update_notebooks:
-            nbformat.write(notebook, path)
-        page = output / f"{path.stem}.html"
-        page.write_text(_to_html(notebook, path.stem), encoding="utf-8")
-        chapters.append((_title(notebook, path.stem), page.name, pictures))
+    with ThreadPoolExecutor(workers) as pool:  # each notebook has a process of its own, its kernel
+        executed = tqdm(pool.map(execute, paths), total=len(paths), desc="notebooks", disable=not progress)
+        for path, notebook in zip(paths, executed, strict=True):  # the pages before a failing one are written
+            pictures = list(_extract_pictures(notebook, path.stem, figures))
+            _without_volatile(notebook)
+            if update_notebooks:
+                nbformat.write(notebook, path)
+            page = output / f"{path.stem}.html"
+            page.write_text(_to_html(notebook, path.stem), encoding="utf-8")
+            chapters.append((_title(notebook, path.stem), page.name, pictures))
     index = output / "index.html"
     if only is None or not index.exists():  # one notebook alone leaves the gallery of all as it is
         index.write_text(_gallery(chapters), encoding="utf-8")
     return index
 
 
-def _trained(experiment: Experiment) -> None:
-    experiment.run(progress=False)
-
-
-def _executed(path: Path) -> NotebookNode | ReportError:
-    try:
-        return execute(path)
-    except ReportError as error:  # returned, so that the pages of the notebooks before it are still written
-        return error
-
-
-def _run_all(
-    items: Sequence[Any], *, what: str, unit: str, function: Callable[[Any], Any], progress: bool
-) -> list[Any]:
-    """Apply a function to each item, several at a time where there are processors for it, with one progress bar.
-
-    Small networks train on one thread, so every core can have one of its own. A GPU is not shared.
-    """
-    from isomax_viz.learning.devices import choose_device
-
-    workers = min(len(items), os.cpu_count() or 1) if choose_device().type == "cpu" else 1
-    bar = tqdm(total=len(items), desc=what, unit=unit, disable=not progress)
-    with bar, ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(function, item) for item in items]
-        for _ in as_completed(futures):
-            bar.update()
-        return [future.result() for future in futures]
+def _suitable_workers() -> int:
+    """Return how many trainings or notebooks to run at a time: small networks use one core each, or a GPU."""
+    return available_cores() if choose_device().type == "cpu" else max(1, torch.cuda.device_count())
 
 
 def execute(path: Path, *, timeout_s: int = 600) -> NotebookNode:
@@ -305,4 +283,5 @@ figcaption { padding: .6rem .8rem; font-size: .85rem; }
 <body><main>
 <h1>isomax_viz: figures</h1>
 <p>Every figure that the notebooks show, from this run. Click a picture for its full size, a heading for the notebook.
-The numbers behind them: <a href="metrics.csv">metrics.csv</a>.</p>"""
+The numbers behind them: <a href="metrics.csv">metrics.csv</a>. To choose losses, scores, sets and a threshold
+yourself, without a kernel: <a href="explorer.html">the explorer as a page</a>.</p>"""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 import isomax_viz
 from isomax_viz import datasets
@@ -22,12 +23,14 @@ from isomax_viz.learning import protocols
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.devices import choose_device
-from isomax_viz.learning.losses import HEADS
+from isomax_viz.learning.losses import HEADS, Head
+from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers
+from isomax_viz.learning.own import name_of
 from isomax_viz.learning.recording import record_capture, record_ood
 from isomax_viz.learning.training import train
 from isomax_viz.store import Store
 
-__all__ = ["Description", "load_network", "run"]
+__all__ = ["Description", "finished", "load_network", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +39,25 @@ class Description(Protocol):
     """What running needs to know of an experiment; see :class:`isomax_viz.Experiment`."""
 
     data: str
-    backbone: str
-    loss: str
+    backbone: str | Callable[..., Any]
+    loss: str | Callable[..., Any]
     seed: int
     precision: str
     held_out_classes: tuple[int, ...]
     examples_per_class: int | None
-    entropic_scale: float
     id: str
     title: str
+    meta: dict[str, Any]
     settings: dict[str, Any]
     protocol: protocols.Protocol
+    recipe: Recipe | None
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         """Return the description as JSON values."""
+        ...
+
+    def model_copy(self, *, update: dict[str, Any]) -> Description:
+        """Return the description with some settings replaced."""
         ...
 
 
@@ -96,6 +104,17 @@ def run(
     return capture.replace(ood={name: capture.ood[name] for name in wanted})
 
 
+def finished(
+    experiment: Description, ood: Iterable[str | ImageSet] | str | ImageSet | None, *, store: Store
+) -> Capture | None:
+    """Return the capture if it is in the store with all sets asked for, else None; nothing is computed."""
+    wanted = _wanted(experiment, ood)
+    capture = _stored(experiment, store)
+    if capture is None or _missing(capture, wanted):
+        return None
+    return capture.replace(ood={name: capture.ood[name] for name in wanted})
+
+
 def load_network(experiment: Description, *, store: Store) -> Classifier:
     """Return the trained network on the CPU, in evaluation mode."""
     model = _build(experiment, _data(experiment))
@@ -106,13 +125,20 @@ def load_network(experiment: Description, *, store: Store) -> Classifier:
 def _wanted(
     experiment: Description, ood: Iterable[str | ImageSet] | str | ImageSet | None
 ) -> dict[str, str | ImageSet]:
+    learned = experiment.recipe.data if experiment.recipe is not None else None
     if ood is None:
         ood = datasets.default_ood(experiment.data) + (("unseen",) if experiment.held_out_classes else ())
+        ood = [name for name in ood if name != learned]
     if not isinstance(ood, (str, ImageSet, Iterable)):
         raise TypeError(f"ood must be the name of a set, an ImageSet, or several of them, but is {ood!r}.")
     sets = [ood] if isinstance(ood, (str, ImageSet)) else list(ood)
     names = [item.name if isinstance(item, ImageSet) else item for item in sets]
     for item in sets:
+        if (item.name if isinstance(item, ImageSet) else item) == learned:
+            raise ValueError(
+                f"ood={learned!r} can't measure detection here: the network was trained against it as outlier_data. "
+                "Choose another set, or other outlier_data."
+            )
         if isinstance(item, ImageSet):
             if item.name in datasets.OOD_SETS or item.name in ("train", "test") or names.count(item.name) > 1:
                 raise ValueError(
@@ -132,7 +158,7 @@ def _wanted(
 def _stored(experiment: Description, store: Store) -> Capture | None:
     if experiment.id not in store:
         return None
-    store.manifest(experiment.id)  # foreign or newer formats are refused here
+    store.head(experiment.id)  # foreign or newer formats are refused here
     try:
         return store.capture(experiment.id)
     except (DamagedCaptureError, FileNotFoundError) as error:
@@ -170,8 +196,20 @@ def _data(experiment: Description) -> InDistribution:
 def _build(experiment: Description, data: InDistribution) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
-        backbone = BACKBONES[experiment.backbone](in_channels=data.train.channels)
-        head = HEADS[experiment.loss](backbone.num_features, len(data.train.class_names), **experiment.settings)
+        make_backbone = BACKBONES.get(experiment.backbone, experiment.backbone)
+        backbone = make_backbone(in_channels=data.train.channels)
+        if not isinstance(backbone, nn.Module) or not isinstance(getattr(backbone, "num_features", None), int):
+            raise TypeError(
+                f"backbone={name_of(experiment.backbone)} must give a torch.nn.Module with an attribute num_features "
+                f"(whole number: the length of its feature vectors), but gave {type(backbone).__name__}."
+            )
+        make_head = HEADS.get(experiment.loss, experiment.loss)
+        head = make_head(backbone.num_features, len(data.train.class_names), **experiment.settings)
+        if not isinstance(head, Head):
+            raise TypeError(
+                f"loss={name_of(experiment.loss)} must give a head derived from isomax_viz.learning.losses.Head, but "
+                f"gave {type(head).__name__}."
+            )
     return Classifier(backbone, head)
 
 
@@ -182,21 +220,33 @@ def _create(
     store: Store,
     device: str | torch.device | None,
     progress: bool,
+    checkpoint_every_s: float = 30.0,
     **training: Any,
 ) -> Capture:
     data, source, device = _data(experiment), datasets.ID_SETS[experiment.data], choose_device(device)
-    model = _build(experiment, data)
+    model, recipe, protocol, outliers = _build(experiment, data), experiment.recipe, experiment.protocol, None
+    extra_data: dict[str, Any] = {}
+    if recipe is not None:
+        protocol, outliers = recipe.protocol(protocol), Outliers(recipe, load_outliers(recipe.data, data))
+        extra_data = recipe.described() | {"n": len(outliers.images), "fingerprint": outliers.images.fingerprint}
+        extra_data["provenance"] = dict(outliers.images.provenance)
+        if recipe.fine_tunes:
+            plain = experiment.model_copy(update={"outliers": None})
+            options = {"checkpoint_every_s": checkpoint_every_s} | training
+            run(plain, (), store=store, device=device, progress=progress, **options)
+            model, extra_data["started_from"] = load_network(plain, store=store), plain.id
     start = time.perf_counter()
-    checkpoint = Checkpoint(store.checkpoint_path(experiment.id))
+    checkpoint = Checkpoint(store.checkpoint_path(experiment.id), every_s=checkpoint_every_s)
     history = train(
         model,
         data,
-        experiment.protocol,
+        protocol,
         seed=experiment.seed,
         padding=source.padding,
         flip=source.flip,
         device=device,
         precision=experiment.precision,
+        outliers=outliers,
         checkpoint=checkpoint,
         progress=progress,
         title=experiment.title,
@@ -204,13 +254,15 @@ def _create(
     )
     manifest = {
         "experiment": experiment.model_dump(mode="json"),
-        "protocol": asdict(experiment.protocol),
+        "protocol": asdict(protocol),
         "duration_s": round(time.perf_counter() - start, 3),
         "device": str(device),
         "computing": history.attrs["computing"],
         "versions": _versions(),
         "history": history.to_dict(orient="list"),
     }
+    if extra_data:
+        manifest["extra_data"] = extra_data
     capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=device)
     capture = record_ood(capture, model, data, wanted.values(), device=device)
     weights = {name: value.detach().cpu().contiguous().numpy() for name, value in model.state_dict().items()}
@@ -222,9 +274,9 @@ def _create(
 def _meta(experiment: Description, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": experiment.id,
-        **experiment.model_dump(mode="json"),
-        "entropic_scale": experiment.entropic_scale if "entropic_scale" in experiment.settings else None,
+        **experiment.meta,
         **{name: manifest[name] for name in ("protocol", "device", "computing", "versions")},
+        **{name: manifest[name] for name in ("extra_data",) if name in manifest},
     }
 
 

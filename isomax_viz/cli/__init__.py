@@ -1,59 +1,65 @@
-"""Command line: ``python -m isomax_viz ...``."""
+"""Command line: ``python -m isomax_viz ...``, or ``isomax-viz ...`` once it is installed."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 import isomax_viz
+from isomax_viz.cli import results, trainings, upkeep
+from isomax_viz.cli.output import UsageError
 
 __all__ = ["main"]
 
 _EPILOG = """examples:
-  python -m isomax_viz figures                       execute every notebook, write reports/
-  python -m isomax_viz figures --only 00_quickstart  the same for one notebook
+  python -m isomax_viz train --loss isomax+ --seed 3            train one network and print its metrics
+  python -m isomax_viz sweep --loss softmax isomax --seed 0 1 2 --workers 2
+                                                                all combinations, two at a time
+  python -m isomax_viz evaluate --scores mps es --csv           a table of all that is stored
+  python -m isomax_viz figures                                  execute every notebook, write reports/
+  python -m isomax_viz store list                               what is stored, and how large
+  python -m isomax_viz doctor                                   is everything there? what to do if not
+
+exit codes: 0 it went well, 1 it did not and says why, 2 wrong usage, 130 stopped by Ctrl-C
 """
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m isomax_viz",
+        prog="isomax-viz" if Path(sys.argv[0]).stem == "isomax-viz" else "python -m isomax_viz",
         description="Out-of-distribution detection with isotropy-maximisation losses.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"isomax_viz {isomax_viz.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    figures = commands.add_parser("figures", help="execute the notebooks and write the gallery of figures")
-    figures.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="folder of notebooks (notebooks/)")
-    figures.add_argument("--output", type=Path, default=Path("reports"), help="folder to write (reports/)")
-    figures.add_argument("--only", metavar="NAME", help="only the notebook of that name")
-    figures.add_argument(
-        "--update-notebooks", action="store_true", help="also put the fresh outputs into the notebooks themselves"
-    )
-    figures.set_defaults(function=_figures)
+    for part in (trainings, results, upkeep):
+        part.add_commands(commands)
     return parser
-
-
-def _figures(options: argparse.Namespace) -> None:
-    from isomax_viz import reports
-
-    index = reports.build(
-        options.notebooks, options.output, only=options.only, update_notebooks=options.update_notebooks
-    )
-    print(f"\nDone. Open {index.resolve().as_uri()} in a browser.")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 if it went well, 1 with a message if not, 2 for wrong usage."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("isomax_viz").setLevel(logging.INFO)
     options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("isomax_viz").setLevel(logging.WARNING if getattr(options, "quiet", False) else logging.INFO)
+    if getattr(options, "store", None):
+        # For this command and every process that it starts.
+        os.environ["ISOMAX_VIZ_STORE"] = str(options.store.expanduser().absolute())
     try:
-        options.function(options)
-    except (OSError, ValueError, RuntimeError) as error:
+        code = options.function(options) or 0
+        sys.stdout.flush()  # here, where a closed pipe is understood, and not while Python ends
+        return code
+    except UsageError as error:
+        options.parser.error(str(error))
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("isomax_viz: stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"isomax_viz: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return 1
