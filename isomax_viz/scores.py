@@ -1,21 +1,36 @@
 """Scores: samples in, one number per sample out, HIGHER = MORE IN-DISTRIBUTION.
 
 A score is any function from :class:`~isomax_viz.captures.Samples` to an array of shape (n,); the ones below also carry
-the words and the formula that figures, tables and the explorer show. Other libraries (pytorch-ood among them) call high
-what is out-of-distribution: change the sign at the border.
+the words and the formula that figures, tables and the explorer show. Scores that need the network itself are computed
+once and stored beside the samples (:mod:`isomax_viz.columns`); by name they are used like the others. Other libraries
+(pytorch-ood among them) call high what is out-of-distribution: change the sign at the border.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from isomax_viz._checks import as_numeric, check_choice, check_finite
-from isomax_viz.captures import Samples
+from isomax_viz._checks import as_numeric, check_choice, check_finite, check_number
+from isomax_viz.captures import Samples, log_softmax
+from isomax_viz.columns import COLUMNS, Score, add_column, column
 
-__all__ = ["SCORES", "Score", "compute", "energy", "entropic", "get", "max_logit", "max_probability", "min_distance"]
+__all__ = [
+    "SCORES",
+    "Score",
+    "add_column",
+    "compute",
+    "energy",
+    "entropic",
+    "generalised_entropy",
+    "get",
+    "max_logit",
+    "max_probability",
+    "min_distance",
+    "scaled_max_probability",
+    "words",
+]
 
 
 def max_probability(samples: Samples) -> np.ndarray:
@@ -61,35 +76,41 @@ def energy(samples: Samples) -> np.ndarray:
     return top + np.log(np.exp(samples.logits - top[:, None]).sum(axis=1))
 
 
-@dataclass(frozen=True)
-class Score:
-    """A score with its words; call it with samples.
+def scaled_max_probability(samples: Samples, *, temperature: float = 1000.0) -> np.ndarray:
+    """Return the maximum probability at a temperature, max_j softmax_j(z / T), in float64.
 
-    Attributes
-    ----------
-    key, label, name : str
-        Registry key, short label for axes, name in full.
-    formula : str
-        Formula in mathtext (without dollar signs).
-    explanation : str
-        One sentence in plain language.
-    source : str
-        Where it was proposed.
-    function : callable
-        From samples to an array of shape (n,).
+    Source: Liang et al. (2018), "Enhancing the Reliability of Out-of-distribution Image Detection in Neural Networks":
+    ODIN without its input preprocessing. At a high temperature it orders samples as the largest logit minus the mean
+    logit does, and lies just above 1 / classes: float32 would tie many of them.
+
+    Examples
+    --------
+    >>> scaled_max_probability(Samples(logits=[[2.0, 0.0]], labels=[0]), temperature=2.0).round(4).tolist()
+    [0.7311]
     """
+    check_number("temperature", temperature, above=0)
+    return np.exp(log_softmax(samples.logits.astype(np.float64) / temperature).max(axis=1))
 
-    key: str
-    label: str
-    name: str
-    formula: str
-    explanation: str
-    source: str
-    function: Callable[[Samples], np.ndarray]
 
-    def __call__(self, samples: Samples) -> np.ndarray:
-        """Return one number per sample."""
-        return self.function(samples)
+def generalised_entropy(samples: Samples, *, exponent: float = 0.1, top: int = 100) -> np.ndarray:
+    """Return minus the generalised entropy of the likeliest classes, GEN = -sum_j p_j^g (1 - p_j)^g, in float64.
+
+    Source: Liu et al. (2023), "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", equation 4,
+    with its exponent 0.1 and its 100 classes. Computed from logarithms: also where a probability rounds to 1.
+
+    Examples
+    --------
+    >>> generalised_entropy(Samples(logits=[[0.0, 0.0]], labels=[0]), exponent=0.5).round(6).tolist()
+    [-1.0]
+    """
+    check_number("exponent", exponent, above=0)
+    check_number("top", top, at_least=1, whole=True)
+    log_p = -np.sort(-log_softmax(samples.logits.astype(np.float64)), axis=1)
+    # Only the likeliest class may have a probability near 1: what it lacks is the sum of the others.
+    largest = log_p[:, 1:].max(axis=1)
+    missing = largest + np.log(np.exp(log_p[:, 1:] - largest[:, None]).sum(axis=1))
+    log_rest = np.concatenate([missing[:, None], np.log1p(-np.exp(log_p[:, 1:]))], axis=1)
+    return -np.exp(exponent * (log_p + log_rest))[:, :top].sum(axis=1)
 
 
 SCORES = {
@@ -138,16 +159,37 @@ SCORES = {
         "Liu et al. 2020",
         energy,
     ),
+    "gen": Score(
+        "gen",
+        "GEN",
+        "generalised entropy score",
+        r"-\sum_j p_j^{0.1} (1 - p_j)^{0.1}",
+        "Minus an entropy that weighs small deviations of the probabilities from 0 and 1 heavily.",
+        "Liu et al. 2023",
+        generalised_entropy,
+    ),
+    "scaled_mps": Score(
+        "scaled_mps",
+        "scaled MPS",
+        "maximum probability score at temperature 1000",
+        r"\max_j \frac{e^{z_j / 1000}}{\sum_k e^{z_k / 1000}}",
+        "The probability of the favourite class after all logits were divided by 1000: how far it stands out.",
+        "Liang et al. 2018",
+        scaled_max_probability,
+    ),
 }
 
 
-def get(score: str | Callable[[Samples], np.ndarray]) -> Score:
-    """Return the score of that key, or wrap your own function.
+def get(score: str | Callable[[Samples], np.ndarray], samples: Samples | None = None) -> Score:
+    """Return the score of that key, that of a column, or wrap your own function.
 
     Parameters
     ----------
     score : str or callable
-        A key of :data:`SCORES`, or a function from samples to an array of shape (n,), higher = more in-distribution.
+        A key of :data:`SCORES`, the name of a score column, or a function from samples to an array of shape (n,),
+        higher = more in-distribution. :data:`SCORES` comes first.
+    samples : Samples, optional
+        Whose columns count; without them those that :func:`isomax_viz.add_scores` may add.
 
     Raises
     ------
@@ -172,7 +214,26 @@ def get(score: str | Callable[[Samples], np.ndarray]) -> Score:
         words = (score.__doc__ or "").strip().splitlines()
         return Score(name, name, name, "", words[0] if words else "", "", score)
     key = score.lower() if isinstance(score, str) else score
-    return SCORES[check_choice("score", key, SCORES, remedy="Your own function (samples -> array) is accepted too.")]
+    columns = COLUMNS if samples is None else samples.extra_scores
+    if isinstance(key, str) and key not in SCORES:
+        for name in (score, key):
+            if name in columns:
+                return column(name)
+    remedy = "Your own function (samples -> array) is accepted too."
+    if key in COLUMNS:
+        remedy = f"Add it with: capture = iv.add_scores(capture, {key!r})."
+    return SCORES[check_choice("score", key, [*SCORES, *columns], remedy=remedy)]
+
+
+def words(key: str) -> Score:
+    """Return the score of a key for its label and words, whatever the samples carry; an unknown key is a column.
+
+    Examples
+    --------
+    >>> words("es").label, words("knn").label, words("my detector").label
+    ('ES', 'k nearest neighbours', 'my detector')
+    """
+    return SCORES[key] if key in SCORES else column(key)
 
 
 def compute(score: str | Callable[[Samples], np.ndarray], samples: Samples) -> np.ndarray:
@@ -198,7 +259,7 @@ def compute(score: str | Callable[[Samples], np.ndarray], samples: Samples) -> n
     >>> compute("mps", Samples(logits=[[0.0, 0.0]], labels=[0])).tolist()
     [0.5]
     """
-    chosen = get(score)
+    chosen = get(score, samples)
     values = as_numeric(f"The score {chosen.label!r}", chosen(samples))
     if values.shape != (len(samples),):
         raise ValueError(

@@ -143,9 +143,10 @@ def threshold_table(
        threshold  id_accepted  id_rejected  ood_accepted  ood_rejected  TPR  TNR
     0        3.5            1            1             0             1  0.5  1.0
     """
-    listed, chosen = as_list(captures), scores_module.get(score)
+    listed = as_list(captures)
     rows = []
-    for number, (capture, value) in enumerate(zip(listed, _values(listed, ood, chosen, threshold), strict=True)):
+    for number, (capture, value) in enumerate(zip(listed, _values(listed, ood, score, threshold), strict=True)):
+        chosen = scores_module.get(score, capture.test)
         id_scores = scores_module.compute(chosen, capture.test)
         accepted = int((id_scores >= value).sum())
         for name, samples in chosen_ood(capture, ood).items():

@@ -19,18 +19,21 @@ STUDIES = {
     "02_alpha_sensitivity": tuple(
         Experiment(loss="isomax", entropic_scale=scale, seed=seed, epochs=10)
         for scale in (1.0, 3.0, 10.0, 30.0)
-        for seed in (0, 1)
+        for seed in (0, 1, 2)
     ),
     "04_robustness": tuple(
         Experiment(loss=loss, examples_per_class=n, epochs=600 // n, seed=seed)
         for loss in ("softmax", "isomax2")
         for n in (10, 30, 100)
-        for seed in (0, 1)
+        for seed in (0, 1, 2)
     ),
-    "05_distance_score": tuple(experiment for experiment in _TABLES if experiment.loss in ("isomax", "isomax+")),
     "06_tables": _TABLES
     + tuple(
         Experiment(loss="isomax2", scales_learning_rate=factor, scales_weight_decay=decay, epochs=10)
         for factor, decay in ((1.0, True), (0.1, True), (1.0, False))
+    ),
+    "08_unfair_comparison": tuple(
+        Experiment(loss=loss, seed=seed, epochs=10)
+        for loss, seed in (("softmax", 0), ("softmax", 1), ("isomax", 0), ("isomax+", 0))
     ),
 }

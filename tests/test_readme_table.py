@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
@@ -29,8 +30,6 @@ def rows() -> list[tuple[str, str, str]]:
 @pytest.fixture(scope="module")
 def runs():
     """What the calls below work on: two seeds of each loss, made up, with everything that a capture may carry."""
-    import pandas as pd
-
     made = {}
     for loss in ("softmax", "isomax", "isomax+", "isomax2"):
         for seed in (0, 1):
@@ -57,6 +56,12 @@ def _side_by_side(runs):
     return iv.published.side_by_side(iv.evaluate(list(runs.values())), iv.published.table("isomax2", 1))
 
 
+def _costs(runs):
+    cost = {"approach": "SoftMax/ODIN", "loss": "softmax", "score": "odin", "ood": 1, "AUROC": 0.9}
+    spread = {"relative_time": 3.3, "relative_time_low": 3.0, "relative_time_high": 4.0}
+    return iv.plot_costs(pd.DataFrame([cost | spread]))
+
+
 CALLS = {
     "iv.plot_loss_blocks": lambda runs: iv.plot_loss_blocks("isomax"),
     "iv.plot_alpha": lambda runs: iv.plot_alpha(runs["isomax", 0], select_on="letters"),
@@ -74,6 +79,8 @@ CALLS = {
     "iv.paper_tables.scores_and_losses": lambda runs: iv.paper_tables.scores_and_losses(runs.values()),
     "iv.paper_tables.from_published": lambda runs: iv.paper_tables.from_published("isomax+", 4),
     "iv.published.table": lambda runs: iv.published.table("dismax", 1),
+    "iv.methods.table": lambda runs: iv.methods.table("dismax"),
+    "iv.plot_costs": _costs,
     "iv.published.side_by_side": _side_by_side,
     "iv.compare": lambda runs: iv.compare((runs["isomax", 0], "es"), (runs["softmax", 0], "es"), resamples=50),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz.scores import SCORES
+from isomax_viz.scores import words
 from isomax_viz.style import data_style, loss_style
 
 __all__ = [
@@ -76,7 +76,7 @@ def score_label(score: str) -> str:
     >>> score_label("es")
     'ES'
     """
-    return SCORES[score].label if score in SCORES else str(score)
+    return words(str(score)).label
 
 
 def number(value: float) -> str:

@@ -1,0 +1,226 @@
+"""Costs: what approaches cost on this machine beside what they detect, measured in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from isomax_viz import methods, scores
+from isomax_viz._checks import check_number
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.learning.batches import INFERENCE_BATCH
+from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
+from isomax_viz.scoring import experiment_of, known_of
+from isomax_viz.tables import Captures, as_list, evaluate
+
+__all__ = ["computed", "in_turn", "measure", "training_key"]
+
+Approaches = Iterable[tuple[str, str]]
+
+
+def measure(
+    captures: Captures,
+    *,
+    approaches: Approaches | None = None,
+    ood: str | Iterable[str] | None = None,
+    pictures: int = INFERENCE_BATCH,
+    rounds: int = 9,
+    store: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> pd.DataFrame:
+    """Measure detection, accuracy, inference time, extra parameters and fit time of approaches.
+
+    Parameters
+    ----------
+    captures : list of Capture
+        One per training, with the score columns that are to be compared (:func:`isomax_viz.add_scores`). Captures that
+        differ in their seed alone are the members of the deep ensemble; the one that has it is measured.
+    approaches : iterable of (loss, score), optional
+        By default those of :data:`isomax_viz.methods.COMPARED` that the captures have.
+    ood : str or list of str, optional
+        Out-of-distribution sets over which the metrics are averaged; by default all.
+    pictures : int
+        Test pictures per timed call.
+    rounds : int
+        How often everything is timed, in turn: each round gives one ratio to a plain forward pass in the same round.
+    store, device
+        As in :func:`isomax_viz.add_scores`.
+
+    Returns
+    -------
+    DataFrame
+        One row per approach: ``approach, loss, score, data, backbone, preset, select, seed, ood`` (number of sets),
+        ``AUROC, TNR@TPR95`` (means over sets, fractions), ``accuracy, accuracy_difference`` (to SoftMax, where there is
+        a capture of it), ``relative_time`` (median over rounds of the time divided by that of a plain forward pass of
+        the same network) with its quartiles ``relative_time_low, relative_time_high``, ``extra_parameters`` (numbers to
+        keep beyond those of the same network with a SoftMax layer), ``fit_s`` (seconds to fit and tune) and ``chosen``
+        (what tuning chose).
+
+    Raises
+    ------
+    ValueError
+        If an approach is asked for that no capture has.
+    """
+    check_number("rounds", rounds, at_least=1, whole=True)
+    by_loss: dict[str, list[Capture]] = {}
+    for capture in as_list(captures):
+        by_loss.setdefault(training_key(capture), []).append(capture)
+    wanted = _wanted(by_loss, approaches)
+    base = by_loss["softmax"][0].test.accuracy if "softmax" in by_loss else np.nan
+    rows = {}
+    for loss, group in by_loss.items():
+        asked = [score for key, score in wanted if key == loss]
+        if not asked:
+            continue
+        capture = max(group, key=lambda item: len(item.test.extra_scores))
+        others = [item for item in group if item is not capture]
+        known = known_of(capture, store=store, device=device)
+        with known.threads():
+            detectors = {key: _fitted(key, known, others, store) for key in asked if key not in scores.SCORES}
+            times = _times(known, asked, detectors, pictures=pictures, rounds=rounds)
+        for score in asked:
+            row = _row(capture, loss, score, detectors.get(score), known.network, ood=ood)
+            row["accuracy_difference"] = row["accuracy"] - base
+            ratios = [a / b for a, b in zip(times[score], times[""], strict=True)]
+            low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
+            rows[loss, score] = row | dict(zip(_LAST[:3], (median, low, high), strict=True))
+    frame = pd.DataFrame([rows[item] for item in wanted])
+    return frame[[*_FIRST, *[name for name in frame.columns if name not in _FIRST + _LAST], *_LAST]]
+
+
+_FIRST = ["approach", "loss", "score"]
+_LAST = ["relative_time", "relative_time_low", "relative_time_high", "extra_parameters", "fit_s", "chosen"]
+
+
+def training_key(capture: Capture) -> str:
+    """Return how a network was trained: its loss, and with which extra data.
+
+    Examples
+    --------
+    >>> training_key(Capture.from_arrays([[1.0, 0.0]], [0], loss="softmax", meta={"outliers": "oe"}))
+    'softmax+oe'
+    """
+    extra = capture.meta.get("outliers")
+    return f"{capture.loss}+{extra}" if extra else capture.loss
+
+
+def _wanted(by_loss: dict[str, list[Capture]], approaches: Approaches | None) -> list[tuple[str, str]]:
+    has = {
+        (loss, score)
+        for loss, group in by_loss.items()
+        for capture in group
+        for score in [*scores.SCORES, *capture.test.extra_scores]
+        if score != "mds" or capture.test.distances is not None
+    }
+    if approaches is None:
+        return [item for item in methods.COMPARED if item in has]
+    listed = list(approaches)
+    for item in listed:
+        if tuple(item) not in has:
+            raise ValueError(
+                f"No capture has the approach {item!r}. Give a capture of that loss, with the score added by "
+                f"iv.add_scores. There are: {', '.join(map(repr, sorted(has)))}."
+            )
+    return [(loss, score) for loss, score in listed]
+
+
+def _fitted(key: str, known: Known, others: list[Capture], store: Any) -> Detector:
+    """Return the detector with the settings that the capture tells, so that nothing is tuned again."""
+    if key == "ensemble":
+        networks = [experiment_of(item).network(store=store) for item in others]
+        return Ensemble(members=others, networks=networks).fit(known)
+    told = known.capture.meta.get("detectors", {}).get(key)
+    if key not in DETECTORS or told is None:
+        raise ValueError(f"The column {key!r} was not added by iv.add_scores, so its costs can't be measured.")
+    return DETECTORS[key].from_settings(told["settings"]).fit(known)
+
+
+def _times(
+    known: Known, asked: list[str], detectors: dict[str, Detector], *, pictures: int, rounds: int
+) -> dict[str, list[float]]:
+    check_number("pictures", pictures, at_least=1, whole=True)
+    inputs, _ = next(iter(known.batches(known.data.test).in_order(pictures)))
+
+    def plain() -> Tensor:
+        with torch.no_grad():
+            return known.network(inputs).cpu()
+
+    functions: dict[str, Callable[[], Any]] = {"": plain}
+    for score in asked:
+        if score in detectors:
+            functions[score] = lambda detector=detectors[score]: detector.score(inputs).cpu()
+        else:
+            functions[score] = lambda score=score: computed(known.network, inputs, score)
+    return in_turn(functions, rounds=rounds)
+
+
+@torch.no_grad()
+def computed(network: nn.Module, inputs: Tensor, score: str) -> np.ndarray:
+    """Return a score that one forward pass gives."""
+    features = network.backbone(inputs).float()
+    logits = network.head(features)
+    distances = network.head.distances(features) if score == "mds" and hasattr(network.head, "distances") else None
+    labels = np.full(len(inputs), -1)
+    return scores.compute(score, Samples(logits=logits, labels=labels, distances=distances))
+
+
+def in_turn(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, list[float]]:
+    """Return seconds per call, timed in turn A B C A B C ... so that a drift of the machine's speed meets all alike.
+
+    Examples
+    --------
+    >>> calls = []
+    >>> found = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
+    >>> calls, len(found["a"])
+    (['a', 'b', 'a', 'b', 'a', 'b'], 2)
+    """
+    for function in functions.values():
+        function()
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()  # each ends on the CPU: nothing is left running on a GPU
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def _row(
+    capture: Capture, loss: str, score: str, detector: Detector | None, network: nn.Module, *, ood: Any
+) -> dict[str, Any]:
+    found = evaluate(capture, scores=score, ood=ood)
+    told = capture.meta.get("detectors", {}).get(score, {})
+    head = network.head
+    linear = head.num_features * head.num_classes + head.num_classes
+    extra = sum(parameter.numel() for parameter in head.parameters()) - linear
+    return {
+        "approach": methods.label(loss, score),
+        "loss": loss,
+        "score": score,
+        **{name: capture.meta.get(name) for name in ("data", "backbone", "preset", "select", "seed")},
+        "ood": len(found),
+        "AUROC": found["AUROC"].mean(),
+        "TNR@TPR95": found["TNR@TPR95"].mean(),
+        "accuracy": detector.accuracy if isinstance(detector, Ensemble) else capture.test.accuracy,
+        "extra_parameters": extra + (detector.extra_parameters if detector is not None else 0),
+        "fit_s": told.get("fit_s", 0.0),
+        "chosen": _in_words(told.get("settings", {})),
+    }
+
+
+def _in_words(settings: dict[str, Any]) -> str:
+    """Return the settings in which a reader is interested: numbers, not lists.
+
+    Examples
+    --------
+    >>> _in_words({"temperature": 1000.0, "step": 0.0014, "weights": [1, 2]})
+    'temperature 1000, step 0.0014'
+    """
+    return ", ".join(f"{name} {value:g}" for name, value in settings.items() if isinstance(value, (int, float)))

@@ -1,0 +1,165 @@
+"""What approaches detect against what they cost: AUROC over inference time, each point with its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from isomax_viz._checks import check_choice
+from isomax_viz.figures._canvas import Caption, attach, drawing, small
+from isomax_viz.figures._words import check_table, note, percent
+from isomax_viz.methods import demands
+from isomax_viz.style import loss_style
+
+__all__ = ["plot_costs"]
+
+COLUMNS = ("approach", "loss", "score", "ood", "relative_time", "relative_time_low", "relative_time_high")
+METRICS = ("AUROC", "TNR@TPR95")
+TICKS = (1, 1.5, 2, 3, 5, 10, 20, 50, 100)
+LEADER = "#B0B0B0"
+
+
+def plot_costs(
+    data: pd.DataFrame,
+    *,
+    metric: str = "AUROC",
+    legend: bool = True,
+    theme: str = "paper",
+    ax: Axes | None = None,
+    **kwargs: Any,
+) -> Axes:
+    """Draw what approaches detect against their inference time, relative to a plain forward pass.
+
+    Parameters
+    ----------
+    data : DataFrame
+        What :func:`isomax_viz.methods.measure` returned.
+    metric : {"AUROC", "TNR@TPR95"}
+        What to draw upwards; means over out-of-distribution sets.
+    legend, theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
+    **kwargs
+        Passed on to :meth:`matplotlib.axes.Axes.plot` for the points.
+
+    Returns
+    -------
+    Axes
+        Points have the colour and marker of the loss; they are filled where the approach has no special requirement or
+        side effect (:func:`isomax_viz.methods.demands`). Horizontal bars are the quartiles of the rounds.
+
+    Raises
+    ------
+    ValueError
+        If the table is another one.
+
+    Examples
+    --------
+    >>> row = {"approach": "IsoMax+/MDS", "loss": "isomax+", "score": "mds", "ood": 4, "AUROC": 0.95, "preset": None}
+    >>> times = {"relative_time": 1.1, "relative_time_low": 1.0, "relative_time_high": 1.2}
+    >>> plot_costs(pd.DataFrame([row | times])).get_ylabel()
+    'AUROC, mean over 4 OOD sets'
+    """
+    check_choice("metric", metric, METRICS)
+    check_table(data, (*COLUMNS, metric), "measure", module="methods")
+    table = data.sort_values(metric, ascending=False, kind="stable").reset_index(drop=True)
+    with drawing(ax, theme=theme, size=(8.2, 4.8)) as axes:
+        axes.axvline(1, color=LEADER, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        for row in table.to_dict("records"):
+            style, time = loss_style(row["loss"]), row["relative_time"]
+            reach = [[time - row["relative_time_low"]], [row["relative_time_high"] - time]]
+            axes.errorbar(time, row[metric], xerr=reach, color=style.color, elinewidth=0.8, zorder=2)
+            look = {"marker": style.marker, "color": style.color, "markersize": 7, "zorder": 4, "linestyle": "none"}
+            look |= {"markerfacecolor": style.color if _is_seamless(row) else "white", "gid": row["approach"]}
+            axes.plot(time, row[metric], **(look | kwargs))
+        _finish(axes, table, metric)
+        _write_names(axes, table, metric)
+        if legend:
+            _legend(axes, table)
+        return attach(axes, _caption(table, metric), own=ax is None)
+
+
+def _is_seamless(row: dict[str, Any]) -> bool:
+    try:
+        return not demands(row["loss"], row["score"])
+    except ValueError:  # an approach of one's own, of which nothing is declared
+        return False
+
+
+def _finish(ax: Axes, table: pd.DataFrame, metric: str) -> None:
+    ax.set_xscale("log")
+    low, high = min(1.0, table["relative_time_low"].min()), table["relative_time_high"].max()
+    ax.set_xlim(low / 1.12, max(high, 1.5) * 1.12)
+    ax.xaxis.set_major_locator(FixedLocator(TICKS))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    ax.set_xlabel("inference time, relative to one forward pass of the same network")
+    sets = table["ood"].max()
+    ax.set_ylabel(f"{metric}, mean over {sets} OOD sets" if sets > 1 else metric)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    ax.margins(y=0.06)
+
+
+def _write_names(ax: Axes, table: pd.DataFrame, metric: str) -> None:
+    """Write the names in one column to the right, in the order of the points, each tied to its point by a thin line."""
+    low, high = ax.get_ylim()
+    heights = (table[metric].to_numpy() - low) / (high - low)
+    line = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
+    for row, height in zip(table.to_dict("records"), spread_out(heights, gap=0.052), strict=True):
+        ax.annotate(
+            row["approach"], (row["relative_time"], row[metric]), (1.03, height), textcoords="axes fraction",
+            va="center", ha="left", fontsize=small(), annotation_clip=False, arrowprops=line,
+        )  # fmt: skip
+
+
+def spread_out(heights: np.ndarray, *, gap: float) -> np.ndarray:
+    """Return heights, in descending order, moved as little as needed to lie at least ``gap`` apart.
+
+    Where they need more than the whole height, they lie evenly spread over it.
+
+    Examples
+    --------
+    >>> spread_out(np.array([0.5, 0.5, 0.1]), gap=0.2).round(2).tolist()
+    [0.6, 0.4, 0.1]
+    """
+    if len(heights) * gap > 1:
+        return np.linspace(1, 0, len(heights))
+    # Pools of names that touch each other: each pool stands around the mean of its wishes, within the height.
+    pools: list[list[float]] = []
+    for height in heights:
+        pools.append([height])
+        while len(pools) > 1 and _bottom(pools[-2], gap) < _bottom(pools[-1], gap) + gap * len(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    return np.concatenate([_bottom(pool, gap) + gap * np.arange(len(pool))[::-1] for pool in pools])
+
+
+def _bottom(pool: list[float], gap: float) -> float:
+    return float(np.clip(np.mean(pool) - gap * (len(pool) - 1) / 2, 0, 1 - gap * (len(pool) - 1)))
+
+
+def _legend(ax: Axes, table: pd.DataFrame) -> None:
+    looks = {loss: loss_style(loss) for loss in table["loss"].drop_duplicates()}
+    entries = [
+        Line2D([], [], color=style.color, marker=style.marker, linestyle="none", markersize=6, label=style.label)
+        for style in looks.values()
+    ]
+    grey = {"color": "#4D4D4D", "marker": "o", "linestyle": "none", "markersize": 6}
+    entries.append(Line2D([], [], **grey, markerfacecolor="white", label="with special needs or side effects"))
+    # Below the axes: inside, it would cover the lines to the names.
+    ax.legend(handles=entries, loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=len(entries), handletextpad=0.2)
+
+
+def _caption(table: pd.DataFrame, metric: str) -> Caption:
+    parts = [str(value) for value in table.get("data", pd.Series(dtype=object)).dropna().unique()]
+    spoken = "; ".join(
+        f"{row['approach']} {percent(row[metric])} at {row['relative_time']:.2g} times"
+        for row in table.to_dict("records")
+    )
+    alt = f"{metric} against inference time relative to one forward pass: {spoken}."
+    small_print = note(table) if {"preset", "data", "backbone", "seed"} <= set(table.columns) else ""
+    return Caption((*parts, f"{metric} and inference time"), small_print, alt)

@@ -1,0 +1,162 @@
+"""Probabilities averaged over several answers: random dropouts of one network, or networks of several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from isomax_viz._checks import check_number
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.datasets import ImageSet
+from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
+
+__all__ = ["Ensemble", "MCDropout"]
+
+
+class MCDropout(Detector):
+    """Maximum of the probabilities averaged over passes in each of which other features are dropped.
+
+    Parameters
+    ----------
+    passes : int
+        Forward passes.
+    rate : float
+        Of the dropout that a network without any gets before its head. It was not trained with it: this is not quite
+        the method of the paper.
+    seed : int
+        Of the dropouts; the same for each batch of pictures.
+
+    Notes
+    -----
+    Source: Gal and Ghahramani (2016), "Dropout as a Bayesian Approximation". Only the score is averaged; classification
+    is left to the network.
+    """
+
+    key = "mc_dropout"
+
+    def __init__(self, *, passes: int = 30, rate: float = 0.2, seed: int = 0) -> None:
+        self.passes = check_number("passes", passes, at_least=1, whole=True)
+        self.rate = float(check_number("rate", rate, above=0, at_most=0.99))
+        self.seed = check_number("seed", seed, at_least=0, whole=True)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> MCDropout:
+        """Return a detector that need not choose again."""
+        return cls(passes=settings["passes"], rate=settings["rate"] or 0.2)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Passes, and the rate where dropout was put in."""
+        return {"passes": self.passes, "rate": None if self._own else self.rate}
+
+    def fit(self, known: Known) -> MCDropout:
+        """Find where features are dropped."""
+        super().fit(known)
+        self._library = pytorch_ood()
+        kinds = (nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+        self._own = any(isinstance(module, kinds) and module.p > 0 for module in known.network.modules())
+        return self
+
+    def score(self, pictures: Tensor) -> Tensor:
+        """Return the maximum of the mean probabilities."""
+        network = self.fitted().network
+        if self._own:
+            noisy, inputs = network, pictures
+        else:  # what lies before the dropout is the same in all passes
+            noisy = nn.Sequential(nn.Dropout(self.rate), network.head).eval()
+            with torch.no_grad():
+                inputs = network.backbone(pictures).float()
+        devices = [pictures.device] if pictures.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.seed)
+            means = self._library.MCD.run_mean(noisy, inputs, self.passes)
+        return means.max(dim=1).values
+
+
+class Ensemble(Detector):
+    """Maximum of the probabilities averaged over networks of several seeds.
+
+    Parameters
+    ----------
+    members : iterable of Capture
+        What the other networks said about the same pictures.
+    networks : iterable of Module, optional
+        They themselves, needed only to score pictures that are not captured (and to measure the costs).
+
+    Notes
+    -----
+    Source: Lakshminarayanan et al. (2017), "Simple and Scalable Predictive Uncertainty Estimation using Deep
+    Ensembles", without its adversarial training.
+    """
+
+    key = "ensemble"
+    needs = ()
+
+    def __init__(self, *, members: Iterable[Capture] = (), networks: Iterable[nn.Module] = ()) -> None:
+        self.members, self.networks = list(members), list(networks)
+        if not self.members:
+            raise ValueError(
+                "members must hold at least one capture of another seed. Give iv.add_scores(capture, 'ensemble', "
+                "members=[Experiment(..., seed=1).run(), ...])."
+            )
+        for member in self.members:
+            if not isinstance(member, Capture):
+                raise TypeError(f"members must hold captures, but holds a {type(member).__name__}.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Seeds of the other networks."""
+        return {"seeds": [member.meta.get("seed") for member in self.members]}
+
+    @property
+    def extra_parameters(self) -> int:
+        """All parameters of the other networks."""
+        return numbers(*(parameter for network in self.networks for parameter in network.parameters()))
+
+    def fit(self, known: Known) -> Ensemble:
+        """Check that all networks saw the same pictures."""
+        super().fit(known)
+        for member in self.members:
+            if not np.array_equal(member.test.labels, known.capture.test.labels):
+                raise ValueError("members must be captures of the same test pictures, but their labels differ.")
+        for network in self.networks:
+            network.to(known.device).eval()
+        return self
+
+    def probabilities(self, name: str, samples: Samples) -> np.ndarray:
+        """Return the mean probabilities of a set, shape (n, classes)."""
+        answers = [samples.probabilities]
+        for member in self.members:
+            found = member.samples.get(name)
+            if found is None or len(found) != len(samples):
+                raise ValueError(
+                    f"A member of the ensemble has no capture of the same pictures of the set {name!r}. Record it with "
+                    f"Experiment.run(ood=...)."
+                )
+            answers.append(found.probabilities)
+        return np.mean(answers, axis=0, dtype=np.float64)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test pictures that the mean probabilities classify correctly, in [0, 1]."""
+        test = self.fitted().capture.test
+        return float((self.probabilities("test", test).argmax(axis=1) == test.labels).mean())
+
+    def column(self, name: str, samples: Samples, pictures: Callable[[], ImageSet]) -> np.ndarray:
+        """Return the maximum of the mean probabilities of a set; its pictures are not looked at."""
+        self.fitted()
+        return self.probabilities(name, samples).max(axis=1)
+
+    def score(self, pictures: Tensor) -> Tensor:
+        """Return the maximum of the mean probabilities of all networks."""
+        known = self.fitted()
+        known.check(self.key, ("network",))
+        if len(self.networks) != len(self.members):
+            raise ValueError("networks must hold the network of each member to score pictures that are not captured.")
+        with torch.no_grad():
+            answers = [network(pictures).softmax(dim=1) for network in (known.network, *self.networks)]
+        return torch.stack(answers).mean(dim=0).max(dim=1).values

@@ -1,0 +1,250 @@
+"""What all detectors share: what they are fitted on, and how one gives a number per picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from isomax_viz._checks import missing_package
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
+from isomax_viz.learning.devices import suitable_layout, suitable_threads
+
+__all__ = ["Detector", "FeatureDetector", "Known", "NotFittedError", "joined", "numbers", "pytorch_ood"]
+
+_CHUNK = 5000  # captured features at once: a distance matrix to all training features must fit
+
+
+_MEANING = {"network": "the network", "data": "the training pictures"}
+
+
+class NotFittedError(RuntimeError):
+    """A detector was asked for scores before it was fitted."""
+
+
+def pytorch_ood() -> ModuleType:
+    """Return pytorch-ood's detectors.
+
+    Raises
+    ------
+    ImportError
+        If the library is not installed; the message says how to install it.
+    """
+    try:
+        import pytorch_ood.detector as library
+    except ImportError as error:
+        raise missing_package("pytorch-ood", "compute this score", install="pytorch-ood") from error
+    return library
+
+
+def numbers(*tensors: Any) -> int:
+    """Return how many numbers some tensors hold.
+
+    Examples
+    --------
+    >>> numbers(torch.zeros(2, 3), torch.zeros(4))
+    10
+    """
+    return sum(int(np.prod(tensor.shape)) for tensor in tensors)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What detectors may be fitted on: in-distribution training pictures and what the network said about them.
+
+    Parameters
+    ----------
+    capture : Capture
+        With the training samples.
+    network : Module, optional
+        Has ``backbone`` and ``head``; moved to the device, in evaluation mode.
+    data : InDistribution, optional
+        The pictures behind the capture.
+    device : torch.device
+        Where to compute.
+    """
+
+    capture: Capture
+    network: nn.Module | None = None
+    data: InDistribution | None = None
+    device: torch.device = torch.device("cpu")
+
+    def __post_init__(self) -> None:
+        if self.network is not None:
+            self.network.to(self.device, memory_format=suitable_layout(self.device)).eval()
+
+    def check(self, key: str, needs: tuple[str, ...]) -> None:
+        """Raise an error if a score can't do without what is missing here."""
+        for name in needs:
+            if getattr(self, name) is None:
+                raise ValueError(
+                    f"The score {key!r} needs {_MEANING[name]}, but {name} is not given. Pass {name}=... to "
+                    "iv.add_scores, or use a capture of Experiment(...).run(), which knows it."
+                )
+
+    @property
+    def train(self) -> Samples:
+        """The training samples, with features."""
+        train = self.capture.train
+        if train is None or train.features is None:
+            raise ValueError(
+                "The capture carries no training features, which this score is fitted on. Record them with "
+                "Experiment.run() or learning.recording.record_capture."
+            )
+        return train
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Training features on the device, shape (n, features)."""
+        return torch.tensor(self.train.features, device=self.device)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Training labels on the device, shape (n,)."""
+        return torch.tensor(self.train.labels, device=self.device)
+
+    @property
+    def std(self) -> list[float]:
+        """Standard deviation of the pictures' channels, by which steps in grey values are divided."""
+        return [float(value) for value in self.data.std]
+
+    def batches(self, images: ImageSet) -> Batches:
+        """Return pictures normalised as the network was trained on them."""
+        return Batches(
+            images, mean=self.data.mean, std=self.data.std, device=self.device, layout=suitable_layout(self.device)
+        )
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Use as many threads as suit the size of the pictures."""
+        side = 1000 if self.data is None else self.data.train.size[0]
+        return suitable_threads(self.device, side=side)
+
+    def inputs(self, images: ImageSet) -> Iterator[Tensor]:
+        """Yield normalised pictures in batches that suit the device."""
+        size = INFERENCE_BATCH if self.device.type == "cpu" else 500
+        return (pictures for pictures, _ in self.batches(images).in_order(size))
+
+    def some_training_pictures(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Return up to n training pictures, drawn without replacement, with their labels."""
+        chosen = np.random.default_rng(seed).permutation(len(self.data.train))[:n]
+        return next(iter(self.batches(self.data.train.subset(np.sort(chosen))).in_order(n)))
+
+
+class Detector:
+    """A score that is fitted on in-distribution training data; higher = more in-distribution.
+
+    A detector of your own needs ``key``, ``fit`` and ``score``.
+    """
+
+    key: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ("network", "data")
+    known: Known | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.known is None else self.settings})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was chosen or learned, as JSON values; kept in the capture's ``meta``."""
+        return {}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Detector:
+        """Return a detector that need not choose again what :attr:`settings` told."""
+        return cls()
+
+    @property
+    def extra_parameters(self) -> int:
+        """How many numbers have to be kept beside the network."""
+        return 0
+
+    def fit(self, known: Known) -> Detector:
+        """Fit on in-distribution training data and return itself."""
+        known.check(self.key, self.needs)
+        self.known = known
+        return self
+
+    def score(self, pictures: Tensor) -> Tensor:
+        """Return one number per normalised picture, shape (n,)."""
+        raise NotImplementedError
+
+    def column(self, name: str, samples: Samples, pictures: Callable[[], ImageSet]) -> np.ndarray:
+        """Return one number per sample of a set, shape (n,).
+
+        Parameters
+        ----------
+        name : str
+            "test" or the name of an out-of-distribution set.
+        samples : Samples
+            What the network said about the set.
+        pictures : callable
+            Loads the pictures behind them.
+        """
+        known = self.fitted()
+        return joined(self.score(inputs) for inputs in known.inputs(pictures()))
+
+    def fitted(self) -> Known:
+        """Return what the detector was fitted on.
+
+        Raises
+        ------
+        NotFittedError
+            If it was not.
+        """
+        if self.known is None:
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted. Call .fit(known) first, or use "
+                f"iv.add_scores(capture, {self.key!r}), which does."
+            )
+        return self.known
+
+
+class FeatureDetector(Detector):
+    """A detector that needs nothing of a picture but its features and logits: captured ones serve as well."""
+
+    needs = ()
+
+    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return one number per row of features (n, features) and logits (n, classes)."""
+        raise NotImplementedError
+
+    def score(self, pictures: Tensor) -> Tensor:
+        """Return one number per normalised picture, shape (n,)."""
+        known = self.fitted()
+        known.check(self.key, ("network",))
+        with torch.no_grad():
+            network = known.network
+            features = network.backbone(pictures).float()
+            return self.score_features(features, network.head(features))
+
+    def column(self, name: str, samples: Samples, pictures: Callable[[], ImageSet]) -> np.ndarray:
+        """Return one number per sample from its captured features; the pictures are not looked at."""
+        known = self.fitted()
+        if samples.features is None:
+            raise ValueError(f"The set {name!r} carries no features, which the score {self.key!r} needs. Record them.")
+        wanted = known.train.features.shape[1]
+        if samples.features.shape[1] != wanted:
+            raise ValueError(
+                f"The set {name!r} has {samples.features.shape[1]} features, but {self.key!r} was fitted on {wanted}. "
+                "Record both with the same network."
+            )
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(samples), _CHUNK):
+                arrays = (samples.features[start : start + _CHUNK], samples.logits[start : start + _CHUNK])
+                parts.append(self.score_features(*(torch.tensor(array, device=known.device) for array in arrays)))
+        return joined(parts)
+
+
+def joined(parts: Iterable[Tensor]) -> np.ndarray:
+    """Return scores of several batches as one array."""
+    return torch.cat([part.detach().cpu() for part in parts]).numpy()

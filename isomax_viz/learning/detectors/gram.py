@@ -1,0 +1,98 @@
+"""Gram matrices of the feature maps, by pytorch-ood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isomax_viz._checks import check_number
+from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
+from isomax_viz.learning.detectors.layers import Layers
+from isomax_viz.learning.losses import features_for
+
+__all__ = ["Gram"]
+
+
+class _Loader:
+    """Training pictures with labels on the CPU, as pytorch-ood goes through them."""
+
+    def __init__(self, known: Known) -> None:
+        self._batches, self._size = known.batches(known.data.train), 100
+
+    def __len__(self) -> int:
+        return -(-len(self._batches) // self._size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((pictures, labels.cpu()) for pictures, labels in self._batches.in_order(self._size))
+
+
+class Gram(Detector):
+    """Minus how far correlations between channels leave the range of the training pictures of the predicted class.
+
+    Parameters
+    ----------
+    orders : int
+        Powers 1 to this of the feature maps; the paper takes 10.
+    seed : int
+        Which tenth of the training pictures is held out to learn each layer's usual deviation.
+
+    Notes
+    -----
+    Source: Sastry and Oore (2020), "Detecting Out-of-Distribution Examples with Gram Matrices". Layers are the last
+    feature map of each size.
+    """
+
+    key = "gram"
+
+    def __init__(self, *, orders: int = 10, seed: int = 0) -> None:
+        self.orders = check_number("orders", orders, at_least=1, whole=True)
+        self.seed = check_number("seed", seed, at_least=0, whole=True)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Gram:
+        """Return a detector that need not choose again."""
+        return cls(orders=settings["orders"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Orders and layers."""
+        return {"orders": self.orders, "layers": self._layers.names}
+
+    @property
+    def extra_parameters(self) -> int:
+        """Lower and upper bounds of each class, layer and order."""
+        bounds = (self._detector.feature_min, self._detector.feature_max)
+        return numbers(*(item for bound in bounds for layer in bound for item in layer)) + len(self._layers)
+
+    def fit(self, known: Known) -> Gram:
+        """Fit the ranges of the training pictures."""
+        super().fit(known)
+        head, backbone = known.network.head, known.network.backbone
+        example, _ = known.some_training_pictures(1)
+        self._layers = Layers(backbone, example)
+        kept: dict[str, Any] = {}
+
+        # pytorch-ood runs a chain of layers. Here the first link runs the network, the others hand out what it kept.
+        def first(pictures: Tensor) -> Tensor:
+            kept["maps"], features = self._layers.maps(pictures)
+            features = features.float()
+            kept["logits"] = head.class_logits(head(features), **features_for(head, features))
+            return kept["maps"][0]
+
+        later = [lambda _, number=number: kept["maps"][number] for number in range(1, len(self._layers))]
+        self._detector = pytorch_ood().Gram(
+            lambda _: kept["logits"], [first, *later], num_classes=head.num_classes,
+            num_poles_list=list(range(1, self.orders + 1)),
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._detector.to(known.device).fit(_Loader(known))
+        return self
+
+    def score(self, pictures: Tensor) -> Tensor:
+        """Return minus the total deviation."""
+        self.fitted()
+        return -self._detector.predict(pictures)

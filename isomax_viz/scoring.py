@@ -1,0 +1,201 @@
+"""Scoring: detectors fitted on what a network was trained on, their scores stored as columns of its capture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from isomax_viz import scores
+from isomax_viz._checks import check_choice
+from isomax_viz.captures import Capture, Samples
+from isomax_viz.columns import add_column
+from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_id, load_ood
+from isomax_viz.experiments import Experiment
+from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
+from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.fooling import is_made_here, make_fooling
+
+__all__ = ["add_scores", "detector_for", "experiment_of", "known_of", "pictures_of"]
+
+Method = str | Detector | Callable[[Samples], np.ndarray]
+Methods = Method | Iterable[Method]
+
+
+def add_scores(
+    capture: Capture,
+    methods: Methods,
+    *,
+    network: Experiment | nn.Module | None = None,
+    data: InDistribution | None = None,
+    images: Mapping[str, ImageSet] | None = None,
+    members: Iterable[Capture] = (),
+    store: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> Capture:
+    """Fit detectors on the network's training data and store their scores as columns of the capture.
+
+    From then on ``iv.evaluate(capture, scores="odin")``, ``iv.plot_scores(capture, score="odin")`` and ``iv.explore``
+    know them like any other score, also after ``capture.save()``, and without the network.
+
+    Parameters
+    ----------
+    capture : Capture
+        With training samples, as ``Experiment.run()`` records them.
+    methods : str, Detector, function, or several of them
+        Keys of :data:`isomax_viz.learning.detectors.DETECTORS`, or detectors with options of your own, such as
+        ``detectors.KNearest(k=10)``; or a score of your own, a function from samples to an array, under its name.
+    network : Experiment or Module, optional
+        The network behind the capture; by default the one in the store that the capture tells of. A module needs
+        ``backbone`` and ``head``.
+    data : InDistribution, optional
+        Its training and test pictures; by default those that the capture tells of.
+    images : mapping of str to ImageSet, optional
+        Pictures of your own behind out-of-distribution sets of the capture, by name.
+    members : iterable of Capture
+        Captures of other seeds, for ``"ensemble"``.
+    store : str or Path, optional
+        Where the network lies; by default the usual store.
+    device : str or torch.device, optional
+        Where to compute; by default the best there is.
+
+    Returns
+    -------
+    Capture
+        A new one; ``meta["detectors"]`` tells what each chose and how long that took.
+
+    Raises
+    ------
+    ValueError
+        If a method is unknown, or needs what is not there; the message says what to pass.
+    ImportError
+        If pytorch-ood is needed and not installed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> from isomax_viz import Samples
+    >>> train = Samples(logits=np.eye(2)[[0, 1] * 30], labels=[0, 1] * 30, features=rng.normal(size=(60, 3)))
+    >>> capture = Capture.from_arrays([[1.0, 0.0]], [0], features=[[0.0, 0.0, 0.0]]).replace(train=train)
+    >>> add_scores(capture, "mahalanobis_features").test.extra_scores["mahalanobis_features"].shape
+    (1,)
+    """
+    listed = [methods] if isinstance(methods, (str, Detector)) or callable(methods) else list(methods)
+    functions = [item for item in listed if callable(item) and not isinstance(item, Detector)]
+    for score in map(scores.get, functions):
+        sets = {"test": capture.test} | dict(capture.ood)
+        capture = add_column(capture, score.key, {name: scores.compute(score, item) for name, item in sets.items()})
+    detectors = [detector_for(item, members=members) for item in listed if item not in functions]
+    needed = {name for detector in detectors for name in detector.needs}
+    known = known_of(capture, network=network, data=data, store=store, device=device, needed=needed)
+    pictures = cache(lambda name: pictures_of(known, name, images or {}))  # some sets are drawn, which takes seconds
+    for detector in detectors:
+        sets = {"test": capture.test} | dict(capture.ood)
+        with known.threads():
+            start = time.perf_counter()
+            detector.fit(known)
+            spent = round(time.perf_counter() - start, 3)
+            values = {name: detector.column(name, samples, partial(pictures, name)) for name, samples in sets.items()}
+        told = {**capture.meta.get("detectors", {}), detector.key: {"settings": detector.settings, "fit_s": spent}}
+        capture = add_column(capture, detector.key, values).replace(meta={**capture.meta, "detectors": told})
+    return capture
+
+
+def detector_for(method: str | Detector, *, members: Iterable[Capture] = ()) -> Detector:
+    """Return the detector of that key with its usual settings, or the one that is given.
+
+    Examples
+    --------
+    >>> detector_for("knn").k
+    50
+    """
+    if isinstance(method, Detector):
+        return method
+    remedy = "Scores of iv.scores.SCORES need no column: they are computed from the logits."
+    key = check_choice("methods", method, DETECTORS, remedy=remedy)
+    return Ensemble(members=members) if key == "ensemble" else DETECTORS[key]()
+
+
+def experiment_of(capture: Capture) -> Experiment:
+    """Return the experiment that recorded a capture.
+
+    Raises
+    ------
+    ValueError
+        If the capture does not say, or this version would train another network.
+    """
+    remedy = "Pass network=experiment (or the network itself)."
+    if not capture.meta.get("id"):
+        raise ValueError(f"The network is needed, but this capture does not say which experiment recorded it. {remedy}")
+    experiment = Experiment.from_meta(capture.meta)
+    if experiment.id != capture.meta["id"]:
+        raise ValueError(
+            f"The capture comes from experiment {capture.meta['id']}, but its settings describe {experiment.id} here. "
+            f"Run the experiment again. {remedy}"
+        )
+    return experiment
+
+
+def known_of(
+    capture: Capture,
+    *,
+    network: Experiment | nn.Module | None = None,
+    data: InDistribution | None = None,
+    store: str | Path | None = None,
+    device: str | torch.device | None = None,
+    needed: Iterable[str] = ("network", "data"),
+) -> Known:
+    """Return what detectors are fitted on; network and pictures are looked up only where they are needed."""
+    given = {"network": network if isinstance(network, nn.Module) else None, "data": data}
+    lacking = [name for name in needed if given[name] is None]
+    # A network of one's own without pictures, of which the capture tells nothing: the detector says what it needs.
+    if lacking and (given["network"] is None or capture.meta.get("id")):
+        experiment = network if isinstance(network, Experiment) else experiment_of(capture)
+        given["network"] = experiment.network(store=store) if "network" in lacking else given["network"]
+        given["data"] = _data_of(experiment) if "data" in lacking else data
+    labels = [item.train.labels for item in (given["data"], capture) if item is not None and item.train is not None]
+    if len(labels) == 2 and not np.array_equal(*labels):
+        raise ValueError(
+            "data must be what the capture was recorded on, but its training labels differ. Pass the same data."
+        )
+    return Known(capture, **given, device=choose_device(device))
+
+
+def _data_of(experiment: Experiment) -> InDistribution:
+    data = load_id(experiment.data, held_out_classes=experiment.held_out_classes)
+    if experiment.examples_per_class is None:
+        return data
+    return data.with_examples_per_class(experiment.examples_per_class, seed=experiment.seed)
+
+
+def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> ImageSet:
+    """Return the pictures behind a set of the capture.
+
+    Raises
+    ------
+    ValueError
+        If they are not known, or are others than the captured ones.
+    """
+    if name == "test":
+        return known.data.test
+    if name not in images and name not in OOD_SETS:
+        raise ValueError(
+            f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: ...}} (an iv.datasets.ImageSet)."
+        )
+    if name not in images and is_made_here(name, known.data.name):
+        found = original = make_fooling(known.data, n=len(known.data.test))
+    else:
+        found = load_ood(images.get(name, name), known.data)
+        original = images.get(name, found)
+    told = known.capture.meta.get("ood", {}).get(name, {}).get("fingerprint", original.fingerprint)
+    if len(found) != len(known.capture.ood[name]) or original.fingerprint != told:
+        raise ValueError(
+            f"The pictures of the set {name!r} are not those that were captured. Record the set again: "
+            f"Experiment.run(ood=...)."
+        )
+    return found
