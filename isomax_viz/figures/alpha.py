@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad
 from isomax_viz.figures._curves import draw_curve, set_log_axis, set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent, score_label, titles
 from isomax_viz.studies import ALPHA_QUANTITIES, alpha_table
@@ -102,9 +102,10 @@ def plot_alpha(
 
 def _mark_choice(ax: Axes, scale: float) -> None:
     ax.axvline(scale, color=CHOICE_COLOR, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1, gid="chosen scale")
+    # Above the axes, where neither curves nor the legend can cover it.
     ax.annotate(
-        f"chosen: {scale:g}", (scale, 0), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-        fontsize=small(), color=CHOICE_COLOR, gid="chosen scale",
+        f"chosen: {scale:g}", (scale, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+        va="bottom", fontsize=small(), color=CHOICE_COLOR, gid="chosen scale",
     )  # fmt: skip
 
 
@@ -122,4 +123,4 @@ def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
     by = data_style(chose[0]).label if len(chose) else "Another set"
     alt = f"{', '.join(parts)}: mean {quantity} at entropic scale {scales}: {'; '.join(curves)}. "
     alt += f"{by} chose the scale {first['chosen_scale']:g}."
-    return Caption(parts, note(table) if "preset" in table.columns else "", alt)
+    return Caption(parts, note(table) if "preset" in table.columns else "", alt, pad=title_pad(1))
