@@ -15,6 +15,7 @@ import numpy as np
 __all__ = [
     "as_numeric",
     "check_choice",
+    "check_column",
     "check_finite",
     "check_known",
     "check_labels",
@@ -206,6 +207,25 @@ def check_matrix(parameter: str, values: Any, *, rows: int | None = None, column
         remedy="Find where the network produced them (too high a learning rate is common) or drop these samples.",
     )
     return np.ascontiguousarray(array)
+
+
+def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
+    """Return ``values`` as a finite float array of shape (rows,); float32 stays float32.
+
+    Examples
+    --------
+    >>> check_column("extra_scores['odin']", [0.5], rows=2)
+    Traceback (most recent call last):
+        ...
+    ValueError: extra_scores['odin'] must have shape (2,), but has shape (1,). Give one number per sample.
+    """
+    array = as_numeric(parameter, values)
+    if array.shape != (rows,):
+        raise ValueError(
+            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one number per sample."
+        )
+    array = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    return check_finite(parameter, array, remedy="A score must be a finite number for every sample.")
 
 
 def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.ndarray:

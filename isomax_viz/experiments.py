@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from isomax_viz import datasets, running
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz import running
+from isomax_viz._checks import check_number
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet
-from isomax_viz.learning.backbones import BACKBONES, Classifier
-from isomax_viz.learning.devices import PRECISIONS
-from isomax_viz.learning.losses import HEADS
-from isomax_viz.learning.protocols import PRESETS, SELECTIONS, Protocol, protocol_for
+from isomax_viz.learning.backbones import Classifier
+from isomax_viz.learning.outliers import METHODS, Recipe
+from isomax_viz.learning.own import fingerprint, name_of
+from isomax_viz.learning.protocols import Protocol, protocol_for
+from isomax_viz.learning.settings import OF_HEADS, OF_OUTLIERS, Settings
 from isomax_viz.store import Store
 from isomax_viz.style import loss_style
 
@@ -28,38 +29,23 @@ __all__ = ["Experiment"]
 # Raise it when the same description would train another network: stored results then count as another experiment's.
 REVISION = 2
 
-_CHOICES = {
-    "data": datasets.ID_SETS,
-    "backbone": BACKBONES,
-    "loss": HEADS,
-    "preset": PRESETS,
-    "select": SELECTIONS,
-    "precision": PRECISIONS,
-}
-_BOUNDS = {
-    "entropic_scale": {"above": 0},
-    "seed": {"at_least": 0, "at_most": 2**32 - 1, "whole": True},
-    "epochs": {"at_least": 1, "whole": True},
-    "examples_per_class": {"at_least": 1, "whole": True},
-    "validation": {"at_least": 0, "at_most": 0.9},
-    "scales_learning_rate": {"at_least": 0},
-}
-_OPTIONAL = ("epochs", "examples_per_class")
 
-
-class Experiment(BaseModel):
+class Experiment(Settings):
     """One training, described completely: what is trained, on what, and how.
 
     Parameters
     ----------
     data : str
         In-distribution data set; see :data:`isomax_viz.datasets.ID_SETS`.
-    backbone : str
-        See :data:`isomax_viz.learning.backbones.BACKBONES`.
-    loss : str
-        See :data:`isomax_viz.learning.losses.HEADS`.
+    backbone : str or callable
+        See :data:`isomax_viz.learning.backbones.BACKBONES`; or a class or function of your own, called with
+        ``in_channels=...``, that gives a module from images to features with an attribute ``num_features``.
+    loss : str, Head class or callable
+        See :data:`isomax_viz.learning.losses.HEADS`; or your own :class:`~isomax_viz.learning.losses.Head`, or a
+        function of ``num_features, num_classes`` that returns one. The id then covers the source of what you pass (see
+        :func:`isomax_viz.learning.own.fingerprint`): change it, and it is another experiment.
     entropic_scale : float
-        Above 0; used by IsoMax and IsoMax+ only.
+        Above 0; used by IsoMax, IsoMax+ and DisMax only.
     seed : int
         Determines initial weights, shuffling and augmentation.
     preset : str
@@ -82,6 +68,27 @@ class Experiment(BaseModel):
         Whether IsoMax2's scales and tilts decay.
     precision : str
         Number format of the backbone while training: "auto", "float32", "bfloat16".
+    distance, training_function, detection_function : str
+        d, g and h of the DisMax frame; see :class:`~isomax_viz.learning.losses.DisMaxHead`.
+    similarity : str
+        h of Generalized ODIN: "cosine", "euclidean", "inner".
+    temperature : float
+        Of logit normalisation, above 0.
+    outliers : str, optional
+        Train with extra data: "oe" (Outlier Exposure), "acet" (adversarial confidence), or "energy" (fine-tune the
+        network of the same experiment without outliers, with bounds for the energy).
+    outlier_data : str
+        What the extra data is, see :func:`~isomax_viz.learning.outliers.load_outliers`. It can't be an
+        out-of-distribution set of the same experiment.
+    outlier_weight : float, optional
+        Weight of the outliers' term; by default that of the method's paper: 0.5, 1 and 0.1.
+    energy_margins : (float, float), optional
+        Energies, of the class logits, that known pictures shall be below and outliers above. By default (-25, -7) for
+        SoftMax, as in the paper; other losses need their own.
+    adversarial_radius : float
+        By how much ACET may change a pixel, on the scale [0, 1].
+    adversarial_steps : int, optional
+        ACET's steps of gradient ascent per batch; by default 40 with preset "paper", as in its paper, else 5.
 
     Raises
     ------
@@ -97,73 +104,6 @@ class Experiment(BaseModel):
     True
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    data: str = "digits"
-    backbone: str = "small_cnn"
-    loss: str = "isomax+"
-    entropic_scale: float = 10.0
-    seed: int = 0
-    preset: str = "teaching"
-    epochs: int | None = None
-    held_out_classes: tuple[int, ...] = ()
-    examples_per_class: int | None = None
-    select: str = "last"
-    validation: float = 0.0
-    scales_learning_rate: float = 0.1
-    scales_weight_decay: bool = False
-    precision: str = "auto"
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise ValueError(_in_plain_words(error, accepted=type(self).model_fields)) from None
-
-    @field_validator(*_CHOICES, mode="before")
-    @classmethod
-    def _known(cls, value: Any, info: Any) -> str:
-        return check_choice(info.field_name, value, _CHOICES[info.field_name])
-
-    @field_validator("held_out_classes", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
-
-    @field_validator(*_BOUNDS, mode="before")
-    @classmethod
-    def _number(cls, value: Any, info: Any) -> Any:
-        if value is None and info.field_name in _OPTIONAL:
-            return None
-        try:
-            return check_number(info.field_name, value, **_BOUNDS[info.field_name])
-        except TypeError as error:
-            raise ValueError(str(error)) from None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Experiment:
-        classes = int(datasets.ID_SETS[self.data].classes)
-        held_out = tuple(sorted(set(self.held_out_classes)))
-        unknown = [label for label in held_out if not 0 <= label < classes]
-        if unknown:
-            raise ValueError(f"held_out_classes must lie in 0 .. {classes - 1} for {self.data!r}, but holds {unknown}.")
-        if classes - len(held_out) < 2:
-            raise ValueError(f"held_out_classes leaves {classes - len(held_out)} of {classes} classes; keep 2 or more.")
-        if self.select == "best_validation" and not self.validation:
-            raise ValueError("select='best_validation' needs pictures held out for it: set validation=0.1 or the like.")
-        object.__setattr__(self, "held_out_classes", held_out)
-        return self
-
-    def model_copy(self, *, update: dict[str, Any] | None = None, deep: bool = False) -> Experiment:
-        """Return the experiment with some settings replaced, validated like any other.
-
-        Examples
-        --------
-        >>> Experiment(seed=0).model_copy(update={"seed": 5}).seed
-        5
-        """
-        return type(self)(**(self.model_dump() | (update or {})))
-
     @property
     def protocol(self) -> Protocol:
         """The training protocol: the preset's, with this experiment's own settings applied."""
@@ -171,48 +111,81 @@ class Experiment(BaseModel):
         if self.epochs is not None:
             protocol = protocol.with_epochs(self.epochs)
         scales = {"scales_learning_rate": self.scales_learning_rate, "scales_weight_decay": self.scales_weight_decay}
-        own = scales if HEADS[self.loss].slow_parameters else {}  # settings that a loss does not use do not count
+        own = scales if self.of_head("slow_parameters") else {}  # settings that a loss does not use do not count
         return replace(protocol, select=self.select, validation=self.validation, **own)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The options that the loss uses, for its head."""
-        return {name: getattr(self, name) for name in HEADS[self.loss].settings}
+        return {name: getattr(self, name) for name in self.of_head("settings")}
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How extra data takes part in the training; None where it does not."""
+        if self.outliers is None:
+            return None
+        method, weight = self.outliers, self.outlier_weight or METHODS[self.outliers][1]
+        if method == "energy":
+            return Recipe(method, self.outlier_data, weight, margins=self.energy_margins or (-25.0, -7.0))
+        if method == "acet":
+            steps = self.adversarial_steps or (40 if self.preset == "paper" else 5)
+            return Recipe(method, self.outlier_data, weight, radius=self.adversarial_radius, steps=steps)
+        return Recipe(method, self.outlier_data, weight)
+
+    @property
+    def method(self) -> str:
+        """What figures and tables call the training: the loss, and the method that uses extra data."""
+        return f"{name_of(self.loss)}+{self.outliers}" if self.outliers else name_of(self.loss)
 
     @property
     def id(self) -> str:
         """Readable name and hash of all that determines the network (not OOD sets, device or place)."""
-        names = ("data", "backbone", "loss", "seed", "held_out_classes", "examples_per_class", "precision")
+        names = ("data", "seed", "held_out_classes", "examples_per_class", "precision")
         content = {name: getattr(self, name) for name in names} | self.settings
+        content |= {"backbone": _identity(self.backbone), "loss": _identity(self.loss)}
         content |= {"protocol": asdict(self.protocol), "revision": REVISION}
+        if self.recipe is not None:
+            content["outliers"] = self.recipe.described()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        return f"{self.data}-{self.backbone}-{self.loss}-{self.preset}-s{self.seed}-{digest}"
+        words = (self.data, name_of(self.backbone), self.method, self.preset, f"s{self.seed}", digest)
+        return "-".join(re.sub(r"[^A-Za-z0-9._+=]", "_", word) for word in words)
 
     @property
     def title(self) -> str:
         """Words for progress bars and messages."""
-        return " · ".join([loss_style(self.loss).label, self.data, self.backbone, f"seed {self.seed}"])
+        return " · ".join([loss_style(self.method).label, self.data, name_of(self.backbone), f"seed {self.seed}"])
 
-    def to_json(self) -> str:
-        """Return the description as JSON."""
-        return self.model_dump_json()
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What a capture keeps of the description: JSON values, without settings that are not used."""
+        told = self.model_dump(mode="json")
+        unused = [name for name in OF_HEADS if name not in self.settings]
+        if self.recipe is None:
+            unused += ["outliers", *OF_OUTLIERS]
+        shown = {"loss": self.method, "backbone": name_of(self.backbone)}
+        # What from_meta needs beyond the names that are shown.
+        exact = {name: told[name] for name in shown if told[name] != shown[name]}
+        kept = {name: value for name, value in (told | shown).items() if name not in unused}
+        return {"entropic_scale": None} | kept | ({"exact": exact} if exact else {})
 
     @classmethod
-    def from_json(cls, text: str) -> Experiment:
-        """Return the experiment that :meth:`to_json` described.
+    def from_meta(cls, meta: Mapping[str, Any]) -> Experiment:
+        """Return the experiment that recorded a capture, from its ``meta``.
 
         Raises
         ------
         ValueError
-            If the text is no JSON object or describes no possible experiment.
+            If no experiment recorded it, or it used something of your own that is not found as it was.
+
+        Examples
+        --------
+        >>> Experiment.from_meta(Experiment(loss="softmax", outliers="oe").meta).outliers
+        'oe'
         """
-        try:
-            settings = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"This is no JSON: {error}. Write it with experiment.to_json().") from None
-        if not isinstance(settings, dict):
-            raise ValueError(f"An experiment is a JSON object, but this is {text[:40]!r}.")
-        return cls(**settings)
+        if not meta.get("loss") or not meta.get("preset"):
+            raise ValueError("This capture does not say which experiment recorded it: only its numbers are there.")
+        told = {**meta, **meta.get("exact", {})}
+        return cls(**{name: told[name] for name in cls.model_fields if told.get(name) is not None})
 
     def run(
         self,
@@ -222,6 +195,7 @@ class Experiment(BaseModel):
         store: Store | str | Path | None = None,
         compile: bool | str | None = None,
         deterministic: bool = False,
+        checkpoint_every_s: float = 30.0,
         progress: bool = True,
     ) -> Capture:
         """Train once, then read the store; out-of-distribution sets are recorded on demand and join the capture.
@@ -241,6 +215,8 @@ class Experiment(BaseModel):
             it.
         deterministic : bool
             Identical numbers from run to run on CUDA too, at some cost in speed; on the CPU they are identical anyway.
+        checkpoint_every_s : float
+            Least time between two writes of what an interrupted training goes on from, in seconds.
         progress : bool
             Show progress bars.
 
@@ -256,7 +232,8 @@ class Experiment(BaseModel):
             If the loss becomes non-finite.
         """
         store = store if isinstance(store, Store) else Store(store)
-        options = {"compile": compile, "deterministic": deterministic}
+        check_number("checkpoint_every_s", checkpoint_every_s, at_least=0)
+        options = {"compile": compile, "deterministic": deterministic, "checkpoint_every_s": checkpoint_every_s}
         return running.run(self, ood, store=store, device=device, progress=progress, **options)
 
     def network(self, *, store: Store | str | Path | None = None) -> Classifier:
@@ -270,14 +247,5 @@ class Experiment(BaseModel):
         return running.load_network(self, store=store if isinstance(store, Store) else Store(store))
 
 
-def _in_plain_words(error: ValidationError, *, accepted: Iterable[str]) -> str:
-    sentences = []
-    for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "value_error":
-            sentences.append(str(item["ctx"]["error"]))
-        elif item["type"] == "extra_forbidden":
-            sentences.append(f"Experiment has no setting {name!r}; it has {', '.join(accepted)}.")
-        else:
-            sentences.append(f"{name}: {item['msg']} (received {item['input']!r}).")
-    return " ".join(sentences)
+def _identity(thing: Any) -> str:
+    return thing if isinstance(thing, str) else f"{thing.__qualname__}#{fingerprint(thing)}"

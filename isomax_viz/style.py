@@ -7,9 +7,10 @@ hatch always stands beside the colour.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["DATA_STYLES", "LOSS_STYLES", "OKABE_ITO", "SPARE_STYLES", "Style", "context", "data_style", "loss_style"]
@@ -53,6 +54,17 @@ LOSS_STYLES = {
     "isomax": Style("IsoMax", OKABE_ITO["sky blue"], "--", "o"),
     "isomax+": Style("IsoMax+", OKABE_ITO["blue"], "-", "D"),
     "isomax2": Style("IsoMax2", OKABE_ITO["green"], "-.", "^"),
+    "dismax": Style("DisMax", OKABE_ITO["black"], (0, (5, 1)), "v"),
+    "scaled_cosine": Style("Scaled Cosine", OKABE_ITO["orange"], (0, (3, 1, 1, 1)), "P"),
+    "godin": Style("Generalized ODIN", OKABE_ITO["vermillion"], (0, (1, 1)), "h"),
+    "logit_norm": Style("LogitNorm", OKABE_ITO["purple"], (0, (6, 2, 1, 2)), "<"),
+}
+
+# Training with extra data keeps the colour of its loss: another name, line and marker.
+_EXTRA_DATA = {
+    "oe": ("+ outliers", (0, (8, 2)), "*"),
+    "acet": ("+ ACET", (0, (4, 1, 1, 1, 1, 1)), "X"),
+    "energy": ("+ energy bounds", (0, (2, 2)), "p"),
 }
 
 DATA_STYLES = {
@@ -62,6 +74,8 @@ DATA_STYLES = {
     "gaussian": Style("gaussian noise", OKABE_ITO["purple"], "-.", "^"),
     "uniform": Style("uniform noise", "#8C6D00", ":", "v"),
     "unseen": Style("unseen classes", "#7F3C8D", (0, (5, 1)), "P"),
+    "far blob": Style("far blob", "#000000", "-", "P"),
+    "ring": Style("ring", "#000000", "--", "X"),
 }
 
 # For curves that differ in something else than loss or data set, in order.
@@ -76,23 +90,37 @@ SPARE_STYLES = (
 
 # For what has no style of its own: a stable choice by name, so that a set keeps its colour from figure to figure.
 _SPARE = ("#D55E00", "#E69F00", "#CC79A7", "#8C6D00", "#7F3C8D", "#A65628")
+# For losses of the reader's own, apart from the colours of data sets: of Tol's muted scheme, safe for the colour-blind.
+_OWN = ("#332288", "#117733", "#44AA99", "#999933")
 _SPARE_LINES = ("-", "--", "-.", ":")
 
 
 def loss_style(loss: Any) -> Style:
-    """Return the style of a loss; an unknown one gets a neutral style under its own name.
+    """Return the style of a loss; one of your own gets a stable spare colour under its own name.
+
+    Parameters
+    ----------
+    loss : str
+        Key of the loss; with extra data followed by ``"+oe"``, ``"+acet"`` or ``"+energy"``.
 
     Examples
     --------
-    >>> loss_style("isomax+").label
-    'IsoMax+'
-    >>> loss_style("unknown").label
-    'unknown loss'
+    >>> loss_style("isomax+").label, loss_style("softmax+oe").label
+    ('IsoMax+', 'SoftMax + outliers')
+    >>> loss_style("unknown").label, loss_style("MyHead").label
+    ('unknown loss', 'MyHead')
     """
-    if loss in LOSS_STYLES:
-        return LOSS_STYLES[loss]
     name = str(loss)
-    return Style("unknown loss" if name == "unknown" else name, "#7F3C8D", (0, (3, 1, 1, 1)), "X")
+    if name in LOSS_STYLES:
+        return LOSS_STYLES[name]
+    base, _, method = name.rpartition("+")
+    if base and method in _EXTRA_DATA:
+        words, line, marker = _EXTRA_DATA[method]
+        style = loss_style(base)
+        return replace(style, label=f"{style.label} {words}", linestyle=line, marker=marker)
+    if name == "unknown":
+        return Style("unknown loss", "#7F3C8D", (0, (3, 1, 1, 1)), "X")
+    return Style(name, _OWN[zlib.crc32(name.encode()) % len(_OWN)], (0, (3, 1, 1, 1)), "X")
 
 
 def data_style(name: str) -> Style:

@@ -63,6 +63,13 @@ def test_the_id_covers_what_determines_the_network_and_nothing_else():
     assert Experiment(epochs=30).id == base.id  # what the preset says anyway
 
 
+def test_ids_of_earlier_versions_stay_what_they_were():
+    """A new setting must not orphan what lies in people's stores: it counts only where it is used."""
+    assert Experiment().id == "digits-small_cnn-isomax+-teaching-s0-0ba657bfd8"
+    assert Experiment(loss="isomax2", preset="smoke").id == "digits-small_cnn-isomax2-smoke-s0-aa7dbc1ead"
+    assert Experiment(loss="softmax", similarity="inner", distance="cosine").id == Experiment(loss="softmax").id
+
+
 def test_json_round_trip():
     experiment = Experiment(loss="isomax", entropic_scale=2.5, held_out_classes=(3, 1), epochs=4)
     assert Experiment.from_json(experiment.to_json()) == experiment

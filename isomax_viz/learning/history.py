@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from isomax_viz.learning.losses import features_for
+
 __all__ = ["EpochRecord"]
 
 
@@ -28,7 +30,9 @@ class EpochRecord:
         self._classes = 0
 
     @torch.no_grad()
-    def add(self, head: nn.Module, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+    def add(
+        self, head: nn.Module, logits: Tensor, targets: Tensor, loss: Tensor, features: Tensor | None = None
+    ) -> None:
         """Add one batch.
 
         Parameters
@@ -41,9 +45,11 @@ class EpochRecord:
             Correct classes.
         loss : Tensor, no axis
             The mean that was minimised.
+        features : Tensor, shape (n, num_features), optional
+            What the head received; for heads that read their class logits from it.
         """
         n, self._classes = logits.shape
-        class_logits = head.class_logits(logits)
+        class_logits = head.class_logits(logits, **features_for(head, features))
         log_probabilities = functional.log_softmax(logits, dim=1)
         probabilities = log_probabilities.exp()
         # Squares are summed in double where the device has it: a small spread around a large mean would be lost.

@@ -16,8 +16,9 @@ from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
 from isomax_viz.learning.devices import choose_device, suitable_layout
 from isomax_viz.learning.fooling import is_made_here, make_fooling
+from isomax_viz.learning.losses import features_for
 
-__all__ = ["class_means", "record_capture", "record_ood", "record_samples"]
+__all__ = ["class_means", "record_capture", "record_ood", "record_samples", "with_distances_to"]
 
 
 @torch.no_grad()
@@ -63,7 +64,8 @@ def record_samples(
     for pictures, _ in batches.in_order(batch_size):
         features = model.backbone(pictures).float()
         logits = head(features)
-        parts = {"features": features, "logits": logits, "predictions": head.class_logits(logits).argmax(dim=1)}
+        class_logits = head.class_logits(logits, **features_for(head, features))
+        parts = {"features": features, "logits": logits, "predictions": class_logits.argmax(dim=1)}
         if hasattr(head, "distances"):
             parts["distances"] = head.distances(features)
         stop = start + len(pictures)
@@ -95,7 +97,7 @@ def class_means(samples: Samples) -> np.ndarray:
     return np.stack([samples.features[member].mean(axis=0, dtype=np.float64) for member in members]).astype(np.float32)
 
 
-def _with_distances_to(means: np.ndarray, samples: Samples) -> Samples:
+def with_distances_to(means: np.ndarray, samples: Samples) -> Samples:
     """Return the samples with distances from their features to class means, where they have none to prototypes."""
     if samples.distances is not None:
         return samples
@@ -137,7 +139,7 @@ def record_capture(
     prototypes = getattr(model.head, "prototypes", None)
     if prototypes is None:
         means = class_means(train)
-        train, test = _with_distances_to(means, train), _with_distances_to(means, test)
+        train, test = with_distances_to(means, train), with_distances_to(means, test)
         meaning = "distances to the class means of the training features (this loss has no prototypes)"
     else:
         means = prototypes.detach().float().cpu().numpy()
@@ -184,7 +186,7 @@ def record_ood(
         made_here = is_made_here(item, data.name)
         images = make_fooling(data, n=len(data.test)) if made_here else load_ood(item, data)
         samples = record_samples(model, images, data, ood=True, device=device)
-        recorded[images.name] = _with_distances_to(capture.prototypes, samples)
+        recorded[images.name] = with_distances_to(capture.prototypes, samples)
         original = item if isinstance(item, ImageSet) else images
         told[images.name] = {"fingerprint": original.fingerprint, "provenance": dict(images.provenance)}
     return capture.replace(ood=recorded, meta={**capture.meta, "ood": told})

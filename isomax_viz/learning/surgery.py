@@ -13,7 +13,7 @@ from torch import nn
 from isomax_viz._checks import check_choice
 from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
 
-__all__ = ["Replaced", "replace_last_linear"]
+__all__ = ["Replaced", "last_linear", "replace_last_linear"]
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +96,10 @@ num_classes=10, entropic_scale=5.0))
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}. Pass the network itself.")
-    layers = {name: module for name, module in _walk(model) if isinstance(module, (nn.Linear, Head))}
-    _check_any(model, layers)
-    name = _last_linear(model, layers) if layer is None else check_choice("layer", layer, layers)
+    name = last_linear(model, layer)
     if not name:
         raise ValueError(f"model must contain the layer to replace, but is itself {_words(model)}. Use the head alone.")
-    before = layers[name]
+    before = model.get_submodule(name)
     head = _head_for(before, loss, num_classes=num_classes, settings=settings)
     device = next((parameter.device for parameter in before.parameters()), None)
     head.to(device).train(before.training)
@@ -112,6 +110,31 @@ num_classes=10, entropic_scale=5.0))
     replaced = Replaced(model, name, before, head)
     logger.info("%r", replaced)
     return replaced
+
+
+def last_linear(model: nn.Module, layer: str | None = None) -> str:
+    """Return the name of the linear layer, or head, that gives a classifier's logits.
+
+    Parameters
+    ----------
+    model : Module
+        A classifier.
+    layer : str, optional
+        A name to check instead of finding it; for networks where the order of definition does not tell.
+
+    Raises
+    ------
+    ValueError
+        If there is none, if it is not certain which one it is, or if the name is none of them.
+
+    Examples
+    --------
+    >>> last_linear(nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 10)))
+    '3'
+    """
+    layers = {name: module for name, module in _walk(model) if isinstance(module, (nn.Linear, Head))}
+    _check_any(model, layers)
+    return _last_linear(model, layers) if layer is None else check_choice("layer", layer, layers)
 
 
 def _walk(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:

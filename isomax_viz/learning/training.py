@@ -27,7 +27,8 @@ from isomax_viz.learning.devices import (
     suitable_threads,
 )
 from isomax_viz.learning.history import EpochRecord
-from isomax_viz.learning.losses import parameter_groups
+from isomax_viz.learning.losses import features_for, parameter_groups
+from isomax_viz.learning.outliers import Outliers
 from isomax_viz.learning.protocols import SELECTIONS, Protocol
 
 __all__ = ["TrainingError", "evaluate_epoch", "held_out_split", "train"]
@@ -49,6 +50,7 @@ def train(
     flip: bool = False,
     device: torch.device | str | None = None,
     precision: str = "auto",
+    outliers: Outliers | None = None,
     compile: bool | str | None = None,
     deterministic: bool = False,
     checkpoint: Checkpoint | None = None,
@@ -74,6 +76,9 @@ def train(
         See :func:`~isomax_viz.learning.devices.choose_device`.
     precision : {"auto", "float32", "bfloat16"}
         Number format of the backbone; see :func:`~isomax_viz.learning.devices.choose_precision`.
+    outliers : Outliers, optional
+        Extra data to train against, as many in each batch as pictures to be learned; they pass through the network
+        together, so that batch statistics do not tell them apart.
     compile : bool or str, optional
         Whether to compile the backbone; by default once a training is long enough to repay it. A text is the mode of
         ``torch.compile``: on CUDA, ``"reduce-overhead"`` uses CUDA graphs.
@@ -119,6 +124,7 @@ def train(
         mode = compile if isinstance(compile, str) else None
         backbone = compiled(model.backbone, example, mode=mode, dtype=dtype)
     augmentation = {"padding": padding, "flip": flip} if protocol.augment else {}
+    unknown = Batches(outliers.images, **options) if outliers is not None else None
     optimizer = _optimizer(model, protocol)
     generator = torch.Generator(device).manual_seed(seed)
     kept = _Kept(protocol.select)
@@ -137,19 +143,27 @@ def train(
                 continue
             record, seen = EpochRecord(), 0
             model.train()
+            if outliers is not None:
+                beside = outliers.batches(unknown, protocol.batch_size, generator=generator, **augmentation)
             for images, targets in learned.shuffled(protocol.batch_size, generator=generator, **augmentation):
-                factor = protocol.learning_rate_factor(epoch, (seen + len(images) / 2) / len(learned))
+                n = len(images)
+                factor = protocol.learning_rate_factor(epoch, (seen + n / 2) / len(learned))
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
-                seen += len(images)
+                seen += n
+                if outliers is not None:
+                    images = torch.cat([images, outliers.made_hard(model, next(beside)[:n], data)])
                 with autocast:
                     features = backbone(images)
                 logits = model.head(features)
-                loss = model.head.loss(logits, targets)
+                loss = model.head.loss(logits[:n], targets, **features_for(model.head, features[:n]))
+                if outliers is not None:
+                    class_logits = model.head.class_logits(logits, **features_for(model.head, features))
+                    loss = loss + outliers.term(class_logits[:n], class_logits[n:])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                record.add(model.head, logits, targets, loss)
+                record.add(model.head, logits[:n], targets, loss, features[:n])
             common = {"learning_rate": optimizer.param_groups[0]["lr"]}
             summaries = {"train": record.summary()}
             _check_finite(summaries["train"]["loss"], epoch=epoch, **common)
@@ -177,8 +191,10 @@ def evaluate_epoch(model: nn.Module, batches: Batches, *, batch_size: int = INFE
     record = EpochRecord()
     model.eval()
     for images, targets in batches.in_order(batch_size):
-        logits = model(images)
-        record.add(model.head, logits, targets, model.head.loss(logits, targets))
+        features = model.backbone(images)
+        logits = model.head(features)
+        loss = model.head.loss(logits, targets, **features_for(model.head, features))
+        record.add(model.head, logits, targets, loss, features)
     return record.summary()
 
 

@@ -1,17 +1,8 @@
-r"""Heads: drop-in replacements for the last ``nn.Linear`` that bring their loss along.
-
-A head maps features to the logits used for detection (temperature 1, no entropic scale). Its ``class_logits`` classify
-and train ("cold"), its ``loss`` is the cross-entropy of the class logits.
-
-The papers compute softmax and its logarithm one after the other. Here the loss goes through log-softmax: value and
-gradient are the same wherever theirs are finite, and ours stay finite where theirs overflow (scaled logit gaps beyond
-about 100 in float32).
-"""
+"""The interface of all heads, and the heads of the papers: SoftMax, IsoMax, IsoMax+ and IsoMax2."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +10,23 @@ from torch.nn import functional
 
 from isomax_viz._checks import check_number
 
-__all__ = ["HEADS", "Head", "IsoMax2Head", "IsoMaxHead", "IsoMaxPlusHead", "SoftMaxHead", "parameter_groups"]
+__all__ = [
+    "Head",
+    "IsoMax2Head",
+    "IsoMaxHead",
+    "IsoMaxPlusHead",
+    "PrototypeHead",
+    "SoftMaxHead",
+    "euclidean",
+    "features_for",
+    "unit",
+]
 
 
 class Head(nn.Module):
     """What all heads share; a head of your own needs ``forward`` and, where it has prototypes, ``distances``.
+
+    Pass its class wherever a key of :data:`~isomax_viz.learning.losses.HEADS` is accepted: ``Experiment(loss=MyHead)``.
 
     Parameters
     ----------
@@ -38,10 +41,17 @@ class Head(nn.Module):
         Options of the constructor that an :class:`~isomax_viz.Experiment` passes on.
     slow_parameters : tuple of str
         Parameters that learn with a tenth of the learning rate and without weight decay.
+    undecayed_parameters : tuple of str
+        Parameters that learn with the full learning rate and without weight decay.
+    needs_features : bool
+        Whether the class logits cannot be told from the logits alone: ``class_logits`` and ``loss`` then want the
+        features too.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
     slow_parameters: ClassVar[tuple[str, ...]] = ()
+    undecayed_parameters: ClassVar[tuple[str, ...]] = ()
+    needs_features: bool = False
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -56,7 +66,7 @@ class Head(nn.Module):
         """Return the logits that classify and train, shape (n, classes); by default the logits themselves."""
         return logits
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of the class logits in nats.
 
         Parameters
@@ -65,15 +75,40 @@ class Head(nn.Module):
             What ``forward`` returned.
         targets : Tensor of int64, shape (n,)
             Correct classes.
+        features : Tensor, shape (n, num_features), optional
+            What ``forward`` received; wanted by heads with ``needs_features`` only.
         """
-        return functional.cross_entropy(self.class_logits(logits.float()), targets)
+        return functional.cross_entropy(self.class_logits(logits.float(), **features_for(self, features)), targets)
 
     def scales(self) -> dict[str, float]:
         """Return what the head has learned to scale with, for the training history; empty if nothing."""
         return {}
 
 
-def _euclidean(features: Tensor, prototypes: Tensor) -> Tensor:
+def features_for(head: nn.Module, features: Tensor | None) -> dict[str, Tensor]:
+    """Return the keyword argument with which a head's ``class_logits`` and ``loss`` are called: mostly none.
+
+    Raises
+    ------
+    TypeError
+        If the head needs the features and there are none.
+
+    Examples
+    --------
+    >>> features_for(SoftMaxHead(4, 3), torch.zeros(2, 4))
+    {}
+    """
+    if not getattr(head, "needs_features", False):
+        return {}
+    if features is None:
+        raise TypeError(
+            f"{type(head).__name__} reads its class logits from the features, not from the logits alone: pass "
+            "features=..., what the head received."
+        )
+    return {"features": features}
+
+
+def euclidean(features: Tensor, prototypes: Tensor) -> Tensor:
     """Return Euclidean distances in float32, outside autocast, shape (n, classes).
 
     cdist has no half-precision kernel in this mode, its matrix-product mode loses digits, and its gradient at distance
@@ -83,9 +118,12 @@ def _euclidean(features: Tensor, prototypes: Tensor) -> Tensor:
         return torch.cdist(features.float(), prototypes.float(), compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    # Unlike functional.normalize, a zero vector (a network whose ReLUs are all off) gets a gradient of ordinary size,
-    # not one multiplied by 1e12.
+def unit(vectors: Tensor) -> Tensor:
+    """Return the rows at length 1; a row of zeros stays.
+
+    Unlike functional.normalize, a zero vector (a network whose ReLUs are all off) gets a gradient of ordinary size, not
+    one multiplied by 1e12.
+    """
     norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors / torch.where(norms > 0, norms, torch.ones_like(norms))
 
@@ -110,8 +148,17 @@ class SoftMaxHead(Head):
             return self.linear(features.float())
 
 
-class _PrototypeHead(Head):
-    """A head with one learnable prototype per class, starting at zero."""
+class PrototypeHead(Head):
+    """A head with one learnable prototype per class, starting at zero; the shortest start for a head of your own.
+
+    Examples
+    --------
+    >>> class CosineHead(PrototypeHead):
+    ...     def distances(self, features):
+    ...         return 1 - torch.cosine_similarity(features[:, None], self.prototypes + 1e-6, dim=2)
+    >>> CosineHead(num_features=4, num_classes=3)(torch.ones(1, 4)).detach().numpy().round(2).tolist()
+    [[-0.0, -0.0, -0.0]]
+    """
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(num_features, num_classes)
@@ -119,14 +166,14 @@ class _PrototypeHead(Head):
 
     def distances(self, features: Tensor) -> Tensor:
         """Return the feature-prototype distances without any scale, float32, shape (n, classes)."""
-        return _euclidean(features, self.prototypes)
+        return euclidean(features, self.prototypes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits for detection, float32, shape (n, classes)."""
         return -self.distances(features)
 
 
-class IsoMaxHead(_PrototypeHead):
+class IsoMaxHead(PrototypeHead):
     r"""Isotropy maximisation loss: logits are minus the Euclidean distances to learnable prototypes.
 
     The entropic scale multiplies the logits while training and classifying, and is left out for detection. The 2019
@@ -197,7 +244,7 @@ class IsoMaxPlusHead(IsoMaxHead):
     def distances(self, features: Tensor) -> Tensor:
         """Return the distances between unit vectors, without the distance scale, in [0, 2], shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
-            return _euclidean(_unit(features.float()), _unit(self.prototypes))
+            return euclidean(unit(features.float()), unit(self.prototypes))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return -abs(distance_scale) * distances, float32, shape (n, classes)."""
@@ -208,7 +255,7 @@ class IsoMaxPlusHead(IsoMaxHead):
         return {"distance_scale": self.distance_scale.abs().item()}
 
 
-class IsoMax2Head(_PrototypeHead):
+class IsoMax2Head(PrototypeHead):
     r"""Hyperparameter-free IsoMax: one learnable scale :math:`s_j` and tilt :math:`t_j` per class.
 
     Class logits are :math:`-s_j d_j - t_j`; detection uses :math:`-d_j`. The scales and tilts learn with a tenth of the
@@ -247,57 +294,3 @@ class IsoMax2Head(_PrototypeHead):
             "tilt_mean": tilts.mean().item(),
             "tilt_std": tilts.std(correction=0).item(),
         }
-
-
-HEADS = {
-    "softmax": SoftMaxHead,
-    "isomax": IsoMaxHead,
-    "isomax+": IsoMaxPlusHead,
-    "isomax2": IsoMax2Head,
-}
-
-
-def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, slow_factor: float = 0.1, slow_decay: bool = False
-) -> list[dict[str, Any]]:
-    """Return parameter groups for an optimiser: everything as asked, but slow parameters at a tenth and undecayed.
-
-    Parameters
-    ----------
-    model : Module
-        Any module that contains heads.
-    lr : float
-        Learning rate of all but the slow parameters.
-    weight_decay : float
-        Weight decay of all but the slow parameters.
-    slow_factor : float
-        The slow parameters' learning rate as a factor of ``lr``.
-    slow_decay : bool
-        Whether the slow parameters decay too.
-
-    Returns
-    -------
-    list of dict
-        One group, or two where a head declares ``slow_parameters``.
-
-    Notes
-    -----
-    Source: "Hyperparameter-Free Isotropic Maximization Loss", Supplementary Material B and its Table 3, the ablation.
-
-    Examples
-    --------
-    >>> groups = parameter_groups(IsoMax2Head(8, 3), lr=0.1, weight_decay=1e-4)
-    >>> [(round(group["lr"], 6), group["weight_decay"], len(group["params"])) for group in groups]
-    [(0.1, 0.0001, 1), (0.01, 0.0, 2)]
-    """
-    slow_names = {
-        f"{prefix}.{name}".lstrip(".")
-        for prefix, module in model.named_modules()
-        for name in getattr(module, "slow_parameters", ())
-    }
-    named: Iterable[tuple[str, nn.Parameter]] = list(model.named_parameters())
-    groups = [{"params": [p for name, p in named if name not in slow_names], "lr": lr, "weight_decay": weight_decay}]
-    slow = [p for name, p in named if name in slow_names]
-    if slow:
-        groups.append({"params": slow, "lr": lr * slow_factor, "weight_decay": weight_decay * slow_decay})
-    return groups

@@ -1,0 +1,295 @@
+"""Training with extra data: Outlier Exposure, ACET and energy-bounded fine-tuning.
+
+Besides the pictures to be learned, every batch holds as many outliers; a term of the loss lowers the network's
+certainty about them. The outliers must be none of the sets that detection is measured on: a run refuses a set in both
+places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from isomax_viz._checks import check_choice
+from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, load_ood
+from isomax_viz.learning.batches import Batches
+from isomax_viz.learning.losses import features_for
+from isomax_viz.learning.protocols import Protocol
+
+__all__ = [
+    "METHODS",
+    "OUTLIER_DATA",
+    "Outliers",
+    "Recipe",
+    "adversarial_noise",
+    "energy_hinges",
+    "load_outliers",
+    "max_log_confidence",
+    "uniform_cross_entropy",
+]
+
+# method -> its name and the weight of its term in the source.
+METHODS = {
+    "oe": ("Outlier Exposure", 0.5),
+    "acet": ("adversarial confidence enhancing training (ACET)", 1.0),
+    "energy": ("energy-bounded fine-tuning", 0.1),
+}
+# Made of the training pictures or drawn; besides them any set of the catalogue that is not measured on.
+MADE = ("noise", "permuted")
+OUTLIER_DATA = MADE + tuple(name for name in OOD_SETS if name not in ("unseen", "fooling"))
+_NOISE_SEED, _PERMUTED_SEED = 21, 22
+_BLURS = (1.0, 1.5, 2.0, 2.5)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How extra data takes part in a training, in numbers; part of an experiment's id.
+
+    Attributes
+    ----------
+    method : {"oe", "acet", "energy"}
+        See :data:`METHODS`.
+    data : str
+        See :data:`OUTLIER_DATA`.
+    weight : float
+        Of the term, beside the cross-entropy.
+    margins : (float, float), optional
+        For "energy": known pictures shall have an energy below the first, outliers above the second.
+    radius : float, optional
+        For "acet": by how much each pixel may be changed, on the scale [0, 1].
+    steps : int, optional
+        For "acet": steps of gradient ascent per batch.
+    """
+
+    method: str
+    data: str
+    weight: float
+    margins: tuple[float, float] | None = None
+    radius: float | None = None
+    steps: int | None = None
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether a network that was trained without extra data is trained on, instead of a new one."""
+        return self.method == "energy"
+
+    def protocol(self, plain: Protocol) -> Protocol:
+        """Return how the network is trained with the outliers, given how it is trained without.
+
+        Examples
+        --------
+        >>> from isomax_viz.learning.protocols import PRESETS
+        >>> tuning = Recipe("energy", "noise", 0.1, margins=(-25.0, -7.0)).protocol(PRESETS["paper"])
+        >>> tuning.epochs, tuning.learning_rate
+        (10, 0.001)
+        """
+        if not self.fine_tunes:
+            return plain
+        # The source takes ten epochs from 0.001 down to almost 0; no longer than the training that came before.
+        short = min(10, plain.epochs)
+        return replace(plain, epochs=short, milestones=(), learning_rate=0.001, one_cycle=True, warmup_epochs=0)
+
+    def described(self) -> dict[str, Any]:
+        """Return the recipe as JSON values, without what the method does not use."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def uniform_cross_entropy(class_logits: Tensor) -> Tensor:
+    """Return the mean cross-entropy, in nats, from the uniform distribution to softmax of the class logits.
+
+    Notes
+    -----
+    Source: Hendrycks, Mazeika & Dietterich (2019), "Deep Anomaly Detection with Outlier Exposure", section 3, for
+    classifiers. Least, log(classes), where all class logits are alike; for IsoMax, at equal distances.
+
+    Examples
+    --------
+    >>> round(uniform_cross_entropy(torch.zeros(2, 10)).item(), 4)
+    2.3026
+    """
+    return -functional.log_softmax(class_logits, dim=1).mean()
+
+
+def max_log_confidence(class_logits: Tensor) -> Tensor:
+    """Return the mean logarithm of the largest probability: 0 where the network is sure of every outlier.
+
+    Notes
+    -----
+    Source: Hein, Andriushchenko & Bitterwolf (2019), "Why ReLU Networks Yield High-Confidence Predictions Far Away From
+    the Training Data", section 4.
+
+    Examples
+    --------
+    >>> round(max_log_confidence(torch.zeros(2, 10)).item(), 4)
+    -2.3026
+    """
+    return functional.log_softmax(class_logits, dim=1).amax(dim=1).mean()
+
+
+def energy_hinges(known: Tensor, unknown: Tensor, margins: tuple[float, float]) -> Tensor:
+    """Return by how much energies are on the wrong side of their margins: the sum of two means of squares.
+
+    Parameters
+    ----------
+    known, unknown : Tensor, shape (n, classes)
+        Class logits; the energy is minus their logsumexp.
+    margins : (float, float)
+        What known energies shall be below, and unknown ones above.
+
+    Notes
+    -----
+    Source: Liu, Wang, Owens & Li (2020), "Energy-based Out-of-distribution Detection", section 3.3.
+
+    Examples
+    --------
+    >>> known, unknown = torch.tensor([[30.0, 0.0]]), torch.tensor([[9.0, -50.0]])
+    >>> energy_hinges(known, unknown, (-25.0, -7.0)).item()
+    4.0
+    """
+    inside, outside = margins
+    energies = -torch.logsumexp(known, dim=1), -torch.logsumexp(unknown, dim=1)
+    return (energies[0] - inside).relu().square().mean() + (outside - energies[1]).relu().square().mean()
+
+
+def adversarial_noise(
+    model: nn.Module, pictures: Tensor, *, radius: Tensor, lowest: Tensor, highest: Tensor, steps: int
+) -> Tensor:
+    """Return pictures changed within a cube around each so that the network is surest of what they show.
+
+    The network is in evaluation mode meanwhile: its batch statistics learn nothing from it, and its weights get no
+    gradient.
+
+    Parameters
+    ----------
+    model : Module
+        Has ``backbone`` and ``head``.
+    pictures : Tensor, shape (n, channels, height, width)
+        Where to start, normalised.
+    radius, lowest, highest : Tensor, shape (channels, 1, 1)
+        By how much a pixel may be changed, and the values of black and white, normalised.
+    steps : int
+        Of projected gradient ascent with the gradient's sign; together they just reach from the centre to the faces.
+    """
+    least, most = torch.maximum(pictures - radius, lowest), torch.minimum(pictures + radius, highest)
+    was_training, changed = model.training, pictures
+    model.eval()
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_(True)
+        features = model.backbone(changed)
+        class_logits = model.head.class_logits(model.head(features), **features_for(model.head, features))
+        (slope,) = torch.autograd.grad(max_log_confidence(class_logits), changed)
+        changed = torch.clamp(changed + radius / steps * slope.sign(), least, most)
+    model.train(was_training)
+    return changed.detach()
+
+
+class Outliers:
+    """Outliers on the device, and their term of the loss.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do with them.
+    images : ImageSet
+        From :func:`load_outliers`.
+    """
+
+    def __init__(self, recipe: Recipe, images: ImageSet) -> None:
+        self.recipe, self.images = recipe, images
+
+    def batches(
+        self, batches: Batches, size: int, *, generator: torch.Generator, **augmentation: Any
+    ) -> Iterator[Tensor]:
+        """Yield normalised pictures without end, in a random order; a set that is used up starts again."""
+        while True:
+            for pictures, _ in batches.shuffled(size, generator=generator, **augmentation):
+                yield pictures
+
+    def made_hard(self, model: nn.Module, pictures: Tensor, data: InDistribution) -> Tensor:
+        """Return the outliers to learn from: as they are, for ACET those nearby that the network is surest of."""
+        if self.recipe.method != "acet":
+            return pictures
+        mean, std = (
+            torch.tensor(value, dtype=torch.float32, device=pictures.device)[:, None, None]
+            for value in (data.mean, data.std)
+        )
+        limits = {"radius": self.recipe.radius / std, "lowest": -mean / std, "highest": (1 - mean) / std}
+        return adversarial_noise(model, pictures, steps=self.recipe.steps, **limits)
+
+    def term(self, known: Tensor, unknown: Tensor) -> Tensor:
+        """Return the weighted term for the class logits of known pictures and of outliers."""
+        if self.recipe.method == "oe":
+            return self.recipe.weight * uniform_cross_entropy(unknown)
+        if self.recipe.method == "acet":
+            return self.recipe.weight * max_log_confidence(unknown)
+        return self.recipe.weight * energy_hinges(known, unknown, self.recipe.margins)
+
+
+def load_outliers(name: str, data: InDistribution) -> ImageSet:
+    """Return pictures to train against, at the size and channels of an in-distribution set.
+
+    Parameters
+    ----------
+    name : str
+        ``"permuted"``: the training pictures with the pixels of each in a random order of its own; ``"noise"``: half
+        such pictures, half uniform noise, blurred and stretched to full contrast (the mixture of ACET's authors); or a
+        set of :data:`isomax_viz.datasets.OOD_SETS`, of which the training pictures are taken where it has any.
+    data : InDistribution
+        What the network learns.
+
+    Returns
+    -------
+    ImageSet
+        As many as there are training pictures for what is made or drawn.
+
+    Examples
+    --------
+    >>> from isomax_viz import datasets
+    >>> load_outliers("noise", datasets.load_id("digits"))
+    ImageSet(noise: 1,198 images, 8x8x1, not labelled)
+    """
+    check_choice("outlier_data", name, OUTLIER_DATA)
+    if name in MADE:
+        return _permuted(data.train) if name == "permuted" else _noise(data.train)
+    source = OOD_SETS[name]
+    if name in ID_SETS:  # these have training pictures
+        return source.loader("train").matched_to(data.train)
+    return load_ood(name, data, n=len(data.train) if source.kind == "drawn" else None)
+
+
+def _shuffled_pixels(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    n, height, width, channels = images.shape
+    order = rng.random((n, height * width)).argsort(axis=1)
+    pixels = images.reshape(n, height * width, channels)
+    return np.take_along_axis(pixels, order[:, :, None], axis=1).reshape(images.shape)
+
+
+def _made(name: str, images: np.ndarray, how: str, seed: int) -> ImageSet:
+    provenance = {"source": "made here", "made": how, "seed": seed, "conversions": []}
+    return ImageSet(name, images, np.zeros(len(images), dtype=np.int64), ("not labelled",), provenance)
+
+
+def _permuted(train: ImageSet) -> ImageSet:
+    images = _shuffled_pixels(train.images, np.random.Generator(np.random.PCG64(_PERMUTED_SEED)))
+    return _made("permuted", images, f"training pictures of {train.name}, pixels in random order", _PERMUTED_SEED)
+
+
+def _noise(train: ImageSet) -> ImageSet:
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.Generator(np.random.PCG64(_NOISE_SEED))
+    images = _shuffled_pixels(train.images, rng).astype(np.float32)
+    images[::2] = rng.random(images[::2].shape, dtype=np.float32)
+    blur = rng.integers(len(_BLURS), size=len(images))
+    for number, sigma in enumerate(_BLURS):
+        images[blur == number] = gaussian_filter(images[blur == number], (0, sigma, sigma, 0))
+    low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
+    images = np.rint(255 * (images - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
+    how = f"uniform noise and shuffled training pictures of {train.name}, blurred, stretched to full contrast"
+    return _made("noise", images, how, _NOISE_SEED)

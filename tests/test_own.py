@@ -1,0 +1,297 @@
+"""Heads and backbones of the reader's own, passed as objects: identity, labels, refusals, and every use of them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import linecache
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import isomax_viz as iv
+from isomax_viz import Experiment
+from isomax_viz.learning.backbones import SmallCNN
+from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
+from isomax_viz.learning.own import fingerprint, name_of, reference
+from isomax_viz.style import loss_style
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = {"preset": "smoke", "examples_per_class": 10}
+WIDTH = 12
+
+
+class CosineHead(PrototypeHead):
+    """Logits are cosines minus 1."""
+
+    settings = ("entropic_scale",)
+
+    def __init__(self, num_features, num_classes, *, entropic_scale=10.0):
+        super().__init__(num_features, num_classes)
+        nn.init.normal_(self.prototypes)
+        self.entropic_scale = entropic_scale
+
+    def distances(self, features):
+        return 1 - torch.cosine_similarity(features[:, None], self.prototypes, dim=2)
+
+    def class_logits(self, logits):
+        return self.entropic_scale * logits
+
+
+class Labelled(CosineHead):
+    label = "Cosine (mine)"
+
+
+class Flat(nn.Module):
+    num_features = WIDTH
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64 * in_channels, WIDTH), nn.ReLU()
+        )
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def flat(in_channels=3):
+    return Flat(in_channels)
+
+
+def gentle(num_features, num_classes):
+    return IsoMaxHead(num_features, num_classes, entropic_scale=2.0)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    store = tmp_path_factory.mktemp("own")
+    experiment = Experiment(loss=CosineHead, backbone=flat, entropic_scale=7.0, **TINY)
+    return experiment, experiment.run(ood=("letters", "uniform"), store=store, progress=False), store
+
+
+def test_a_head_and_a_backbone_of_ones_own_are_trained_and_recorded(own):
+    experiment, capture, store = own
+    network = experiment.network(store=store)
+    assert isinstance(network.head, CosineHead) and isinstance(network.backbone, Flat)
+    assert network.head.entropic_scale == 7.0 and capture.test.features.shape[1] == WIDTH
+    features = torch.from_numpy(capture.test.features.copy())
+    expected = torch.cosine_similarity(features[:, None], network.head.prototypes, dim=2) - 1
+    np.testing.assert_allclose(capture.test.logits, expected.detach().numpy(), atol=1e-5)
+    assert capture.loss == "CosineHead" and capture.meta["backbone"] == "flat"
+    assert capture.meta["entropic_scale"] == 7.0
+    assert experiment.id.startswith("digits-flat-CosineHead-smoke-s0-")
+    assert Experiment(loss=gentle, **TINY).settings == {}
+
+
+def test_they_appear_in_tables_figures_and_the_explorer_without_registration(own):
+    _, capture, _ = own
+    second = iv.Experiment(loss="softmax", **TINY)
+    table = iv.evaluate([capture], scores=("es", "mds"))
+    assert set(table["loss"]) == {"CosineHead"} and set(table["backbone"]) == {"flat"}
+    assert "CosineHead" in iv.plot_logits(capture, ood="letters").get_title(loc="left")
+    explorer = iv.explore([capture])
+    assert explorer.look.score and "CosineHead" in repr(capture)
+    assert second.title.startswith("SoftMax") and Experiment(loss=Labelled).title.startswith("Cosine (mine) · digits")
+    assert name_of(Labelled) == "Cosine (mine)" and Experiment(loss=Labelled).method == "Cosine (mine)"
+    assert "Cosine__mine_" in Experiment(loss=Labelled).id  # a name for a folder
+    styles = [loss_style(name) for name in ("CosineHead", "gentle", "Mine", "Cosine")]
+    assert [style.label for style in styles] == ["CosineHead", "gentle", "Mine", "Cosine"]
+    assert styles[0] == loss_style("CosineHead") and len({style.color for style in styles}) > 2
+
+
+def farthest(samples):
+    return -samples.distances.max(axis=1)
+
+
+def test_a_score_of_ones_own_is_stored_beside_the_samples_for_the_explorer(own):
+    _, capture, store = own
+    scored = iv.add_scores(capture, farthest)
+    for name in ("test", "letters"):
+        expected = -capture.samples[name].distances.max(axis=1)
+        np.testing.assert_allclose(scored.samples[name].extra_scores["farthest"], expected)
+    again = iv.Capture.load(scored.save(store / "scored.safetensors"))
+    by_name, by_object = (iv.evaluate(item, scores=score) for item, score in ((again, "farthest"), (capture, farthest)))
+    assert by_name["AUROC"].tolist() == by_object["AUROC"].tolist()
+
+
+def test_the_capture_leads_back_to_the_experiment(own):
+    experiment, capture, store = own
+    assert Experiment.from_meta(capture.meta) == experiment
+    again = iv.Capture.load(capture.save(store / "again.safetensors"))
+    assert Experiment.from_meta(again.meta).id == capture.meta["id"]
+    with pytest.raises(ValueError, match="does not say which experiment recorded it"):
+        Experiment.from_meta({"loss": "isomax"})
+
+
+def test_json_holds_module_name_and_fingerprint_and_is_followed_back(own):
+    experiment, _, _ = own
+    told = json.loads(experiment.to_json())
+    assert told["loss"] == f"{__name__}:CosineHead#{fingerprint(CosineHead)}" == reference(CosineHead)
+    assert Experiment.from_json(experiment.to_json()) == experiment
+    assert Experiment(loss=told["loss"]).loss is CosineHead
+    assert experiment.model_copy(update={"seed": 3}).loss is CosineHead
+    changed = experiment.to_json().replace(fingerprint(CosineHead), "0" * 12)
+    with pytest.raises(ValueError, match="loss='.*' means CosineHead of the module .*has been changed since"):
+        Experiment.from_json(changed)
+    with pytest.raises(ValueError, match="which has nothing of that name"):
+        Experiment.from_json(experiment.to_json().replace(":CosineHead#", ":Gone#"))
+    with pytest.raises(ValueError, match="module antigravity, which is not imported. Import it first"):
+        Experiment(backbone="antigravity:fly#0")
+    assert "antigravity" not in sys.modules
+
+
+HEAD = """
+import torch
+from isomax_viz.learning.losses import Head
+from nets import Layer
+
+FACTOR = {factor}
+
+def helper(x):
+    return {helper}
+
+class Mine(Head):
+    def __init__(self, num_features, num_classes):
+        super().__init__(num_features, num_classes)
+        self.layer = Layer(num_features, num_classes)
+
+    def forward(self, features):
+        return FACTOR * helper(self.layer(features)){method}
+
+"""
+NETS = """
+import torch
+
+class Layer(torch.nn.Linear):
+    def extra(self):
+        return {extra}
+"""
+
+
+@pytest.fixture
+def print_of(tmp_path, monkeypatch):
+    """Write the two files, import them afresh and return the fingerprint of the class."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def read(*, factor="2", helper="x", method="", extra="1") -> str:
+        (tmp_path / "mine.py").write_text(HEAD.format(factor=factor, helper=helper, method=method))
+        (tmp_path / "nets.py").write_text(NETS.format(extra=extra))
+        for name in ("mine", "nets"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        linecache.checkcache()
+        return fingerprint(importlib.import_module("mine").Mine)
+
+    yield read
+    for name in ("mine", "nets"):
+        sys.modules.pop(name, None)
+
+
+def test_the_identity_follows_the_source_of_the_object_and_of_what_it_uses(print_of, tmp_path):
+    changed = {
+        "itself": print_of(method=" + 0"),
+        "a global value": print_of(factor="3"),
+        "a function it calls": print_of(helper="x + 0"),
+        "a class of another file": print_of(extra="2"),
+    }
+    first = print_of()
+    assert len({first, *changed.values()}) == 1 + len(changed), changed
+    assert print_of() == first
+    code = "from mine import Mine; from isomax_viz.learning.own import fingerprint; print(fingerprint(Mine))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-B", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout.strip() == first, done.stderr  # in another process
+    assert Experiment(loss=sys.modules["mine"].Mine).id != Experiment(loss=CosineHead).id
+
+
+def test_a_notebook_gives_the_source_too():
+    """Where inspect finds no source of the class as a whole, because its module is no file."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    cell = """
+from isomax_viz.learning.losses import PrototypeHead
+class Mine(PrototypeHead):
+    def distances(self, features):
+        return (features[:, None] - self.prototypes).abs().sum(2){}
+"""
+    prints = []
+    for ending in ("", "", " + 1"):
+        shell.run_cell(cell.format(ending)).raise_error()
+        prints.append(fingerprint(shell.user_ns["Mine"]))
+    assert prints[0] == prints[1] != prints[2]
+
+
+def made_by(width):
+    def backbone(in_channels):
+        return Flat(in_channels) if width else None
+
+    return backbone
+
+
+def test_functions_made_by_functions_are_told_apart_by_the_values_they_hold():
+    assert fingerprint(made_by(1)) == fingerprint(made_by(1)) != fingerprint(made_by(2))
+    with pytest.raises(
+        ValueError, match="backbone '.*backbone' can't be identified: it uses 'width', an object of type"
+    ):
+        Experiment(backbone=made_by(torch.ones(1)))
+
+
+class NoHead(nn.Module):
+    pass
+
+
+class Demanding(Head):
+    settings = ("margin",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": lambda n, k: IsoMaxHead(n, k)}, "loss must be one of 'softmax', .*is a lambda.*def my_loss"),
+        ({"backbone": lambda in_channels: SmallCNN(in_channels)}, "is a lambda, which has no name to appear under"),
+        ({"loss": IsoMaxHead(4, 3)}, "loss must be .*an object of type IsoMaxHead. Write a class or a function"),
+        ({"loss": 5}, "loss must be one of .*a class or a function, but is 5"),
+        ({"backbone": SmallCNN(1)}, "backbone must be .*an object of type SmallCNN"),
+        ({"loss": NoHead}, "loss must be a class derived from isomax_viz.learning.losses.Head, but NoHead is not"),
+        ({"loss": Demanding}, r"Demanding names the settings \['margin'\], which no Experiment has"),
+        ({"loss": "cosine"}, "loss must be one of .*A class or function of your own is accepted too"),
+    ],
+)
+def test_what_can_not_be_told_apart_or_used_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Experiment(**settings)
+
+
+def no_module(in_channels):
+    return 5
+
+
+def no_size(in_channels):
+    return nn.Flatten()
+
+
+def no_head(num_features, num_classes):
+    return nn.Linear(num_features, num_classes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": no_module}, "backbone=no_module must give a torch.nn.Module with .*num_features.*but gave int"),
+        ({"backbone": no_size}, "backbone=no_size must give .*num_features.*but gave Flatten"),
+        ({"loss": no_head}, "loss=no_head must give a head derived from .*Head, but gave Linear"),
+    ],
+)
+def test_what_gives_something_else_says_so_before_anything_is_trained(settings, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        Experiment(**settings, **TINY).run(store=tmp_path, progress=False)
