@@ -7,15 +7,17 @@ BIN := .venv/bin
 export ISOMAX_VIZ_STORE ?= $(CURDIR)/runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install figures lab test notebooks bench clean
+.PHONY: help install figures lab test notebooks student bench docs clean
 
 help:
 	@echo "make figures    train what the notebooks need, execute every notebook, write reports/"
 	@echo "make lab        open JupyterLab on notebooks/ (localhost, with a token)"
 	@echo "make test       ruff, doctests, unit tests, notebooks, browser test"
 	@echo "make notebooks  refresh the committed outputs of the notebooks"
+	@echo "make student    write the teaching notebooks without answers to notebooks/student/"
 	@echo "make bench      measure speed against named baselines, write benchmarks/RESULTS.md"
-	@echo "make clean      remove .venv and reports/ (your trained networks in runs/ stay)"
+	@echo "make docs       build the documentation site in docs/_build/html (any warning is an error)"
+	@echo "make clean      remove .venv, reports/ and docs/_build/ (your trained networks in runs/ stay)"
 
 # The stamps make the second call fast: pip runs again only when pyproject.toml changes.
 .venv/created:
@@ -33,6 +35,10 @@ help:
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	@touch $@
 
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	@touch $@
+
 install: .venv/installed
 
 figures: .venv/installed
@@ -40,6 +46,9 @@ figures: .venv/installed
 
 notebooks: .venv/installed
 	$(BIN)/python -m isomax_viz figures --update-notebooks
+
+student: .venv/installed
+	$(BIN)/python -m isomax_viz.classroom
 
 lab: .venv/installed
 	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -51,5 +60,9 @@ test: .venv/installed-test
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks
 
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv reports
+	rm -rf .venv reports docs/_build

@@ -10,17 +10,22 @@ from isomax_viz.datasets.catalogue import default_ood, describe, load_id, load_o
 from isomax_viz.datasets.folder import from_folder
 from isomax_viz.datasets.images import ImageSet, InDistribution
 from isomax_viz.datasets.sources import ID_SETS, OOD_SETS, Source
+from isomax_viz.datasets.toys import TOYS, Toy, load_toy, toy_from_images
 
 __all__ = [
     "ID_SETS",
     "OOD_SETS",
+    "TOYS",
     "ImageSet",
     "InDistribution",
     "Source",
+    "Toy",
     "default_ood",
     "describe",
     "from_arrays",
     "from_folder",
     "load_id",
     "load_ood",
+    "load_toy",
+    "toy_from_images",
 ]

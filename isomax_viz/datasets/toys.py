@@ -1,0 +1,197 @@
+"""Toys: rows of numbers with classes, small enough to train on while a class watches; no PyTorch needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from isomax_viz._checks import check_choice, check_labels, check_matrix, check_number
+from isomax_viz.samples import frozen
+
+__all__ = ["TOYS", "Toy", "load_toy", "toy_from_images"]
+
+TEST_SHARE = 0.5  # as many test points as half the training points
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Toy:
+    """Training and test points of some classes, and out-of-distribution points by name; the arrays are read-only.
+
+    Parameters
+    ----------
+    name : str
+        As in titles.
+    train, test : array, shape (n, d) and (m, d)
+        One row per point, float32.
+    train_labels, test_labels : array of int
+        Classes, counted from 0.
+    ood : mapping of str to array, shape (k, d)
+        Points of no class.
+    class_names : tuple of str
+        One name per class.
+
+    Examples
+    --------
+    >>> Toy("mine", [[0.0, 0.0], [1.0, 1.0]], [0, 1], [[0.1, 0.0]], [0], {"far": [[9.0, 9.0]]}, ("a", "b"))
+    Toy(mine: 2 training points, 1 test points, 2 numbers each, 2 classes, ood far 1)
+    """
+
+    name: str
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    ood: Mapping[str, np.ndarray] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        classes = len(self.class_names)
+        check_number("The number of class_names", classes, at_least=2, whole=True)
+        train = check_matrix("train", self.train)
+        values = {"train": train, "test": check_matrix("test", self.test, columns=train.shape[1])}
+        for part in ("train", "test"):
+            name = f"{part}_labels"
+            values[name] = check_labels(name, getattr(self, name), rows=len(values[part]), classes=classes)
+        for name, array in values.items():
+            object.__setattr__(self, name, frozen(array))
+        sets = {
+            name: frozen(check_matrix(f"ood[{name!r}]", points, columns=train.shape[1]))
+            for name, points in self.ood.items()
+        }
+        object.__setattr__(self, "ood", sets)
+
+    def __repr__(self) -> str:
+        sets = ", ".join(f"{name} {len(points)}" for name, points in self.ood.items()) or "none"
+        return (
+            f"Toy({self.name}: {len(self.train)} training points, {len(self.test)} test points, "
+            f"{self.train.shape[1]} numbers each, {len(self.class_names)} classes, ood {sets})"
+        )
+
+
+def _moons(n: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(n) % 2
+    angle = rng.uniform(0, np.pi, n)
+    upper = np.column_stack([np.cos(angle), np.sin(angle)])
+    lower = np.column_stack([1 - np.cos(angle), 0.5 - np.sin(angle)])
+    points = np.where(labels[:, None] == 0, upper, lower)
+    return points + noise * rng.normal(size=points.shape), labels
+
+
+def _blobs(n: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(n) % 3
+    angle = 2 * np.pi * (labels / 3 + 0.25)
+    return np.column_stack([np.cos(angle), np.sin(angle)]) + noise * rng.normal(size=(n, 2)), labels
+
+
+def _spirals(n: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(n) % 3
+    along = np.sqrt(rng.uniform(0.02, 1, n))  # the root spreads points evenly over the arm
+    angle = 2 * np.pi * (labels / 3 + 0.75 * along)
+    return 1.3 * along[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]) + noise * rng.normal(
+        size=(n, 2)
+    ), labels
+
+
+# name -> (function of n, noise and a generator; noise by default; classes)
+TOYS: dict[str, tuple[Callable[..., tuple[np.ndarray, np.ndarray]], float, tuple[str, ...]]] = {
+    "moons": (_moons, 0.12, ("upper", "lower")),
+    "blobs": (_blobs, 0.25, ("top", "left", "right")),
+    "spirals": (_spirals, 0.04, ("arm 1", "arm 2", "arm 3")),
+}
+FAR = 4.0  # standard deviations from the centre of everything at which the far blob lies
+RING = 2.6
+
+
+def load_toy(name: str, *, n: int = 400, noise: float | None = None, seed: int = 0) -> Toy:
+    """Return one of the two-dimensional toys, standardised, with a far blob and a ring as unknown points.
+
+    Parameters
+    ----------
+    name : {"moons", "blobs", "spirals"}
+        Two half circles that hook into each other, three round clouds, or three spiral arms.
+    n : int
+        Training points; there are half as many test points and half as many of each unknown set.
+    noise : float, optional
+        Standard deviation around the noiseless shape, before standardising; by default what suits the shape.
+    seed : int
+        Determines all points.
+
+    Returns
+    -------
+    Toy
+        With the sets ``"far blob"`` (a small cloud, four standard deviations away on the upper right) and ``"ring"``
+        (a circle around everything). Both coordinates have mean 0 and standard deviation 1 over the training points.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or a number out of range.
+
+    Examples
+    --------
+    >>> load_toy("moons", n=100)
+    Toy(moons: 100 training points, 50 test points, 2 numbers each, 2 classes, ood far blob 50, ring 50)
+    """
+    make, usual, class_names = TOYS[check_choice("name", name, TOYS)]
+    check_number("n", n, at_least=2 * len(class_names), whole=True)
+    noise = usual if noise is None else float(check_number("noise", noise, at_least=0))
+    rng = np.random.default_rng(seed)
+    few = int(np.ceil(TEST_SHARE * n))
+    train, train_labels = make(n, noise, rng)
+    test, test_labels = make(few, noise, rng)
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    far = FAR * np.sqrt(0.5) + 0.25 * rng.normal(size=(few, 2))
+    angle = rng.uniform(0, 2 * np.pi, few)
+    ring = (RING + 0.08 * rng.normal(size=few))[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    return Toy(
+        name,
+        (train - mean) / std,
+        train_labels,
+        (test - mean) / std,
+        test_labels,
+        {"far blob": far, "ring": ring},
+        class_names,
+    )
+
+
+def toy_from_images(data: str = "digits", *, ood: Iterable[str] = ("letters", "patches", "uniform")) -> Toy:
+    """Return pictures as rows of pixels: the same lessons on data that one can look at.
+
+    Parameters
+    ----------
+    data : str
+        A key of ``iv.datasets.ID_SETS``.
+    ood : iterable of str
+        Keys of ``iv.datasets.OOD_SETS``.
+
+    Returns
+    -------
+    Toy
+        Pixels on the scale [0, 1], with the mean of all training pixels taken off and divided by their standard
+        deviation, for every set alike.
+
+    Examples
+    --------
+    >>> toy_from_images("digits", ood=["uniform"])
+    Toy(digits: 1198 training points, 599 test points, 64 numbers each, 10 classes, ood uniform 599)
+    """
+    from isomax_viz.datasets.catalogue import load_id, load_ood
+
+    images = load_id(data)
+    mean, std = float(images.mean.mean()), float(images.std.mean())
+
+    def rows(pictures: np.ndarray) -> np.ndarray:
+        return (pictures.reshape(len(pictures), -1) / np.float32(255) - mean) / std
+
+    sets = [ood] if isinstance(ood, str) else list(ood)
+    return Toy(
+        data,
+        rows(images.train.images),
+        images.train.labels,
+        rows(images.test.images),
+        images.test.labels,
+        {name: rows(load_ood(name, images).images) for name in sets},
+        images.class_names,
+    )
