@@ -16,7 +16,8 @@ import torch
 import isomax_viz
 from benchmarks.rows import table
 
-PARTS = ("training", "data", "heads", "metrics", "scale", "methods")
+PARTS = ("training", "data", "heads", "metrics", "scale", "methods", "startup", "widget_latency")
+SLOW_PARTS = ("notebooks",)  # minutes: each trains from an empty store
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -42,13 +43,15 @@ def machine(gpu: bool) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--gpu", action="store_true", help="the rows that need CUDA, instead of the others")
-    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--only", choices=(*PARTS, *SLOW_PARTS), help="one part")
+    parser.add_argument("--notebooks", action="store_true", help="each notebook from an empty store too (minutes)")
     parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     if options.gpu and not torch.cuda.is_available():
         print("There is no CUDA device here. Run without --gpu for the rows that need none.", file=sys.stderr)
         return 2
-    parts = ("gpu",) if options.gpu else PARTS if options.only is None else (options.only,)
+    all_parts = PARTS + SLOW_PARTS if options.notebooks else PARTS
+    parts = ("gpu",) if options.gpu else all_parts if options.only is None else (options.only,)
     rows = []
     for part in parts:
         print(f"{part} ...", file=sys.stderr, flush=True)

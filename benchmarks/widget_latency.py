@@ -1,6 +1,7 @@
 """Time from a click to the new picture in a real JupyterLab: the explorer beside ``interact`` with seaborn.
 
-Run it with ``python benchmarks/widget_latency.py``; it needs Chromium and playwright. Both draw the same 5 x 10,000
+A part of ``python -m benchmarks``; with options of its own, ``python -m benchmarks.widget_latency``. It needs Chromium
+and playwright. Both draw the same 5 x 10,000
 scores in the same session, in turns, so that a busy machine slows both. An empty round trip (a click that changes a
 label) says what no drawing can save.
 """
@@ -8,6 +9,7 @@ label) says what no drawing can save.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -15,11 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
+import numpy as np
 
-import numpy as np  # noqa: E402
-from jupyterlab_driver import Notebook  # noqa: E402
-from jupyterlab_server import CHROMIUM_ARGS, find_chromium, start_lab  # noqa: E402
+from benchmarks.rows import Row, ratios
+
+# The driver of the browser tests starts JupyterLab and Chromium here too.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 
 LIMITS = {"toggle": 0.6, "drag": 0.45}
 
@@ -115,18 +118,15 @@ def run(page: Any, repeats: int, pause: int) -> dict[str, list[float]]:
     return result
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=24, help="clicks of each kind (24)")
-    parser.add_argument("--pause", type=int, default=400, help="milliseconds between clicks (400)")
-    parser.add_argument("--cold", action="store_true", help="without drawing ahead and without kept pictures")
-    parser.add_argument("--json", type=Path, help="also write the numbers here")
-    options = parser.parse_args()
+def collect(*, repeats: int, pause: int, cold: bool = False) -> dict[str, list[float]]:
+    """Return milliseconds of each kind of action, turn by turn, in a JupyterLab started for it."""
+    from jupyterlab_driver import Notebook
+    from jupyterlab_server import CHROMIUM_ARGS, find_chromium, start_lab
     from playwright.sync_api import sync_playwright
 
-    cold = "explorer.painter.keep = False\n" if options.cold else ""
+    uncached = "explorer.painter.keep = False\n" if cold else ""
     with tempfile.TemporaryDirectory() as folder, start_lab(Path(folder), dict(os.environ)) as lab:
-        explorer = EXPLORER.rstrip().removesuffix("explorer") + cold + "explorer"
+        explorer = EXPLORER.rstrip().removesuffix("explorer") + uncached + "explorer"
         name = lab.write("latency.ipynb", SAMPLES, SEABORN, EMPTY, explorer)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
@@ -134,9 +134,46 @@ def main() -> int:
             Notebook(page, lab.address(name)).run_all()
             page.locator(".seaborn img").first.wait_for()
             page.wait_for_timeout(3000)
-            run(page, 4, options.pause)  # first times load fonts and the like
-            result = run(page, options.repeats, options.pause)
+            run(page, 4, pause)  # first times load fonts and the like
+            result = run(page, repeats, pause)
             browser.close()
+    return result
+
+
+def missing() -> str:
+    """Return what is missing for a measurement in a browser; empty if nothing is."""
+    from jupyterlab_server import find_chromium
+
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed"
+    return "" if find_chromium() else "no Chromium on this machine"
+
+
+def rows() -> list[Row]:
+    """All rows of this file; without a browser, one that says so."""
+    if reason := missing():
+        return [Row("widget: click to picture", "interact with seaborn", (float("nan"),), None, note=reason)]
+    times = collect(repeats=24, pause=400)
+    medians = {name: np.median(values) for name, values in times.items()}
+    seaborn, empty = (
+        f"interact with seaborn ({medians['seaborn']:.0f} ms)",
+        f"empty round trip {medians['empty']:.0f} ms",
+    )
+    return [
+        Row(f"widget: {what} to picture", seaborn, ratios(times[key], times["seaborn"]), LIMITS[limit], at_most=True,
+            note=f"{medians[key]:.0f} ms, {empty}")
+        for what, key, limit in (("click", "explorer", "toggle"), ("threshold", "drag", "drag"))
+    ]  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=24, help="clicks of each kind (24)")
+    parser.add_argument("--pause", type=int, default=400, help="milliseconds between clicks (400)")
+    parser.add_argument("--cold", action="store_true", help="without drawing ahead and without kept pictures")
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    options = parser.parse_args()
+    result = collect(repeats=options.repeats, pause=options.pause, cold=options.cold)
     medians = {name: float(np.median(values)) for name, values in result.items()}
     ratios = {"toggle": medians["explorer"] / medians["seaborn"], "drag": medians["drag"] / medians["seaborn"]}
     for name, value in medians.items():

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
@@ -235,6 +234,8 @@ def _resampled(
 
 def _with_seeds(draws: np.ndarray, per_seed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the draws with an error of the mean over the seeds added to each; one seed tells of none."""
+    from scipy.special import stdtrit  # a fifth of a second that no figure shall wait for
+
     n = len(per_seed)
     if n == 1:
         return draws

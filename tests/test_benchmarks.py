@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 
+import nbformat
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, gpu, methods, metrics, scale, training
+from benchmarks import data, gpu, heads, methods, metrics, notebooks, scale, startup, training, widget_latency
 from benchmarks.rows import Row, in_turn, table
 
+ROOT = Path(__file__).resolve().parent.parent
 
-@pytest.mark.parametrize("part", [training, data, metrics, scale, methods, gpu], ids=lambda part: part.__name__)
+
+@pytest.mark.parametrize(
+    "part", [training, data, heads, startup, metrics, scale, methods, gpu], ids=lambda part: part.__name__
+)
 def test_every_part_runs(part):
     rows = part.rows(tiny=True)
     assert rows and all(math.isfinite(row.median) and row.median >= 0 for row in rows)
@@ -39,3 +46,43 @@ def test_results_keep_the_other_section(tmp_path, monkeypatch):
     command.write("CPU", "third\n")
     text = command.RESULTS.read_text()
     assert "second" in text and "third" in text and "first" not in text
+
+
+def test_the_time_of_a_notebook_counts_its_trainings_in_a_store_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("ISOMAX_VIZ_STORE", str(tmp_path / "mine"))
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                "import os, pathlib; pathlib.Path(os.environ['ISOMAX_VIZ_STORE']).mkdir(exist_ok=True)"
+            )
+        ]
+    )
+    nbformat.write(notebook, tmp_path / "empty.ipynb")
+    row = notebooks.notebook_row(tmp_path / "empty.ipynb")
+    assert row.name == "notebook empty" and 0 < row.median < 1e3 and row.note.endswith("s, 0 trainings")
+    assert not (tmp_path / "mine").exists() and os.environ["ISOMAX_VIZ_STORE"] == str(tmp_path / "mine")
+
+
+def test_the_widgets_are_judged_turn_by_turn_and_without_a_browser_not_at_all(monkeypatch):
+    monkeypatch.setattr(widget_latency, "missing", lambda: "")
+    times = {"explorer": [50.0, 60.0], "seaborn": [100.0, 200.0], "drag": [40.0, 100.0], "empty": [10.0, 12.0]}
+    monkeypatch.setattr(widget_latency, "collect", lambda **options: times)
+    click, drag = widget_latency.rows()
+    assert click.ratios == (0.5, 0.3) and click.reached and drag.ratios == (0.4, 0.5) and drag.reached
+    assert "55 ms" in click.note and "11 ms" in click.note and "150 ms" in click.baseline
+    monkeypatch.setattr(widget_latency, "missing", lambda: "no Chromium on this machine")
+    (row,) = widget_latency.rows()
+    assert row.target is None and row.note == "no Chromium on this machine"
+
+
+def test_the_parts_of_the_command_are_modules_and_the_slow_ones_are_asked_for(monkeypatch, capsys):
+    ran = []
+    module = type("Part", (), {"rows": staticmethod(lambda: [Row("a", "b", (1.0,), None)])})
+    monkeypatch.setattr(command.importlib, "import_module", lambda name: ran.append(name) or module)
+    for arguments in ([], ["--notebooks"]):
+        monkeypatch.setattr(command.sys, "argv", ["benchmarks", "--no-write", *arguments])
+        assert command.main() == 0
+    first, second = ran[: len(command.PARTS)], ran[len(command.PARTS) :]
+    assert "benchmarks.notebooks" not in first and second == [*first, "benchmarks.notebooks"]
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in second)
+    assert "| a | b |" in capsys.readouterr().out

@@ -1,0 +1,95 @@
+"""Recorded captures that travel with the package: figures in seconds, without PyTorch and without a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from isomax_viz._checks import check_choice
+from isomax_viz._paths import data_folder
+from isomax_viz.captures import Capture
+from isomax_viz.style import LOSS_STYLES
+
+__all__ = ["EXAMPLES", "load_example"]
+
+# name -> what it is. The files are data/captures/<name>/*.safetensors; data/captures/README.md states the protocol.
+EXAMPLES = {
+    "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
+}
+
+
+def load_example(
+    name: str,
+    *,
+    loss: str | Iterable[str] | None = None,
+    backbone: str | Iterable[str] | None = None,
+    seed: int | Iterable[int] | None = None,
+) -> list[Capture]:
+    """Load the recorded captures of that name, all or some of them.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`EXAMPLES`.
+    loss, backbone : str or iterable of str, optional
+        Only those; by default all.
+    seed : int or iterable of int, optional
+        Only those; by default all.
+
+    Returns
+    -------
+    list of Capture
+        In the order backbone, loss (SoftMax first), seed. They were recorded in float32 and are stored at half
+        precision; which sets carry features is told in ``data/captures/README.md``.
+
+    Raises
+    ------
+    ValueError
+        If there is no example of that name, or none with that loss, backbone or seed.
+    FileNotFoundError
+        If the files are missing.
+
+    Examples
+    --------
+    >>> len(load_example("digits"))
+    12
+    >>> load_example("digits", loss="isomax+", seed=0)
+    [Capture(IsoMax+ · digits · small_cnn · teaching: test 599, ood letters 599, patches 599, ...)]
+    """
+    check_choice("name", name, EXAMPLES)
+    folder = data_folder() / "captures" / name
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise FileNotFoundError(
+            f"There are no captures in {folder}. They come with the repository and with the wheel: get it again, or "
+            "record them with examples/record_examples.py."
+        )
+    captures = sorted((Capture.load(path) for path in paths), key=_order)
+    for key, wanted in (("loss", loss), ("backbone", backbone), ("seed", seed)):
+        if wanted is not None:
+            captures = _chosen(captures, key, wanted)
+    return captures
+
+
+def _chosen(captures: list[Capture], key: str, wanted: Any) -> list[Capture]:
+    values = [wanted] if isinstance(wanted, (str, int)) else list(wanted)
+    there = dict.fromkeys(capture.meta[key] for capture in captures)
+    for value in values:
+        if value not in there:
+            listed = ", ".join(map(repr, there))
+            raise ValueError(
+                f"{key} must be one of {listed} in this example, but is {value!r}. Train others with iv.Experiment."
+            )
+    return [capture for capture in captures if capture.meta[key] in values]
+
+
+def _order(capture: Capture) -> tuple[str, int, str, float, int]:
+    losses, loss = list(LOSS_STYLES), capture.loss
+    place = losses.index(loss) if loss in losses else len(losses)
+    return (
+        str(capture.meta.get("backbone")),
+        place,
+        loss,
+        float(capture.meta.get("entropic_scale") or 0),
+        int(capture.meta.get("seed") or 0),
+    )

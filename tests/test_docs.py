@@ -1,0 +1,151 @@
+"""The documentation: public names have a place, links and references lead somewhere, CI and citation are sound."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import isomax_viz as iv
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
+TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "data/captures/README.md"]
+MODULES = sorted((ROOT / "isomax_viz").rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
+
+
+def described() -> dict[str, Path]:
+    """Return the modules whose members a page of the reference describes."""
+    found = {}
+    for page in (DOCS / "api").glob("*.md"):
+        for module in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(encoding="utf-8"), re.M):
+            assert module not in found, f"{module} stands on {found.get(module)} and {page}"
+            found[module] = page
+    return found
+
+
+def resolve(name: str):
+    """Return what a dotted name stands for."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            fields = getattr(value, "__dataclass_fields__", {}) | getattr(value, "model_fields", {})
+            value = fields[part] if part in fields else getattr(value, part)
+        return value
+    raise ModuleNotFoundError(name)
+
+
+def test_every_public_name_has_a_page():
+    pages = described()
+    for name in iv.__all__:
+        if name == "__version__":
+            continue
+        home = f"isomax_viz.{iv._NAMES.get(name, name)}"
+        assert home in pages, f"iv.{name}: name {home} on a page of docs/api/, as the others are"
+        if name in iv._NAMES:  # the page lists what the module declares public
+            assert name in importlib.import_module(home).__all__
+
+
+@pytest.mark.parametrize("module", sorted(described()))
+def test_every_described_module_is_there_and_says_what_it_is_for(module):
+    found = importlib.import_module(module)
+    assert found.__doc__ and found.__all__
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target:
+            place = page.parent / target
+            if place.suffix == ".ipynb" and place.parent.resolve() == DOCS / "notebooks":
+                place = ROOT / "notebooks" / place.name  # the build copies them
+            assert place.exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_page_is_in_a_table_of_contents_and_its_references_resolve(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\{py:\w+\}`(?:[^`<]*<)?~?([\w.]+)>?`", text):
+        assert resolve(target) is not None
+    if page not in (DOCS / "index.md", DOCS / "instructor_notes.md"):
+        index = page.parent / "index.md" if page.name != "index.md" else page.parent.parent / "index.md"
+        entry = page.relative_to(index.parent).with_suffix("").as_posix()
+        assert re.search(rf"^({re.escape(entry)}|\*)$", index.read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_docstrings_refer_to_is_there(path):
+    """``:func:`isomax_viz.x.y``` and its like; short names are left to the reader of the module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    text = "\n".join(ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, nodes))
+    for target in re.findall(r":(?:func|class|meth|data|attr|mod):`~?(isomax_viz[\w.]*)`", text):
+        assert resolve(target) is not None, target
+
+
+def test_the_code_on_the_pages_is_python_and_names_what_there_is():
+    for page in TEXTS:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            tree = ast.parse(block)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "iv":
+                    assert hasattr(iv, node.attr), f"{page.name}: iv.{node.attr}"
+                if isinstance(node, ast.ImportFrom) and node.module.startswith("isomax_viz"):
+                    assert all(resolve(f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_the_definitions_are_those_of_the_code():
+    text = (DOCS / "definitions.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) <= set(iv.scores.SCORES)
+    paper = importlib.import_module("isomax_viz.learning.protocols").PRESETS["paper"]
+    assert (paper.epochs, paper.milestones, paper.batch_size) == (300, (150, 200, 250), 64)
+    assert "epochs 150, 200 and 250 of 300" in text and "batch 64" in text
+
+
+def test_continuous_integration_covers_what_pyproject_promises():
+    matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
+    oldest = re.fullmatch(r">=(3\.\d+)", PROJECT["requires-python"])[1]
+    versions = [tuple(map(int, version.split("."))) for version in matrix["python"]]
+    assert matrix["python"][0] == oldest and versions == [(3, minor) for minor in range(11, 14)]
+    assert {system.partition("-")[0] for system in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    assert True in WORKFLOW and "pull_request" in WORKFLOW[True]  # YAML 1.1 reads the key `on` as true
+
+
+def test_continuous_integration_runs_what_make_test_runs():
+    commands = " ".join(step.get("run", "") for step in WORKFLOW["jobs"]["test"]["steps"])
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", makefile, re.M)[1]
+    assert "ruff check ." in recipe and "ruff check ." in commands
+    assert "python -m pytest\n" in recipe and commands.endswith("python -m pytest")
+    assert set(re.findall(r'"\.\[(\w+)\]"', commands)) == {"test"} <= set(PROJECT["optional-dependencies"])
+    assert "make" not in commands and "source " not in commands  # there is neither on Windows
+    docs = " ".join(step.get("run", "") for step in WORKFLOW["jobs"]["docs"]["steps"])
+    building = re.search(r"^docs:.*\n\t\$\(BIN\)/(.*)\n", makefile, re.M)[1]
+    assert building in docs
+
+
+def test_the_citation_file_agrees_with_the_package_and_names_the_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and citation["license"] == PROJECT["license"]
+    assert str(citation["version"]) == iv.__version__
+    assert [author["name"] for author in citation["authors"]] == [author["name"] for author in PROJECT["authors"]]
+    titles = {reference["title"] for reference in citation["references"]}
+    assert set(iv.published.papers()["title"]) <= titles and len(titles) == 4
+
+
+def test_the_changelog_speaks_of_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## .*{re.escape(iv.__version__)}", text, re.M)

@@ -1,0 +1,147 @@
+"""The captures that travel with the package: complete, readable without PyTorch, and as good as what was recorded."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import isomax_viz as iv
+from isomax_viz import examples, scores
+from isomax_viz.examples import EXAMPLES, load_example
+
+ROOT = Path(__file__).resolve().parent.parent
+CAPTURES = ROOT / "data" / "captures"
+LOSSES = ["softmax", "isomax", "isomax+", "isomax2"]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_example("digits")
+
+
+def test_every_example_is_there_and_described():
+    folders = {path.name for path in CAPTURES.iterdir() if path.is_dir()}
+    assert folders == set(EXAMPLES)
+    headings = re.findall(r"^## (\S+)", (CAPTURES / "README.md").read_text(encoding="utf-8"), re.M)
+    assert set(headings) >= set(EXAMPLES)
+    assert sum(path.stat().st_size for path in CAPTURES.rglob("*")) < 15e6
+    assert sum(path.stat().st_size for path in (CAPTURES / "digits").iterdir()) < 4e6
+
+
+def test_the_digits_come_in_the_order_that_notebooks_show(digits):
+    assert [(capture.loss, capture.meta["seed"]) for capture in digits] == [(x, s) for x in LOSSES for s in (0, 1, 2)]
+    chosen = load_example("digits", loss=["isomax+", "isomax"], seed=(1, 2))
+    assert [(capture.loss, capture.meta["seed"]) for capture in chosen] == [(x, s) for x in LOSSES[1:3] for s in (1, 2)]
+    assert len(load_example("digits", backbone="small_cnn", seed=0)) == 4
+
+
+def test_the_digits_are_what_their_readme_says(digits):
+    labels = iv.datasets.load_id("digits").test.labels
+    for capture in digits:
+        assert set(capture.ood) == {"letters", "patches", "gaussian", "uniform"} and capture.train is None
+        assert capture.meta["stored_as"] == "float16" and capture.meta["preset"] == "teaching"
+        assert np.array_equal(capture.test.labels, labels)  # the n-th sample is the n-th embedded picture
+        assert capture.history["epoch"].max() == 30 and capture.prototypes.shape == (10, 128)
+        assert capture.test.logits.dtype == np.float32 and capture.test.labels.dtype == np.int64
+        carrying = {name for name, samples in capture.samples.items() if samples.features is not None}
+        assert carrying == ({"test", "letters", "patches"} if capture.meta["seed"] == 0 else set())
+    accuracy = {loss: np.mean([c.test.accuracy for c in digits if c.loss == loss]) for loss in LOSSES}
+    readme = (CAPTURES / "README.md").read_text(encoding="utf-8")
+    told = re.search(r"SoftMax ([\d.]+) %, IsoMax ([\d.]+) %, IsoMax\+ ([\d.]+) %, IsoMax2 ([\d.]+) %", readme).groups()
+    assert [f"{100 * value:.1f}" for value in accuracy.values()] == list(told)
+
+
+def test_the_pictures_of_the_digits_are_those_that_were_recorded(digits):
+    known = iv.datasets.load_id("digits").test
+    for name, told in digits[0].meta["ood"].items():
+        assert iv.datasets.load_ood(name, known).fingerprint == told["fingerprint"]
+
+
+def test_the_distances_belong_to_the_features_and_prototypes(digits):
+    """An oracle for what is stored: the distances computed again, in float64, from the other arrays of the file."""
+    for capture in digits[::3]:
+        unit = capture.loss == "isomax+"
+        prototypes = capture.prototypes.astype(float)
+        prototypes = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True) if unit else prototypes
+        for samples in (capture.test, capture.ood["letters"], capture.ood["patches"]):
+            features = samples.features.astype(float)
+            features = features / np.linalg.norm(features, axis=1, keepdims=True) if unit else features
+            distances = np.sqrt(((features[:, None] - prototypes) ** 2).sum(axis=2))
+            assert samples.distances == pytest.approx(distances, rel=2e-3, abs=2e-3)
+
+
+def test_half_precision_does_little_to_the_scores(trained, tmp_path):
+    """Recorded here in float32 and stored both ways; the AUROC is scikit-learn's."""
+    for capture in trained.values():
+        half = iv.Capture.load(capture.save(tmp_path / "half.safetensors", dtype="float16"))
+        full = iv.Capture.load(capture.save(tmp_path / "full.safetensors"))
+        assert "stored_as" not in full.meta and half.meta == {**full.meta, "stored_as": "float16"}
+        assert half.test.accuracy == full.test.accuracy
+        for score in ("mps", "es", "mds"):
+            values = []
+            for one in (full, half):
+                parts = [scores.compute(score, one.test), scores.compute(score, one.ood["letters"])]
+                known = np.repeat([1, 0], [len(part) for part in parts])
+                values.append(roc_auc_score(known, np.concatenate(parts)))
+            assert abs(values[0] - values[1]) < 1e-3
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "full")]
+    assert sizes[0] < 0.55 * sizes[1]
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_half_precision_rounds_once_and_loads_as_float32(capture, tmp_path, mmap):
+    samples = replace(capture.test, extra_scores={"odin": np.linspace(0, 1, 60)})
+    path = capture.replace(test=samples).save(tmp_path / "a.safetensors", dtype="float16")
+    loaded = iv.Capture.load(path, mmap=mmap)
+    for name in ("logits", "features", "distances"):
+        array = getattr(loaded.test, name)
+        assert array.dtype == np.float32
+        assert np.array_equal(array, getattr(capture.test, name).astype(np.float16).astype(np.float32))
+    assert loaded.test.labels.dtype == loaded.test.predictions.dtype == np.int64
+    assert np.array_equal(loaded.test.predictions, capture.test.predictions)
+    assert loaded.ood["near"].labels.tolist() == [-1] * 40
+    assert loaded.test.extra_scores["odin"] == pytest.approx(samples.extra_scores["odin"], abs=5e-4)
+
+
+def test_what_half_precision_can_not_hold_is_refused(tmp_path):
+    large = iv.Capture.from_arrays([[70_000.0, 0.0]], [0])
+    with pytest.raises(ValueError, match=r"values up to 65,504.*test/logits reaches 70,000. Use dtype='float32'"):
+        large.save(tmp_path / "a.safetensors", dtype="float16")
+    with pytest.raises(ValueError, match="dtype must be one of 'float32', 'float16', but is 'int8'"):
+        large.save(tmp_path / "a.safetensors", dtype="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_there_is_told(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="name must be one of 'digits'.*but is 'digit'. Did you mean 'digits'"):
+        load_example("digit")
+    with pytest.raises(ValueError, match="loss must be one of 'softmax', .* in this example, but is 'dismax'"):
+        load_example("digits", loss="dismax")
+    with pytest.raises(ValueError, match="seed must be one of 0, 1, 2 in this example, but is 7. Train others"):
+        load_example("digits", seed=7)
+    monkeypatch.setattr(examples, "data_folder", lambda: tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no captures in .*digits.*record_examples"):
+        load_example("digits")
+
+
+def test_figures_tables_and_widget_of_an_example_need_no_torch():
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "torchvision", "pytorch_ood")))  # importing them fails
+import isomax_viz as iv
+captures = iv.load_example("digits", seed=0)
+iv.plot_grid(iv.plot_logits, captures, ood="letters")._repr_png_()
+iv.plot_feature_space(captures[2], ood="letters")._repr_png_()
+iv.plot_training(captures)._repr_png_()
+iv.explore(captures)
+print(len(iv.evaluate(captures)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.stdout.strip() == str(4 * 4 * 3), done.stderr
