@@ -150,8 +150,8 @@ if TYPE_CHECKING:  # what editors and type checkers read
     from isomax_viz.learning.toys import train_toy
     from isomax_viz.overlaps import logit_overlaps
     from isomax_viz.scoring import add_scores
-    from isomax_viz.sweeps import SweepError, grid, sweep
     from isomax_viz.sharing import to_html
+    from isomax_viz.sweeps import SweepError, grid, sweep
     from isomax_viz.tables import evaluate
     from isomax_viz.widgets import (
         explore,

@@ -18,14 +18,30 @@ import isomax_viz as iv
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "isomax_viz"
-LOWER = ("learning", "running", "experiments", "scoring", "costs", "trainings", "_workers", "sweeps", "cli", "reports", "__main__")
+LOWER = (
+    "learning",
+    "running",
+    "experiments",
+    "scoring",
+    "costs",
+    "trainings",
+    "_workers",
+    "sweeps",
+    "cli",
+    "reports",
+    "__main__",
+)
 
 # Each may import only from those before it.
 ORDER = """
-_checks _paths _processes _atomic _capture_files _parquet style samples captures examples columns scores metrics bootstrap
-histograms alike tables shelf thresholds risks calibration selections projections planes pairs comparisons overlaps studies loss_blocks
-methods _published published printed paper_rows paper_tables datasets figures sharing
-_store_files store doctor classroom widgets learning running experiments scoring costs trainings _workers sweeps reports cli __main__
+_checks _paths _processes _atomic _capture_files _parquet style samples captures examples
+columns scores metrics
+bootstrap histograms alike tables shelf thresholds risks calibration selections projections planes
+pairs comparisons
+overlaps studies loss_blocks methods _published published printed paper_rows paper_tables datasets figures sharing
+_store_files store doctor classroom widgets learning running experiments scoring costs
+trainings _workers sweeps
+reports cli __main__
 """.split()
 
 

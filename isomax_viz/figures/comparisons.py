@@ -32,8 +32,8 @@ def plot_comparisons(
     Returns
     -------
     Axes
-        Large points are differences, lines their intervals, small marks below the pairs of seeds. Filled points and thick
-        lines: the interval excludes zero.
+        Large points are differences, lines their intervals, small marks below them the pairs of seeds. Filled points
+        and thick lines: the interval excludes zero.
 
     Raises
     ------
