@@ -24,6 +24,20 @@ def _store(tmp_path_factory) -> Path:
     return tmp_path_factory.getbasetemp() / "store"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _loud_buttons():
+    """What a button's callback raises fails the test: ipywidgets alone would only log it."""
+    from ipywidgets.widgets.widget import CallbackDispatcher
+
+    def call(dispatcher, *args, **kwargs):
+        for callback in dispatcher.callbacks:
+            callback(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CallbackDispatcher, "__call__", call)
+        yield
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -29,11 +29,18 @@ def test_a_wheel_holds_the_data_and_reads_it_without_the_checkout(tmp_path):
     assert {
         name.rpartition("/")[2] for name in names if "_data/published" in name and name.endswith(".csv")
     } == published
+    shared = {name.rpartition("/")[2] for name in names if name.startswith("isomax_viz/sharing/")}
+    assert {"page.html.jinja", "page.css", "page.js", "notice.txt"} <= shared
     assert not any(name.startswith(("runs", "reports", "tests")) for name in names)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
-    code = "import isomax_viz as iv; print(iv.__file__); print(len(iv.published.table('isomax+', 3)))"
+    code = """
+import isomax_viz as iv
+print(iv.__file__, len(iv.load_example("digits")))
+print(len(iv.published.table("isomax+", 3)))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path / "installed", capture_output=True, text=True, timeout=60
     )
-    assert str(tmp_path) in done.stdout and int(done.stdout.split()[-1]) > 100, done.stderr
+    assert str(tmp_path) in done.stdout and "__init__.py 12\n" in done.stdout, done.stderr
+    assert int(done.stdout.split()[-1]) > 100, done.stderr

@@ -26,11 +26,11 @@ from isomax_viz import Capture, evaluate, explore, figures, metrics, projections
 from isomax_viz.datasets import ImageSet
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES, compute
+from isomax_viz.shelf import Shelf
 from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import explore_alpha, lifetime, watch
 from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet
-from isomax_viz.widgets.shelf import Shelf
 from isomax_viz.widgets.views import VIEWS, code
 from isomax_viz.widgets.watch import read_history
 
@@ -403,7 +403,8 @@ def test_buttons_save_into_the_folder_and_say_where(view, tmp_path):
         view.save("figure.jpeg")
     (tmp_path / "file").write_text("")
     view.folder = tmp_path / "file"
-    view.take_away.buttons["csv"].click()  # ipywidgets swallows what a button raises; the view must say it
+    with pytest.raises(OSError, match="could not be written"):
+        view.take_away.buttons["csv"].click()
     assert "could not be written" in view.message.value
 
 
@@ -444,6 +445,35 @@ def test_pictures_behind_the_numbers(view, captures):
     assert shown.selected and all(low <= scores[name][i] <= high for name, i in shown.selected)
     plain = sheet(capture, shown.gallery.rows, images)
     assert bytes(shown.gallery.image.value) == plain
+    shown.close()
+
+
+def test_a_click_on_the_histogram_shows_its_pictures(captures):
+    images = {
+        name: ImageSet(name, np.zeros((60, 8, 8, 1), np.uint8), np.zeros(60, int), ("some",))
+        for name in ("test", "letters", "patches")
+    }
+    shown, capture = explore(captures, images=images), captures[0]
+    low, high = score_range(capture, ["letters"], score="es")
+    scores = {name: compute("es", item) for name, item in capture.samples.items()}
+    for band in (19, 0, 0):
+        shown.controls["more"].value = "explain" if band else "pictures"
+        shown.bands.index = band
+        first, last = (low + (high - low) * (band + end) / 20 for end in (0, 1))
+        within = {(name, i) for name in ("test", "letters") for i in np.flatnonzero(
+            (scores[name] >= first) & (scores[name] <= last))}  # fmt: skip
+        assert shown.selected and set(shown.selected) <= within
+        assert len(shown.selected) == min(24, len(within))
+        assert shown.bands.index is None and shown.controls["more"].value == "pictures"
+    # The buttons lie over the axes of the only histogram, and nowhere else.
+    axes = figures.plot_operating_point(capture, ["letters"], score="es").axes[0].get_position()
+    assert float(shown.bands.layout.left.rstrip("%")) == pytest.approx(100 * axes.x0, abs=1e-3)
+    assert float(shown.bands.layout.top.rstrip("%")) == pytest.approx(100 * (1 - axes.y1), abs=1e-3)
+    for state in ({"view": "entropy"}, {"view": "scores", "beside": {"loss": "isomax"}}):
+        assert shown.bands.layout.visibility == "visible"
+        shown.restore(state)
+        assert shown.bands.layout.visibility == "hidden"
+        shown.restore({"view": "scores", "beside": None})
     shown.close()
 
 
@@ -542,6 +572,17 @@ def test_a_watched_training_stops_and_goes_on(tmp_path):
     history = shown.capture.history
     assert history["epoch"].max() == 16
     pd.testing.assert_frame_equal(history.iloc[: len(first)][first.columns], first, check_dtype=False)
+    shown.close()
+
+
+def test_a_button_that_fails_says_why(monkeypatch, tmp_path):
+    from isomax_viz import Experiment
+
+    shown = watch(Experiment(loss="softmax", preset="smoke"), store=tmp_path, start=False)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no_python"))
+    with pytest.raises(FileNotFoundError):
+        shown.start_button.click()
+    assert 'role="alert"' in shown.told.value and "no_python" in shown.told.value
     shown.close()
 
 

@@ -10,9 +10,23 @@ from isomax_viz.datasets import ImageSet
 from isomax_viz.tables import Captures
 from isomax_viz.widgets.alpha import AlphaExplorer
 from isomax_viz.widgets.explorer import Explorer
+from isomax_viz.widgets.lab import explore_risk, explore_simplex, explore_surfaces, explore_temperature
+from isomax_viz.widgets.lab_view import LabView
 from isomax_viz.widgets.watch import Watch
 
-__all__ = ["AlphaExplorer", "Explorer", "Watch", "explore", "explore_alpha", "watch"]
+__all__ = [
+    "AlphaExplorer",
+    "Explorer",
+    "LabView",
+    "Watch",
+    "explore",
+    "explore_alpha",
+    "explore_risk",
+    "explore_simplex",
+    "explore_surfaces",
+    "explore_temperature",
+    "watch",
+]
 
 
 def explore(

@@ -7,10 +7,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from isomax_viz.scores import SCORES
+from isomax_viz.scores import words
+from isomax_viz.shelf import DIMENSIONS, Shelf, word
 from isomax_viz.style import data_style
 from isomax_viz.widgets import lifetime
-from isomax_viz.widgets.shelf import DIMENSIONS, Shelf, word
 from isomax_viz.widgets.views import VIEWS
 
 __all__ = [
@@ -63,9 +63,9 @@ def score_chooser(keys: Sequence[str]) -> Any:
     """Return the control for the score."""
     return _choice(
         "Score",
-        [(SCORES[key].label, key) for key in keys],
+        [(words(key).label, key) for key in keys],
         tooltip="Number by which known and unknown images are told apart; higher = more in-distribution",
-        tooltips=[f"{SCORES[key].name}: {SCORES[key].explanation}" for key in keys],
+        tooltips=[f"{words(key).name}: {words(key).explanation}" for key in keys],
     )
 
 

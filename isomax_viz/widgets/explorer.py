@@ -11,14 +11,15 @@ import ipywidgets as widgets
 
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet
+from isomax_viz.shelf import Shelf
 from isomax_viz.tables import Captures
 from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import lessons, lifetime, panel, settings, takeaway, words
+from isomax_viz.widgets.bands import Bands, share_of
 from isomax_viz.widgets.gallery import Gallery
 from isomax_viz.widgets.numbers import Numbers
 from isomax_viz.widgets.one_image import OneImage
 from isomax_viz.widgets.painter import Painter, Picture
-from isomax_viz.widgets.shelf import Shelf
 from isomax_viz.widgets.takeaway import TakeAway
 from isomax_viz.widgets.views import VIEWS, Look
 
@@ -78,6 +79,7 @@ class Explorer(widgets.VBox):
         self.painter = Painter(self.shelf.captures)
         self.controls = panel.make_controls(self)
         self.picture = widgets.Image(format="png")
+        self.bands = Bands(clicked=lambda band: self.guarded(self.show_pictures, *share_of(band)))
         self.summary, self.drawer = widgets.HTML(), widgets.Box(layout={"overflow": "hidden"})
         self.lesson = widgets.HTML()
         self.gallery = Gallery(self, images or {})
@@ -191,6 +193,7 @@ class Explorer(widgets.VBox):
         look = self.look
         picture = self.painter.picture(look)
         self.picture.value = picture.png
+        self.bands.put(picture.place)
         low, high = score_range(capture, look.ood, score=look.score)
         get["threshold"].show(look.threshold[0], low=low, high=high)
         self.summary.value = self._numbers.html(look) + words.sentence_html(picture.words)
@@ -260,6 +263,20 @@ class Explorer(widgets.VBox):
             self._update()
         return self
 
+    def show_pictures(self, low: float, high: float) -> None:
+        """Show the images whose scores lie in a part of the axis, as a click on the histogram does.
+
+        Parameters
+        ----------
+        low, high : float
+            In percent of the way from the lowest to the highest score.
+        """
+        self.gallery.choose_range(low, high)
+        if self.controls["more"].value == "pictures":
+            self._slow.do(self.guarded, self._refresh_drawer)
+        else:
+            self.controls["more"].value = "pictures"  # which brings the drawer up to date
+
     @property
     def selected(self) -> list[tuple[str, int]]:
         """The images that the drawer "Pictures" shows, as (set, index in it)."""
@@ -272,7 +289,7 @@ class Explorer(widgets.VBox):
         return self.painter.picture(self.look)
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure (.png, .svg, .pdf), the data that it draws (.csv) or the settings (.json).
+        """Write the figure (.png, .svg, .pdf), its data (.csv), the settings (.json) or all of it as a page (.html).
 
         Parameters
         ----------
@@ -292,6 +309,21 @@ class Explorer(widgets.VBox):
             If the place cannot be written.
         """
         return takeaway.save(self, path)
+
+    def to_html(self, path: str | Path = "explorer.html") -> Path:
+        """Write one HTML file in which the same captures can be explored without a kernel or a network.
+
+        Parameters
+        ----------
+        path : str or Path
+            Relative to the explorer's folder. The page begins with what is shown now.
+
+        Returns
+        -------
+        Path
+            Where it was written; see :func:`isomax_viz.to_html`.
+        """
+        return takeaway.save(self, Path(path).with_suffix(".html"))
 
     def freeze(self) -> None:
         """Show the picture as a plain image below the running cell: it stays where no kernel runs."""

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
+from isomax_viz._checks import check_number
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet, load_id, load_ood
 from isomax_viz.figures.image_sheet import image_sheet
@@ -145,12 +146,23 @@ class Gallery(widgets.VBox):
             layout={"width": "520px", "max_width": "100%", "display": "none"},
         )
         self.image, self.told = widgets.Image(format="png"), widgets.HTML()
+        self._silent = False
         for control in (self.which, self.limits):
-            control.observe(lambda change: explorer.guarded(self.refresh), "value")
+            control.observe(lambda change: self._silent or explorer.guarded(self.refresh), "value")
         box = widgets.Box([self.image], layout={"overflow": "hidden"})
         box.add_class("isomax-viz-picture")
         self.told.value = words.sentence_html("Looking for the pictures ...")
         super().__init__([self.which, self.limits, self.told, box])
+
+    def choose_range(self, low: float, high: float) -> None:
+        """Choose the images of a part of the axis, in percent of it, without showing them yet."""
+        check_number("low", low, at_least=0, at_most=100)
+        check_number("high", high, at_least=low, at_most=100)
+        self._silent = True
+        try:
+            self.which.value, self.limits.value = "range", (int(low), int(high))
+        finally:
+            self._silent = False
 
     def refresh(self) -> None:
         """Show the images that fit the explorer's settings now."""

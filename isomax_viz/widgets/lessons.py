@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from html import escape
 
-from isomax_viz.scores import get
+from isomax_viz.scores import words as score_words
 from isomax_viz.style import loss_style
 
 __all__ = ["lesson_html", "mathml"]
@@ -63,7 +63,7 @@ def lesson_html(losses: tuple[str, ...], score: str) -> str:
     losses : tuple of str
         Keys of the losses that are shown; unknown ones have no lesson.
     score : str
-        A key of :data:`isomax_viz.scores.SCORES`.
+        A key of :data:`isomax_viz.scores.SCORES`, or the name of a column.
 
     Examples
     --------
@@ -71,12 +71,13 @@ def lesson_html(losses: tuple[str, ...], score: str) -> str:
     >>> "minimum distance score" in html, "unit vectors" in html, html.count("<math")
     (True, True, 2)
     """
-    chosen = get(score)
+    chosen = score_words(score)
     rows = [
         (
             f"{chosen.label}: {chosen.name}" if chosen.label != chosen.name else chosen.name,
-            mathml(chosen.formula),
-            f"{escape(chosen.explanation)} Higher = more in-distribution. Source: {escape(chosen.source)}. "
+            mathml(chosen.formula) if chosen.formula else "",
+            f"{escape(chosen.explanation)} Higher = more in-distribution. "
+            f"{f'Source: {escape(chosen.source)}. ' if chosen.source else ''}"
             f'<span class="small">({_SYMBOLS})</span>',
         )
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from isomax_viz.shelf import Shelf
 from isomax_viz.tables import evaluate
 from isomax_viz.thresholds import threshold_table
 from isomax_viz.widgets import words
-from isomax_viz.widgets.shelf import Shelf
 from isomax_viz.widgets.views import Look
 
 __all__ = ["Numbers"]

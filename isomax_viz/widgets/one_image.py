@@ -68,8 +68,7 @@ def ask_network(capture: Capture, images: ImageSet, *, store: str | Path | None 
     from isomax_viz.experiments import Experiment
     from isomax_viz.learning.recording import record_ood
 
-    known = {name: capture.meta[name] for name in Experiment.model_fields if capture.meta.get(name) is not None}
-    experiment = Experiment(**known)
+    experiment = Experiment.from_meta(capture.meta)
     if experiment.id != capture.meta["id"]:
         raise ValueError(
             f"The capture comes from experiment {capture.meta['id']}, which this version of isomax_viz would train "
@@ -136,9 +135,15 @@ class OneImage(widgets.VBox):
             return
         explorer, look, image = self._explorer, self._explorer.look, self._image
         capture = explorer.capture
+        score = scores.words(look.score)
+        if look.score not in scores.SCORES:
+            raise ValueError(
+                f"{score.label} is stored beside the captured images and is not computed for one more image here. "
+                "Choose a score that the logits, features or distances give."
+            )
         if explorer.number not in self._said:
             self._said[explorer.number] = ask_network(capture, image, store=explorer.store)
-        said, score = self._said[explorer.number], scores.get(look.score)
+        said = self._said[explorer.number]
         value = float(scores.compute(score, said)[0])
         figure = plot_operating_point(
             capture, list(look.ood), score=look.score, threshold=look.threshold[0], panels="scores"

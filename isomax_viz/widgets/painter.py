@@ -28,10 +28,13 @@ class Picture:
         What the plain call shows.
     words : str
         The same in a sentence.
+    place : tuple of float, optional
+        Where the axes of the only histogram lie: left, bottom, width and height as shares of the picture.
     """
 
     png: bytes
     words: str
+    place: tuple[float, float, float, float] | None = None
 
 
 class Painter:
@@ -94,7 +97,9 @@ class Painter:
         self._moving.move_to_end(base)
         moving, words = self._moving[base]
         moving.move(list(look.threshold))
-        return Picture(moving.png(), words)
+        single = look.view == "scores" and len(look.captures) == 1
+        place = tuple(float(share) for share in moving.figure.axes[0].get_position().bounds) if single else None
+        return Picture(moving.png(), words, place)
 
 
 def _essential(look: Look) -> Look:

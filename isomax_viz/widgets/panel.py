@@ -54,7 +54,10 @@ def make_controls(explorer: Any) -> dict[str, Any]:
 def arrange(explorer: Any) -> list[widgets.Widget]:
     """Return the explorer's parts from top to bottom."""
     get, shelf = explorer.controls, explorer.shelf
-    stage = widgets.Box([explorer.picture], layout={"min_height": f"{PICTURE_HEIGHT}px", "overflow": "hidden"})
+    # As large as the picture and no larger, so that shares of the one are shares of the other.
+    frame = widgets.Box([explorer.picture, explorer.bands], layout={"overflow": "hidden", "margin": "0"})
+    frame.add_class("isomax-viz-frame")
+    stage = widgets.Box([frame], layout={"min_height": f"{PICTURE_HEIGHT}px", "overflow": "hidden"})
     stage.add_class("isomax-viz-picture")
     beside = widgets.HBox([get["beside"], get["same_axes"]], layout={"flex_flow": "row wrap"})
     beside.layout.display = None if len(shelf) > 1 else "none"

@@ -12,6 +12,8 @@ import ipywidgets as widgets
 
 from isomax_viz._checks import check_choice
 from isomax_viz.figures import save_figure
+from isomax_viz.sharing import VIEWS as PAGE_VIEWS
+from isomax_viz.sharing import to_html
 from isomax_viz.widgets import words
 from isomax_viz.widgets.views import Look, code, draw, drawn_data
 
@@ -23,6 +25,7 @@ FORMATS = {
     "pdf": "the figure for papers",
     "csv": "the data that the figure draws",
     "json": "the settings of the explorer, for restore()",
+    "html": "all captures as a page whose controls work in any browser, without a kernel",
 }
 
 
@@ -34,6 +37,8 @@ def file_name(look: Look, losses: list[str], suffix: str) -> str:
     >>> file_name(Look("scores", (0,), ood=("letters",)), ["isomax+"], "png")
     'scores_isomax+_es_letters.png'
     """
+    if suffix == "html":
+        return "explorer.html"  # holds every loss, score and view
     parts = [look.view, *losses]
     parts += [look.score] if look.view in ("scores", "roc") else []
     parts += look.ood if look.view not in ("training", "prototypes") else []
@@ -48,6 +53,8 @@ def save(explorer: Any, path: str | Path) -> Path:
     look, captures = explorer.look, explorer.shelf.captures
     if suffix in ("png", "svg", "pdf"):
         return save_figure(draw(look, captures), path)
+    if suffix == "html":
+        return to_html(explorer.shelf, path, start=_start(explorer))
     if suffix == "json":
         text = json.dumps(explorer.state(), indent=1)
     else:
@@ -61,6 +68,14 @@ def save(explorer: Any, path: str | Path) -> Path:
             "explore(captures, folder=...)."
         ) from error
     return path
+
+
+def _start(explorer: Any) -> dict[str, Any]:
+    """Return what the page shows first: what the explorer shows, where the page has that view."""
+    state = explorer.state()
+    view = {"view": state["view"]} if state["view"] in PAGE_VIEWS else {}
+    kept = {name: state[name] for name in ("score", "ood", "threshold")}
+    return {"network": explorer.number} | kept | view
 
 
 def freeze(explorer: Any, *, parent: dict[str, Any] | None = None) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,7 @@ SHOWN = ("accuracy", "cross_entropy", "entropy", "loss")
 CHILD = """
 import sys
 from isomax_viz.experiments import Experiment
-from isomax_viz.learning.checkpoints import Checkpoint
-Checkpoint.__init__.__kwdefaults__["every_s"] = float(sys.argv[3])
-Experiment.from_json(sys.argv[1]).run(store=sys.argv[2], progress=False)
+Experiment.from_json(sys.argv[1]).run(store=sys.argv[2], checkpoint_every_s=float(sys.argv[3]), progress=False)
 """
 
 
@@ -88,8 +87,8 @@ class Watch(widgets.VBox):
         self.stop_button = widgets.Button(
             description="stop", tooltip="Stop the training; what it has learned is kept", layout={"width": "auto"}
         )
-        self.start_button.on_click(lambda _: self.start())
-        self.stop_button.on_click(lambda _: self.stop())
+        self.start_button.on_click(lambda _: self._guarded(self.start))
+        self.stop_button.on_click(lambda _: self._guarded(self.stop))
         self.picture, self.told = widgets.Image(format="png"), widgets.HTML()
         stage = widgets.Box([self.picture], layout={"min_height": "418px", "overflow": "hidden"})
         stage.add_class("isomax-viz-picture")
@@ -121,6 +120,15 @@ class Watch(widgets.VBox):
         )
         self._tell("The training has started ...")
         threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Do what a button asks for; an error is shown in the view, and raised under test."""
+        try:
+            action()
+        except Exception as error:
+            self.told.value = words.error_html(error)
+            if lifetime.under_test():
+                raise
 
     def stop(self) -> None:
         """Stop the training; ``start`` goes on after the last epoch that was kept."""

@@ -30,6 +30,13 @@ CSS = """<style>
   outline: 2px solid var(--jp-brand-color2, #42a5f5); outline-offset: 1px; }
 .isomax-viz .widget-toggle-button:disabled { opacity: 0.35; }
 .isomax-viz-picture { align-items: flex-start; }
+.isomax-viz-frame { position: relative; width: fit-content; max-width: 100%; }
+.isomax-viz .isomax-viz-bands { position: absolute; margin: 0; }
+.isomax-viz .isomax-viz-bands > .widget-label { display: none; }
+.isomax-viz .isomax-viz-bands > div { display: flex; width: 100%; height: 100%; }
+.isomax-viz .isomax-viz-bands .widget-toggle-button { flex: 1 1 0; min-width: 0; height: 100%; margin: 0; padding: 0;
+  border: none; border-radius: 0; background: transparent; color: transparent; }
+.isomax-viz .isomax-viz-bands .widget-toggle-button:hover { background: rgba(0, 114, 178, 0.12); }
 .isomax-viz-picture img { max-width: 100%; height: auto; object-fit: contain; border-radius: 3px; background: white; }
 .isomax-viz table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 2px 0 6px 0; }
 .isomax-viz th, .isomax-viz td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap; }
@@ -117,7 +124,7 @@ def summary_html(metrics: pd.DataFrame, counts: pd.DataFrame, *, titles: tuple[s
     >>> "entropic score (ES)" in html, "chance that a random ID sample" in html, "100.0 %" in html
     (True, True, True)
     """
-    score = scores.get(metrics["score"].iloc[0])
+    score = scores.words(metrics["score"].iloc[0])
     named = f"{score.name} ({score.label})" if score.name != score.label else score.label
     head = "".join(f'<th title="{escape(words)}">{name}</th>' for name, words in (METRICS | _COUNTED).items())
     rows = [

@@ -129,10 +129,10 @@ class Shelf:
 
     @property
     def scores(self) -> list[str]:
-        """Keys of the scores that at least one capture can give: MDS needs distances."""
-        if any(capture.test.distances is not None for capture in self.captures):
-            return list(SCORES)
-        return [key for key in SCORES if key != "mds"]
+        """Keys of the scores that at least one capture can give: MDS needs distances, columns come last."""
+        columns = [key for capture in self.captures for key in capture.test.extra_scores if key not in SCORES]
+        has_distances = any(capture.test.distances is not None for capture in self.captures)
+        return [key for key in SCORES if key != "mds" or has_distances] + list(dict.fromkeys(columns))
 
 
 def _place(capture: Capture) -> dict[str, Any]:
