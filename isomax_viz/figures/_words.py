@@ -124,7 +124,7 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
     ('test against 3 sets',)
     """
     parts = [loss_style(loss).label] if known(loss) and loss != "unknown" else []
-    parts += [str(data)] if known(data) else []
+    parts += [data_style(str(data)).label] if known(data) else []
     names = [data_style(name).label for name in ood]
     # The legend names them all; a title has room for two.
     against = ", ".join(names) if len(names) < 3 else f"{len(names)} sets"

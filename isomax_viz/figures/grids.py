@@ -14,7 +14,7 @@ from matplotlib.legend_handler import HandlerTuple
 from isomax_viz import style
 from isomax_viz._checks import check_number
 from isomax_viz.captures import Capture
-from isomax_viz.figures._canvas import NOTE_STRIP, CanvasAxes, caption_of, new_figure, write_note
+from isomax_viz.figures._canvas import NOTE_STRIP, CanvasAxes, caption_of, legend_size, new_figure, write_note
 from isomax_viz.figures._histograms import set_density_axis
 
 __all__ = ["plot_grid"]
@@ -177,15 +177,24 @@ def _common_legend(figure: Figure, axes: list[Axes]) -> None:
     merged = [tuple({_look(handle): handle for handle in entry}.values()) for entry in zip(*handles, strict=True)]
     # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
     above_note = 0.6 + NOTE_STRIP * 72 / rcParams["legend.fontsize"]
+    swatch = max(2.0, 1.1 * max(map(len, merged)))
     figure.legend(
         merged,
         labels[0],
         loc="outside lower center",
-        ncols=min(len(merged), 4),
+        ncols=_fitting_columns(figure, labels[0], swatch=swatch),
         borderaxespad=above_note,
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
-        handlelength=max(2.0, 1.1 * max(map(len, merged))),
+        handlelength=swatch,
     )
+
+
+def _fitting_columns(figure: Figure, labels: list[str], *, swatch: float) -> int:
+    """Return how many entries of a legend stand side by side, at most four, without leaving the figure."""
+    letters = max(len(line) for label in labels for line in label.split("\n"))
+    # In font sizes: a letter is about 0.55 wide, and 2.8 are the gaps of an entry.
+    entry = (swatch + 0.55 * letters + 2.8) * legend_size() / 72
+    return max(1, min(len(labels), 4, int(figure.get_size_inches()[0] / entry)))
 
 
 def _look(handle: Any) -> tuple[Any, ...]:

@@ -115,6 +115,8 @@ def _draw_loss(ax: Axes, loss: str, rows: pd.DataFrame, bands: pd.DataFrame, opt
     style, keys = loss_style(loss), [name for name in ("capture", "seed") if name in rows.columns]
     for (split, *run), curve in rows.groupby(["split", *keys], sort=False, dropna=False):
         look = {"color": style.color, "zorder": 3} | SPLITS.get(split, {})
+        if len(curve) == 1:  # a line through one point is invisible
+            look["marker"] = style.marker
         ax.plot(curve["epoch"].to_numpy(), curve["value"].to_numpy(), **(look | options))
         band = bands[bands["split"] == split]
         for key, value in zip(keys, run, strict=True):
