@@ -6,10 +6,15 @@ import os
 import re
 import secrets
 import shutil
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["delete", "discard", "hidden_name", "is_leftover", "put_in_place", "settle"]
+
+# Windows renames nothing that somebody has open: another process that reads it, or a virus scanner for a moment.
+_PATIENCE_S = (0.01, 0.1, 0.5, 1.0, 2.0) if sys.platform == "win32" else ()
 
 
 def hidden_name(path: Path) -> Path:
@@ -40,7 +45,7 @@ def settle(path: Path) -> None:
 
 def put_in_place(hidden: Path, path: Path) -> None:
     """Rename a complete file or folder, and wait until the disk knows the new name."""
-    hidden.replace(path)
+    _rename(hidden, path)
     with suppress(OSError):  # some systems cannot open a folder; the name is then written a little later
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -49,11 +54,21 @@ def put_in_place(hidden: Path, path: Path) -> None:
             os.close(folder)
 
 
+def _rename(path: Path, new: Path) -> None:
+    for pause_s in _PATIENCE_S:
+        try:
+            path.replace(new)
+            return
+        except PermissionError:
+            time.sleep(pause_s)
+    path.replace(new)
+
+
 def discard(path: Path) -> None:
     """Delete a folder, if it is there, so that it is whole or gone at any moment: it is renamed first."""
     if path.exists() or path.is_symlink():
         hidden = hidden_name(path)
-        path.rename(hidden)
+        _rename(path, hidden)
         delete(hidden)
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
+import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +42,21 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, metadata: Mappi
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    hidden = hidden_name(path)
+    hidden = hidden_name(path)  # a folder: the library writes to a temporary name of its own beside the file
+    file = hidden / "arrays"
     try:
-        hidden.touch()
-        mode = hidden.stat().st_mode  # the library's own files are for their owner only, whatever the umask says
-        save_file(dict(arrays), hidden, metadata=None if metadata is None else dict(metadata))
-        hidden.chmod(mode)
-        settle(hidden)
-        put_in_place(hidden, path)
+        hidden.mkdir()
+        file.touch()
+        mode = file.stat().st_mode  # the library's own files are for their owner only, whatever the umask says
+        save_file(dict(arrays), file, metadata=None if metadata is None else dict(metadata))
+        file.chmod(mode)
+        settle(file)
+        put_in_place(file, path)
     except SafetensorError as error:  # it hides the system's word in a text
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from error
+        word = re.search(r"([^:]+) \(os error (\d+)\)", str(error))
+        raise (OSError(int(word[2]), word[1].strip()) if word else OSError(str(error))) from error
     finally:
-        with suppress(OSError):
-            hidden.unlink()
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Path:
@@ -102,6 +102,8 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
     ------
     FileNotFoundError
         If there is no such file.
+    OSError
+        If the system can't read it, which does not mean that it is damaged.
     CaptureError
         If the file is damaged, not a capture, or written by a newer version.
     """
@@ -114,18 +116,23 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
             header = file.metadata() or {}
             _check_header(path, header)
             arrays = {} if mmap else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        if mmap:
+            header, arrays = _mapped(path)
         document = header["content"]
         if mmap:
-            arrays = _mapped(path)
             whole = header.get("head_sha256") in (None, _head_digest(arrays, document))  # None: an earlier version's
         else:
             whole = header["sha256"] == _digest(arrays, document)
         if not whole:
             raise damaged(path, "its checksum does not match")
         return {name: _widened(array) for name, array in arrays.items()}, json.loads(document)
-    except (CaptureError, PermissionError):
+    except (CaptureError, FileNotFoundError):
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise OSError(
+            f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
+        ) from error
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error
 
 
@@ -164,15 +171,16 @@ def _widened(array: np.ndarray) -> np.ndarray:
     return array.astype(_WIDER[array.dtype]) if array.dtype in _WIDER else array
 
 
-def _mapped(path: Path) -> dict[str, np.ndarray]:
+def _mapped(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Return header and arrays from one opened file: another process may put a new one under its name meanwhile."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
-    entries.pop("__metadata__", None)
-    data = np.empty(0, dtype=np.uint8)
-    if any(entry["data_offsets"][1] for entry in entries.values()):  # an empty file part can't be mapped
-        data = np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=8 + length))
-    return {
+        header = entries.pop("__metadata__")
+        data = np.empty(0, dtype=np.uint8)
+        if any(entry["data_offsets"][1] for entry in entries.values()):  # an empty file part can't be mapped
+            data = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", offset=8 + length))
+    return header, {
         name: data[slice(*entry["data_offsets"])].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
         for name, entry in entries.items()
     }

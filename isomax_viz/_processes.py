@@ -142,7 +142,7 @@ class _Worker:
         if self._pid is not None:
             try:
                 os.kill(self._pid, signal.SIGTERM)
-            except ProcessLookupError:  # it is gone already
+            except OSError:  # it is gone already; each system has an error of its own for that
                 pass
 
 

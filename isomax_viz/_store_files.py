@@ -156,11 +156,12 @@ class Store:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            words = getattr(reason, "strerror", None) or reason
             raise StoreError(
-                f"The store {self.folder} can't be written: {reason.strerror or reason}. Choose a folder that you may "
-                "write to and that has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
+                f"The store {self.folder} can't be written: {words}. Choose a folder that you may write to and that "
+                "has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
             ) from error
 
     def write(
@@ -211,9 +212,13 @@ class Store:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             form, version = document["format"], document["version"]
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreError(f"There is no experiment {experiment_id} in {self.folder}. Run it first.") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise StoreError(
+                f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(path, str(error)) from error
         if form != FORMAT or not isinstance(version, int):
             raise self._damaged(path, "it is not a manifest of isomax_viz")

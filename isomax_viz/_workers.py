@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -164,15 +164,19 @@ def _environments(device: str | torch.device | None) -> list[dict[str, str]]:
 def _submitted(
     experiments: Sequence[Experiment], executor: Executor, task: Task
 ) -> Iterator[tuple[Experiment, Outcome]]:
-    # In submitit, what is submitted within a batch becomes one job array.
-    with getattr(executor, "batch", nullcontext)():
-        told = pickle.dumps(task)  # once: it may hold pictures
-        pending = [(experiment, _submit(executor, experiment, told)) for experiment in experiments]
-    since = time.monotonic()
+    pending: list[tuple[Experiment, Any]] = []
+    told = pickle.dumps(task)  # once: it may hold pictures
     try:
+        # In submitit, what is submitted within a batch becomes one job array.
+        with getattr(executor, "batch", nullcontext)():
+            for experiment in experiments:
+                pending.append((experiment, _submit(executor, experiment, told)))
+        since = time.monotonic()
         while pending:
-            ready = [pair for pair in pending if pair[1].done()]
-            pending = [pair for pair in pending if pair not in ready]
+            ready, waiting = [], []
+            for pair in pending:
+                (ready if pair[1].done() else waiting).append(pair)
+            pending = waiting
             for experiment, future in ready:
                 yield experiment, _outcome(future)
                 since = time.monotonic()
@@ -181,7 +185,8 @@ def _submitted(
                 time.sleep(min(1.0, max(0.01, (time.monotonic() - since) / 10)))
     finally:
         for _, future in pending:
-            future.cancel()
+            with suppress(Exception):  # one that refuses, such as a job of a batch that was never sent
+                future.cancel()
 
 
 @dataclass(frozen=True)
@@ -253,8 +258,16 @@ def _run_one(experiment: Experiment, task: Task) -> Exception | None:
     try:
         experiment.run(task.ood, store=task.folder, device=task.device, progress=False)
     except Exception as error:  # noqa: BLE001 - one experiment's failure must not end the others
+        _let_go(error)
         return error
     return None
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what a failed call held, such as a network on the GPU that the next one needs; the traceback stays."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager

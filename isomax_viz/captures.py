@@ -301,12 +301,14 @@ class Capture:
             Leave the arrays on the disk until they are used: a capture of any size opens at once, and what several
             processes use is in memory once. Only the checksum of provenance, history, names and shapes is verified;
             that of the values would read them all, and is verified by loading without ``mmap`` or by
-            :func:`isomax_viz.store.verify`.
+            :func:`isomax_viz.store.verify`. Windows lets nobody replace the file while it is mapped.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
+        OSError
+            If the system can't read it, which does not mean that it is damaged.
         CaptureError
             If the file is damaged, not a capture, or written by a newer version.
         """

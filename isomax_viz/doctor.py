@@ -152,7 +152,11 @@ def _device() -> Iterator[Finding]:
 def _torch(torch: object) -> Finding:
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
-        free, total = (value / _GB for value in torch.cuda.mem_get_info())
+        try:
+            free, total = (value / _GB for value in torch.cuda.mem_get_info())
+        except RuntimeError as error:  # a GPU that is full, or lent to one process only
+            remedy = "See with nvidia-smi who uses it, and wait; or compute elsewhere: device='cpu'."
+            return Finding("torch", "fail", f"{torch.__version__} can't use the GPU: {error}", remedy)
         found = f"CUDA, {torch.cuda.get_device_name()}, {free:.0f} of {total:.0f} GB free"
         return Finding("torch", "ok", f"{torch.__version__} on {found}" + (f"; {count} GPUs" if count > 1 else ""))
     if torch.backends.mps.is_available():

@@ -15,7 +15,7 @@ __all__ = ["EXAMPLES", "load_example"]
 # name -> what it is. The files are data/captures/<name>/*.safetensors; data/captures/README.md states the protocol.
 EXAMPLES = {
     "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
-    "cifar10": "CIFAR10, small CNN, preset quick (two epochs): four losses, one seed; four OOD sets, 2,500 pictures each.",
+    "cifar10": "CIFAR10, small CNN, preset quick (two epochs): four losses, one seed; four OOD sets of 2,500 pictures.",
 }
 
 

@@ -227,10 +227,10 @@ def _as_list(experiments: Iterable[Experiment] | Experiment) -> list[Experiment]
 
 
 def _read(experiment: Experiment, ood: Any, store: Store) -> Capture | Exception | None:
-    """Return what the store has; what it refuses to read (a newer format, say) fails this experiment alone."""
+    """Return what the store has; what can't be read (a newer format, no permission) fails this experiment alone."""
     try:
         return running.finished(experiment, ood, store=store)
-    except (StoreError, CaptureError) as error:
+    except (StoreError, CaptureError, OSError) as error:
         return error
 
 

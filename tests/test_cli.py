@@ -16,7 +16,7 @@ import pytest
 
 import isomax_viz as iv
 from isomax_viz import Experiment, cli
-from isomax_viz.cli import trainings, upkeep
+from isomax_viz.cli import output, trainings, upkeep
 from isomax_viz.cli.results import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +111,7 @@ def test_the_console_script_is_the_same_program():
     assert getattr(importlib.import_module(module), name) is cli.main
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe has no error of its own there")
 def test_a_reader_that_has_seen_enough_is_no_error(runs):
     command = [sys.executable, "-m", "isomax_viz", "evaluate", "--csv", "--store", str(runs)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True)
@@ -220,6 +221,25 @@ def test_evaluate_as_csv_and_json_holds_what_the_library_computes(run, runs):
     _, out, _ = run("evaluate", "--scores", "es", "energy", "--json")
     assert [row["AUROC"] for row in json.loads(out)] == list(wanted["AUROC"])
     assert {row["entropic_scale"] for row in json.loads(out)} == {10.0, None}
+
+
+def test_csv_has_one_line_per_row_on_windows_too(run, monkeypatch):
+    monkeypatch.setattr("os.linesep", "\r\n")
+    assert "\r" not in run("evaluate", "--csv")[1]
+
+
+def test_json_is_json_whatever_the_numbers_are_and_whoever_reads_it(capsys):
+    table = pd.DataFrame({"set": ["né"], "AUROC": [float("inf")], "n": [3], "seed": [None]})
+    output.print_json(output.records(table))
+    text = capsys.readouterr().out
+    assert text.isascii() and json.loads(text) == [{"set": "né", "AUROC": None, "n": 3, "seed": None}]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        output.print_json({"accuracy": float("nan")})
+
+
+def test_a_missing_share_is_a_dash(capsys):
+    output.print_table(pd.DataFrame({"id": ["a", "b"], "accuracy": [0.5, float("nan")]}), percent=("accuracy",))
+    assert lines(capsys.readouterr().out) == ["id accuracy", "a    50.0%", "b        -"]
 
 
 def test_evaluate_for_people_says_once_what_is_the_same(run, runs):

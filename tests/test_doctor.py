@@ -116,7 +116,8 @@ def test_anywidget_is_compared_with_its_extension(front, status, look, versions,
 def test_a_folder_that_can_not_be_written_is_found_by_writing(tmp_path):
     (tmp_path / "file").write_text("in the way")
     finding = doctor._folder("store", tmp_path / "file" / "runs", "set ISOMAX_VIZ_STORE to another", needed=True)
-    assert finding.status == "fail" and "can't be written: Not a directory" in finding.found
+    words = "can't be written: (Not a directory|The system cannot find the path)"
+    assert finding.status == "fail" and re.search(words, finding.found)
     assert finding.remedy == "Set ISOMAX_VIZ_STORE to another."
     finding = doctor._folder("data", tmp_path / "file", "set ISOMAX_VIZ_DATA", needed=False)
     assert finding.status == "warn"
@@ -160,6 +161,13 @@ def test_device(look, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (100e9, 140e9))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H200")
     assert look("torch").found == f"{torch.__version__} on CUDA, H200, 100 of 140 GB free; 2 GPUs"
+
+    def full():
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    assert look("torch").status == "fail" and "can't use the GPU: CUDA error: out of memory" in look("torch").found
+    assert "nvidia-smi" in look("torch").remedy
 
 
 def test_a_torch_that_can_not_be_imported(look, monkeypatch):

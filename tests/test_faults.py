@@ -6,7 +6,6 @@ import ctypes
 import logging
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -20,19 +19,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from isomax_viz import Capture, CaptureError, Experiment, datasets, store
-from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.store import Store, StoreError
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of Linux and macOS")
+resource = pytest.importorskip("resource", reason="signals and limits of Linux and macOS")
 
 EXPERIMENT = Experiment(loss="isomax", preset="smoke")
 MINE = datasets.from_arrays(np.arange(30 * 64, dtype=np.uint8).reshape(30, 8, 8, 1), name="mine")  # joins on demand
-CHILDREN = multiprocessing.get_context("forkserver")  # imports PyTorch once, in a process that computes nothing itself
+# On Linux PyTorch is imported once, in a process that computes nothing itself; macOS's libraries do not survive a fork.
+CHILDREN = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 CHILDREN.set_forkserver_preload(["isomax_viz.experiments", "isomax_viz.running", "tests.test_faults"])
 
 
-def run(folder, ood="uniform") -> Capture:
-    return EXPERIMENT.run(ood=ood, store=folder, progress=False)
+def run(folder, ood="uniform", **options) -> Capture:
+    return EXPERIMENT.run(ood=ood, store=folder, progress=False, **options)
 
 
 def in_a_process_of_its_own(function, *arguments) -> int:
@@ -78,9 +77,8 @@ def same(capture: Capture, other: Capture) -> bool:
 
 
 def die_at(place: str, folder: Path, ood: str) -> None:
-    Checkpoint.__init__.__kwdefaults__["every_s"] = 0.0
     mock.patch(place, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)).start()
-    run(folder, ood)
+    run(folder, ood, checkpoint_every_s=0.0)
 
 
 BEFORE_THE_RENAME = "isomax_viz._store_files.put_in_place"
@@ -126,6 +124,22 @@ def test_kill_9_while_a_set_joins_leaves_the_stored_capture_as_it_was(stored):
     place = "isomax_viz._capture_files.settle"
     assert in_a_process_of_its_own(die_at, place, stored, MINE) == -signal.SIGKILL
     assert hidden(stored) and (stored / EXPERIMENT.id / "capture.safetensors").read_bytes() == before
+    assert "mine" in run(stored, MINE).ood
+    assert hidden(stored) == [] and len(store.verify(folder=stored)) == 0
+
+
+def die_half_written(folder: Path) -> None:
+    def write_half(arrays, file, metadata=None):
+        Path(file).with_name(".tmpAb1Cd2").write_bytes(b"half")  # where the library writes before it renames
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    mock.patch("safetensors.numpy.save_file", write_half).start()
+    run(folder, MINE)
+
+
+def test_kill_9_in_the_middle_of_a_file_leaves_nothing(stored):
+    assert in_a_process_of_its_own(die_half_written, stored) == -signal.SIGKILL
+    assert [path.name for path in hidden(stored) if path.is_file()] == [".tmpAb1Cd2"]
     assert "mine" in run(stored, MINE).ood
     assert hidden(stored) == [] and len(store.verify(folder=stored)) == 0
 

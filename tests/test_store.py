@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -15,7 +17,7 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Experiment, _capture_files, _store_files, store
+from isomax_viz import Experiment, _atomic, _capture_files, _store_files, store
 from isomax_viz.store import Store, StoreError
 from tests.conftest import LOSSES
 
@@ -235,6 +237,42 @@ def test_files_are_for_whom_the_umask_says(folder):
     assert modes == {(folder / "plain").stat().st_mode}
 
 
+def test_what_the_system_can_not_read_is_not_called_damaged(folder):
+    """Whoever follows the remedy for damage would delete hours of training."""
+    name = Experiment(loss="isomax", preset="smoke").id
+    with mock.patch("pathlib.Path.read_text", side_effect=OSError(errno.EMFILE, "Too many open files")):
+        with pytest.raises(StoreError, match="manifest.json can't be read: Too many open files. It may be whole"):
+            Store(folder).head(name)
+    with mock.patch("safetensors.safe_open", side_effect=OSError("Input/output error (os error 5)")):
+        with pytest.raises(OSError, match="capture.safetensors can't be read: Input/output error.*It may be whole"):
+            Experiment(loss="isomax", preset="smoke").run(store=folder, progress=False)  # and records nothing again
+
+
+def test_a_file_system_without_locks_is_named(tmp_path):
+    with mock.patch("filelock.FileLock.acquire", side_effect=NotImplementedError("does not appear to support flock")):
+        with pytest.raises(StoreError, match="can't be written: does not appear to support flock. Choose a folder"):
+            Store(tmp_path).lock("a").__enter__()
+
+
+def test_a_name_that_is_in_use_for_a_moment_is_waited_for(tmp_path, monkeypatch):
+    """As on Windows while somebody reads the file."""
+    replace, refusals = Path.replace, [PermissionError("in use")] * 2
+
+    def refuse(self, target):
+        if refusals:
+            raise refusals.pop()
+        return replace(self, target)
+
+    (tmp_path / "hidden").write_text("whole")
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(_atomic, "_PATIENCE_S", (0.0,))
+    with pytest.raises(PermissionError, match="in use"):
+        _atomic.put_in_place(tmp_path / "hidden", tmp_path / "name")
+    refusals.append(PermissionError("in use"))
+    _atomic.put_in_place(tmp_path / "hidden", tmp_path / "name")
+    assert (tmp_path / "name").read_text() == "whole" and refusals == []
+
+
 def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture, tmp_path):
     both = threading.Barrier(2)
     settle = _capture_files.settle
@@ -278,7 +316,9 @@ def test_removing_waits_for_whoever_is_working_on_it(folder, caplog):
         with Store(folder).lock(name):
             thread = threading.Thread(target=store.remove, args=(name,), kwargs={"folder": folder})
             thread.start()
+            end = time.monotonic() + 60
             while "waiting for it" not in caplog.text:
+                assert time.monotonic() < end and thread.is_alive()
                 time.sleep(0.01)
             assert name in Store(folder)
         thread.join(timeout=30)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 __all__ = ["UsageError", "add_command", "add_json", "add_quiet", "add_store", "print_json", "print_table", "records"]
@@ -60,12 +61,12 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print a value as JSON, in ASCII so that any terminal and any pipe can carry it."""
+    print(json.dumps(value, indent=1, allow_nan=False))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows as JSON values; what is missing is null.
+    """Return a table's rows as JSON values; what is missing or infinite, for which JSON has no word, is null.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _json_value(value: Any) -> Any:
-    if pd.isna(value):
+    if pd.isna(value) or value in (np.inf, -np.inf):
         return None
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
@@ -104,5 +105,9 @@ def print_table(table: pd.DataFrame, *, percent: tuple[str, ...] = (), file: Any
         print(" · ".join(f"{name} {table[name].iloc[0]}" for name in same), file=file)
     for name in table.select_dtypes(["object", "string"]):
         table[name] = table[name].where(table[name].notna(), "-")
-    formatters = {name: "{:.1%}".format for name in percent if name in table}
+    formatters = {name: _percent for name in percent if name in table}
     print(table.drop(columns=same).to_string(index=False, formatters=formatters, na_rep="-"), file=file)
+
+
+def _percent(share: float) -> str:
+    return "-" if pd.isna(share) else f"{share:.1%}"

@@ -60,7 +60,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.json:
         print_json(records(table))
     elif options.csv:
-        print(table.to_csv(index=False), end="")
+        print(table.to_csv(index=False, lineterminator="\n"), end="")  # the output adds what Windows wants
     else:
         told_apart = not table.duplicated(["data", "backbone", "loss", "entropic_scale", "seed", "score", "ood"]).any()
         print_table(table.drop(columns="id") if told_apart else table, percent=("accuracy", *METRICS))
