@@ -79,3 +79,12 @@ def pytest_collection_modifyitems(items) -> None:
     """
     items.sort(key=lambda item: (item.get_closest_marker("browser") is not None) * 2
                + (item.get_closest_marker("notebook") is not None))  # fmt: skip
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print how long each notebook took."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    times = sorted({value for report in reports for key, value in report.user_properties if key == "notebook"})
+    if times:
+        terminalreporter.section("notebooks")
+        terminalreporter.write_line("\n".join(times))

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,15 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 
 # They need recorded captures only, and run where PyTorch is not installed.
 WITHOUT_TORCH = ("01_logits_entropy_probability", "05_distance_score", "07_explorer")
+# What a class opens for the first time: everything is trained here.
+FROM_NOTHING = (
+    "10_two_moons",
+    "11_feature_space",
+    "12_threshold_and_cost",
+    "13_entropy_principle",
+    "20_your_own",
+    "21_hypotheses",
+)
 HIDDEN = """
 import sys
 class Hidden:
@@ -41,12 +51,17 @@ def code_cells(notebook):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, request):
+def test_notebook_runs(path, request, tmp_path, monkeypatch, record_property):
     from isomax_viz.reports import execute
 
     if path.stem in WITHOUT_TORCH:
         request.getfixturevalue("hide_torch")
+    if path.stem in FROM_NOTHING:
+        monkeypatch.setenv("ISOMAX_VIZ_STORE", str(tmp_path / "runs"))
+    start = time.perf_counter()
     notebook = execute(path)
+    where = "from an empty store" if path.stem in FROM_NOTHING else "networks shared with other tests"
+    record_property("notebook", f"{path.stem}: {time.perf_counter() - start:.0f} s, {where}")  # printed at the end
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not any(output.output_type == "error" for output in outputs)
