@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from isomax_viz._atomic import hidden_name, put_in_place
+from isomax_viz._atomic import hidden_name, put_in_place, settle
 
 __all__ = ["Checkpoint"]
 
@@ -51,6 +51,7 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             document = json.dumps(state)
             save_file(plain, temporary, metadata={"state": document, "sha256": _digest(plain, document)})
+            settle(temporary)
             put_in_place(temporary, self.path)
         except (OSError, SafetensorError) as error:
             logger.warning("No checkpoint could be written to %s: %s. The training goes on without.", self.path, error)
