@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from isomax_viz import methods, scores
 from isomax_viz._checks import check_number
+from isomax_viz.alike import check_alike, shared_ood
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.learning.batches import INFERENCE_BATCH
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
+from isomax_viz.learning.losses.heads import euclidean
+from isomax_viz.learning.recording import class_means
 from isomax_viz.scoring import experiment_of, known_of
 from isomax_viz.tables import Captures, as_list, evaluate
 
@@ -45,7 +48,7 @@ def measure(
     approaches : iterable of (loss, score), optional
         By default those of :data:`isomax_viz.methods.COMPARED` that the captures have.
     ood : str or list of str, optional
-        Out-of-distribution sets over which the metrics are averaged; by default all.
+        Out-of-distribution sets over which the metrics are averaged; by default all that the captures share.
     pictures : int
         Test pictures per timed call.
     rounds : int
@@ -60,26 +63,30 @@ def measure(
         ``AUROC, TNR@TPR95`` (means over sets, fractions), ``accuracy, accuracy_difference`` (to SoftMax, where there is
         a capture of it), ``relative_time`` (median over rounds of the time divided by that of a plain forward pass of
         the same network) with its quartiles ``relative_time_low, relative_time_high``, ``extra_parameters`` (numbers to
-        keep beyond those of the same network with a SoftMax layer), ``fit_s`` (seconds to fit and tune) and ``chosen``
-        (what tuning chose).
+        keep beyond those of the same network with a SoftMax layer), ``fit_s`` (seconds to fit and tune, without the
+        trainings of an ensemble's other networks) and ``chosen`` (what tuning chose).
 
     Raises
     ------
     ValueError
-        If an approach is asked for that no capture has.
+        If an approach is asked for that no capture has, or captures differ in more than loss and seed.
     """
     check_number("rounds", rounds, at_least=1, whole=True)
+    listed = as_list(captures)
+    remedy = "Measure each setting separately."
+    check_alike(listed, ("data", "backbone", "preset", "select"), "loss and seed", without=_OF_LOSSES, remedy=remedy)
+    ood = shared_ood(listed, ood)
     by_loss: dict[str, list[Capture]] = {}
-    for capture in as_list(captures):
+    for capture in listed:
         by_loss.setdefault(training_key(capture), []).append(capture)
     wanted = _wanted(by_loss, approaches)
-    base = by_loss["softmax"][0].test.accuracy if "softmax" in by_loss else np.nan
+    base = _measured(by_loss["softmax"]).test.accuracy if "softmax" in by_loss else np.nan
     rows = {}
     for loss, group in by_loss.items():
         asked = [score for key, score in wanted if key == loss]
         if not asked:
             continue
-        capture = max(group, key=lambda item: len(item.test.extra_scores))
+        capture = _measured(group)
         others = [item for item in group if item is not capture]
         known = known_of(capture, store=store, device=device)
         with known.threads():
@@ -95,6 +102,12 @@ def measure(
     return frame[[*_FIRST, *[name for name in frame.columns if name not in _FIRST + _LAST], *_LAST]]
 
 
+# Settings that belong to a loss: what is compared may differ in them.
+_OF_LOSSES = (
+    *("scales_learning_rate", "scales_weight_decay", "distance", "training_function", "detection_function"),
+    *("similarity", "temperature", "outlier_data", "outlier_weight", "energy_margins", "adversarial_radius"),
+    "adversarial_steps",
+)
 _FIRST = ["approach", "loss", "score"]
 _LAST = ["relative_time", "relative_time_low", "relative_time_high", "extra_parameters", "fit_s", "chosen"]
 
@@ -109,6 +122,11 @@ def training_key(capture: Capture) -> str:
     """
     extra = capture.meta.get("outliers")
     return f"{capture.loss}+{extra}" if extra else capture.loss
+
+
+def _measured(group: list[Capture]) -> Capture:
+    """Return the capture, of several seeds, that has the score columns."""
+    return max(group, key=lambda item: len(item.test.extra_scores))
 
 
 def _wanted(by_loss: dict[str, list[Capture]], approaches: Approaches | None) -> list[tuple[str, str]]:
@@ -133,10 +151,18 @@ def _wanted(by_loss: dict[str, list[Capture]], approaches: Approaches | None) ->
 
 def _fitted(key: str, known: Known, others: list[Capture], store: Any) -> Detector:
     """Return the detector with the settings that the capture tells, so that nothing is tuned again."""
+    told = known.capture.meta.get("detectors", {}).get(key)
     if key == "ensemble":
+        # Exactly the networks that gave the column: more would cost more than what was scored.
+        seeds = told["settings"]["seeds"] if told else []
+        others = [item for item in others if item.meta.get("seed") in seeds]
+        if len(others) != len(seeds):
+            raise ValueError(
+                f"captures must hold every member of the ensemble, the seeds {seeds}, but hold {len(others)} of them. "
+                "Pass the captures of these seeds too."
+            )
         networks = [experiment_of(item).network(store=store) for item in others]
         return Ensemble(members=others, networks=networks).fit(known)
-    told = known.capture.meta.get("detectors", {}).get(key)
     if key not in DETECTORS or told is None:
         raise ValueError(f"The column {key!r} was not added by iv.add_scores, so its costs can't be measured.")
     return DETECTORS[key].from_settings(told["settings"]).fit(known)
@@ -152,21 +178,25 @@ def _times(
         with torch.no_grad():
             return known.network(inputs).cpu()
 
+    means = None
+    if "mds" in asked and not hasattr(known.network.head, "distances"):
+        means = torch.tensor(class_means(known.train), device=known.device)
     functions: dict[str, Callable[[], Any]] = {"": plain}
     for score in asked:
         if score in detectors:
             functions[score] = lambda detector=detectors[score]: detector.score(inputs).cpu()
         else:
-            functions[score] = lambda score=score: computed(known.network, inputs, score)
+            functions[score] = lambda score=score: computed(known.network, inputs, score, means=means)
     return in_turn(functions, rounds=rounds)
 
 
 @torch.no_grad()
-def computed(network: nn.Module, inputs: Tensor, score: str) -> np.ndarray:
-    """Return a score that one forward pass gives."""
-    features = network.backbone(inputs).float()
+def computed(network: nn.Module, inputs: Tensor, score: str, *, means: Tensor | None = None) -> np.ndarray:
+    """Return a score that one forward pass gives; distances are those to class means where there are no prototypes."""
+    features, distances = network.backbone(inputs).float(), None
     logits = network.head(features)
-    distances = network.head.distances(features) if score == "mds" and hasattr(network.head, "distances") else None
+    if score == "mds":
+        distances = network.head.distances(features) if means is None else euclidean(features, means)
     labels = np.full(len(inputs), -1)
     return scores.compute(score, Samples(logits=logits, labels=labels, distances=distances))
 
@@ -200,6 +230,8 @@ def _row(
     head = network.head
     linear = head.num_features * head.num_classes + head.num_classes
     extra = sum(parameter.numel() for parameter in head.parameters()) - linear
+    if score == "mds" and not hasattr(head, "distances"):
+        extra += head.num_features * head.num_classes  # the class means
     return {
         "approach": methods.label(loss, score),
         "loss": loss,
@@ -216,11 +248,12 @@ def _row(
 
 
 def _in_words(settings: dict[str, Any]) -> str:
-    """Return the settings in which a reader is interested: numbers, not lists.
+    """Return the settings in which a reader is interested: numbers, not lists, and not the seed.
 
     Examples
     --------
     >>> _in_words({"temperature": 1000.0, "step": 0.0014, "weights": [1, 2]})
     'temperature 1000, step 0.0014'
     """
-    return ", ".join(f"{name} {value:g}" for name, value in settings.items() if isinstance(value, (int, float)))
+    shown = {name: value for name, value in settings.items() if isinstance(value, (int, float)) and name != "seed"}
+    return ", ".join(f"{name} {value:g}" for name, value in shown.items())

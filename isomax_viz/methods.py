@@ -93,7 +93,7 @@ TRAININGS = {
     "isomax": Training("IsoMax", (), "DisMax paper 2019"),
     "isomax+": Training("IsoMax+", (), "IsoMax+ paper"),
     "isomax2": Training("IsoMax2", (), "IsoMax2 paper"),
-    "scaled_cosine": Training("Scaled Cosine", ("accuracy_drop",), "Techapanurak et al. 2020"),
+    "scaled_cosine": Training("Scaled Cosine", ("accuracy_drop",), "Techapanurak et al. 2019"),
     "godin": Training("Generalized ODIN", ("accuracy_drop",), "Hsu et al. 2020"),
     "logit_norm": Training("LogitNorm", (), "Wei et al. 2022"),
     "dismax": Training("DisMax", (), "DisMax paper 2019"),
@@ -104,6 +104,9 @@ WITH_OUTLIERS = {
     "acet": Training("ACET", ("tuning", "accuracy_drop"), "Hein et al. 2019"),
     "energy": Training("energy bounds", ("tuning", "additional_data"), "Liu et al. 2020"),
 }
+
+# Their minimum distance score takes distances to class means of the training features instead.
+_WITHOUT_PROTOTYPES = ("softmax", "godin", "logit_norm")
 
 _ADVERSARIAL = "validated on training pictures and FGSM pictures made from them"
 _PREPROCESSED = ("tuning", "slow_inference", "input_preprocessing", "gradients")
@@ -211,7 +214,9 @@ def demands(loss: str, score: str) -> frozenset[str]:
     ([], ['accuracy_drop', 'tuning'])
     """
     check_choice("score", score, SCORINGS)
-    return frozenset(training(loss).demands) | frozenset(SCORINGS[score].demands)
+    demanded = frozenset(training(loss).demands) | frozenset(SCORINGS[score].demands)
+    plain = loss if loss in TRAININGS else loss.rpartition("+")[0]
+    return demanded | set(_FEATURES) if score == "mds" and plain in _WITHOUT_PROTOTYPES else demanded
 
 
 def label(loss: str, score: str) -> str:

@@ -211,8 +211,8 @@ def get(score: str | Callable[[Samples], np.ndarray], samples: Samples | None = 
         return score
     if callable(score):
         name = getattr(score, "__name__", type(score).__name__)
-        words = (score.__doc__ or "").strip().splitlines()
-        return Score(name, name, name, "", words[0] if words else "", "", score)
+        lines = (score.__doc__ or "").strip().splitlines()
+        return Score(name, name, name, "", lines[0] if lines else "", "", score)
     key = score.lower() if isinstance(score, str) else score
     columns = COLUMNS if samples is None else samples.extra_scores
     if isinstance(key, str) and key not in SCORES:

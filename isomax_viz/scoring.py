@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from isomax_viz.columns import add_column
 from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_id, load_ood
 from isomax_viz.experiments import Experiment
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
+from isomax_viz.learning.detectors.base import pytorch_ood
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.fooling import is_made_here, make_fooling
 
@@ -52,7 +54,7 @@ def add_scores(
         ``detectors.KNearest(k=10)``; or a score of your own, a function from samples to an array, under its name.
     network : Experiment or Module, optional
         The network behind the capture; by default the one in the store that the capture tells of. A module needs
-        ``backbone`` and ``head``.
+        ``backbone`` and ``head``; it is left on the device, in evaluation mode.
     data : InDistribution, optional
         Its training and test pictures; by default those that the capture tells of.
     images : mapping of str to ImageSet, optional
@@ -93,6 +95,8 @@ def add_scores(
     detectors = [detector_for(item, members=members) for item in listed if item not in functions]
     needed = {name for detector in detectors for name in detector.needs}
     known = known_of(capture, network=network, data=data, store=store, device=device, needed=needed)
+    with suppress(ImportError):  # before the clock starts; a detector that needs it says so itself
+        pytorch_ood()
     pictures = cache(lambda name: pictures_of(known, name, images or {}))  # some sets are drawn, which takes seconds
     for detector in detectors:
         sets = {"test": capture.test} | dict(capture.ood)

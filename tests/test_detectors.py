@@ -34,6 +34,7 @@ from isomax_viz.learning.detectors import (
     ViM,
     adversarial,
 )
+from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.lee import _regression
 from isomax_viz.learning.losses import HEADS, IsoMaxHead, SoftMaxHead
 from isomax_viz.learning.recording import record_capture
@@ -153,8 +154,8 @@ def test_odin_takes_the_setting_that_tells_training_from_adversarial_pictures_be
 
 def gaussian(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     means = np.stack([features[labels == label].mean(axis=0) for label in range(10)])
-    centred = features - means[labels]
-    return means, np.linalg.inv(centred.T @ centred + 1e-6 * np.eye(features.shape[1]))
+    covariance = np.cov(features - means[labels], rowvar=False, bias=True)
+    return means, np.linalg.inv(covariance + 1e-6 / len(features) * np.eye(features.shape[1]))
 
 
 def confidence(features: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:
@@ -169,6 +170,21 @@ def test_mahalanobis_on_features_is_scipys_distance(capture):
         np.testing.assert_allclose(
             scored.samples[name].extra_scores["mahalanobis_features"], wanted, rtol=2e-3, atol=1e-3 * wanted.std()
         )
+
+
+@pytest.mark.parametrize("directions", [12, 40])
+def test_mahalanobis_survives_features_that_depend_on_each_other(directions, rng):
+    """Fewer directions than features, or fewer pictures: inverted in float32, the covariance is noise."""
+    n, mixed = 400 if directions == 12 else 30, rng.normal(size=(directions, 60))
+    labels = np.arange(n) % 10
+    train, test = ((rng.normal(size=(size, directions)) @ mixed).astype(np.float32) for size in (n, 50))
+    means, precision = gaussian(train.astype(float), labels)
+    wanted = confidence(test.astype(float), means, (precision + precision.T) / 2)
+    fitted = Gaussians(torch.tensor(train), torch.tensor(labels))
+    found = fitted.confidence(torch.tensor(test)).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=2e-3)
+    with pytest.raises(ValueError, match=r"Classes \[3\] have no training sample"):
+        Gaussians(torch.tensor(train[labels != 3]), torch.tensor(labels[labels != 3]))
 
 
 def pooled(network: Classifier, inputs: torch.Tensor, stop: int) -> torch.Tensor:
@@ -286,8 +302,10 @@ def test_adaptors_agree_with_pytorch_ood_but_for_the_sign(key, capture, known, d
     with torch.no_grad():
         torch.manual_seed(0)
         theirs = direct(key, known.network).to("cpu").fit(_loader(known, data.train))
-        wanted = theirs.predict(inputs_of(known, uniform)).numpy()
+        wanted = theirs.predict(inputs_of(known, uniform)).numpy().copy()
         again = ours.score(inputs_of(known, uniform)[:100]).numpy()
+    if key == "mahalanobis_features":  # theirs is of the sum of squares, ours of the covariance
+        wanted *= len(data.train)
     scale = wanted.std()
     np.testing.assert_allclose(-column, wanted, rtol=2e-3, atol=2e-3 * scale)
     np.testing.assert_allclose(again, column[:100], rtol=2e-3, atol=2e-3 * scale)
@@ -306,7 +324,7 @@ def test_dropout_of_the_networks_own_is_pytorch_oods(known, data):
     torch.manual_seed(3)
     wanted = library.MCD(noisy, samples=5, mode="mean").predict(inputs)
     torch.testing.assert_close(detector.score(inputs), -wanted)
-    assert not noisy.training and detector.settings == {"passes": 5, "rate": None}
+    assert not noisy.training and detector.settings == {"passes": 5, "seed": 3, "rate": None}
 
 
 def test_dropout_before_the_head_averages_probabilities(known, data):
@@ -327,6 +345,9 @@ def test_the_ensemble_is_the_mean_of_its_members(trained, capture, known, data):
     for name in ("test", "uniform"):
         mean = (capture.samples[name].probabilities.astype(float) + member.samples[name].probabilities) / 2
         np.testing.assert_allclose(scored.samples[name].extra_scores["ensemble"], mean.max(axis=1), rtol=1e-6)
+    other = {"uniform": member.meta["ood"]["uniform"] | {"fingerprint": "other pictures"}}
+    with pytest.raises(ValueError, match="no capture of the same pictures of the set 'uniform'"):
+        iv.add_scores(capture, "ensemble", members=[member.replace(meta=dict(member.meta) | {"ood": other})])
     detector = Ensemble(members=[member], networks=[known.network]).fit(known)
     inputs = inputs_of(known, data.test)[:20]
     np.testing.assert_allclose(detector.score(inputs).numpy(), capture.test.max_probabilities[:20], rtol=1e-4)
@@ -372,6 +393,8 @@ def test_what_was_chosen_is_kept_and_need_not_be_chosen_again(scored, known):
                 detector.from_settings(told[key]["settings"]).fit(known).settings.keys() == told[key]["settings"].keys()
             )
     again = KNearest.from_settings({"k": 3})
+    assert MCDropout.from_settings({"passes": 2, "seed": 7, "rate": 0.3}).seed == 7
+    assert Gram.from_settings({"orders": 2, "seed": 7, "layers": []}).seed == 7
     assert again.k == 3 and ReAct.from_settings({"percentile": 0.8}).percentile == 0.8
 
 
@@ -406,6 +429,8 @@ def test_networks_with_any_head_can_be_asked(loss, data):
 
 
 # ----------------------------------------------------------------------------------------------------------- errors
+
+OWN = ("ensemble", "godin", "mahalanobis", "mahalanobis_features")  # need nothing of pytorch-ood
 
 
 @pytest.mark.parametrize("key", [key for key in DETECTORS if key != "ensemble"])
@@ -449,6 +474,8 @@ def test_what_is_missing_is_named(capture, known, data):
         Ensemble(members=[capture.replace(test=capture.ood["uniform"], ood={})]).fit(known)
     with pytest.raises(ValueError, match="k must be at most the .* training samples, but is 100000"):
         KNearest(k=100_000).fit(known)
+    with pytest.raises(ValueError, match="dimension must be below the number of features, 128, but is 128"):
+        ViM(dimension=128).fit(known)
     odd = Known(capture, Classifier(known.network.backbone, IsoMaxHead(128, 10)), data)
     with pytest.raises(ValueError, match="'vim' needs a linear last layer, but this one is a IsoMaxHead"):
         ViM().fit(odd)
@@ -459,7 +486,7 @@ def test_what_is_missing_is_named(capture, known, data):
         iv.add_scores(capture, "odin", network=known.network, data=data.with_examples_per_class(10, seed=0))
 
 
-@pytest.mark.parametrize("key", [key for key in DETECTORS if key not in ("ensemble", "godin")])
+@pytest.mark.parametrize("key", [key for key in DETECTORS if key not in OWN])
 def test_without_pytorch_ood_the_message_says_how_to_get_it(key, known, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_ood.detector", None)
     with pytest.raises(ImportError, match="pytorch-ood is needed to compute this score.*pip install pytorch-ood"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +41,13 @@ def test_a_combination_demands_what_its_parts_do():
     assert needed["IsoMax+/ODIN"] == needed["SoftMax/ODIN"] >= {"tuning", "slow_inference", "gradients"}
     assert needed["IsoMax+ with Outlier Exposure/MDS"] == {"additional_data"}
     assert needed["Generalized ODIN/ES"] == {"accuracy_drop"}
+
+
+def test_distances_without_prototypes_demand_training_features():
+    for loss, head in HEADS.items():
+        taken = "training_features" in methods.demands(loss, "mds")
+        assert taken == (not hasattr(head(4, 3), "prototypes")), loss
+    assert methods.demands("softmax+oe", "mds") == {"additional_data", "training_features"}
 
 
 def test_unknown_parts_are_named():
@@ -91,6 +100,27 @@ def test_costs_stand_beside_what_is_demanded(measured, scored):
     joined = methods.table(measured=measured)
     assert joined.index.tolist() == measured["approach"].tolist()
     assert joined.loc["SoftMax/k nearest neighbours", ["training_features", "ood"]].tolist() == [True, 1]
+
+
+def test_distances_to_class_means_are_measured_with_what_they_keep(scored, tmp_path_factory):
+    store = tmp_path_factory.getbasetemp() / "store"
+    plain = scored[1].replace(test=replace(scored[1].test, predictions=1 - scored[1].test.predictions % 2))
+    asked = {"approaches": [("softmax", "mds")], "rounds": 1, "pictures": 20, "store": store}
+    row = methods.measure([plain, scored[0]], **asked).loc[0]
+    assert row["extra_parameters"] == 10 * 128
+    assert row["AUROC"] == iv.evaluate(scored[0], scores="mds").AUROC[0]
+    assert row["accuracy_difference"] == 0  # to the network that is measured, not to another seed, listed before it
+
+
+def test_what_can_not_be_compared_is_refused(scored):
+    alone = methods.COMPARED[:1]
+    with pytest.raises(ValueError, match="must differ in loss and seed only, but have the data values"):
+        methods.measure([scored[0], scored[2].replace(meta=scored[2].meta | {"data": "mnist"})], approaches=alone)
+    away = scored[2].replace(ood={"letters": scored[2].ood["uniform"]})
+    with pytest.raises(ValueError, match="must have an out-of-distribution set in common"):
+        methods.measure([scored[0], away], approaches=alone)
+    with pytest.raises(ValueError, match=r"every member of the ensemble, the seeds \[0\], but hold 0 of them"):
+        methods.measure(scored[0], approaches=[("softmax", "ensemble")])
 
 
 def test_only_what_a_capture_has_is_measured(scored):

@@ -138,13 +138,19 @@ def test_unknown_scores_are_named_with_all_that_there_are(with_column):
 
 
 def test_a_column_does_not_hide_a_computed_score(capture):
-    hidden = scores.add_column(capture, "es", {"test": np.zeros(60)})
+    hidden = capture.replace(test=replace(capture.test, extra_scores={"es": np.zeros(60)}))
     assert scores.compute("es", hidden.test).tolist() == scores.compute("es", capture.test).tolist()
 
 
 def test_known_columns_have_their_words():
     assert scores.words("odin").source == "Liang et al. 2018" and scores.get("ODIN").label == "ODIN"
     assert scores.words("mine").name == "mine" and scores.words("es").label == "ES"
+
+
+@pytest.mark.parametrize("key", scores.SCORES)
+def test_a_column_that_would_never_be_read_is_refused(capture, key):
+    with pytest.raises(ValueError, match=f"key must be none of 'mps', .*, but is {key!r}. Choose another name"):
+        scores.add_column(capture, key, {"test": np.zeros(60)})
 
 
 @pytest.mark.parametrize(

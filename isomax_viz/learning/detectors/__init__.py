@@ -1,7 +1,8 @@
 """Detectors: scores that need the network, its gradients or its training features, as columns of a capture.
 
-Where pytorch-ood has the method, it computes it; its scores are higher = more out-of-distribution, and the sign is
-changed in the adaptor. No detector sees out-of-distribution pictures before it scores them:
+Where pytorch-ood has the method, it computes it (but for Mahalanobis distances, see
+:class:`~isomax_viz.learning.detectors.gaussians.Gaussians`); its scores are higher = more out-of-distribution, and the
+sign is changed in the adaptor. No detector sees out-of-distribution pictures before it scores them:
 :data:`isomax_viz.methods.SCORINGS` declares where each takes its settings from.
 """
 

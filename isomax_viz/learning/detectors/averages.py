@@ -46,12 +46,12 @@ class MCDropout(Detector):
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> MCDropout:
         """Return a detector that need not choose again."""
-        return cls(passes=settings["passes"], rate=settings["rate"] or 0.2)
+        return cls(passes=settings["passes"], rate=settings["rate"] or 0.2, seed=settings.get("seed", 0))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Passes, and the rate where dropout was put in."""
-        return {"passes": self.passes, "rate": None if self._own else self.rate}
+        """Passes, seed, and the rate where dropout was put in."""
+        return {"passes": self.passes, "seed": self.seed, "rate": None if self._own else self.rate}
 
     def fit(self, known: Known) -> MCDropout:
         """Find where features are dropped."""
@@ -129,10 +129,11 @@ class Ensemble(Detector):
 
     def probabilities(self, name: str, samples: Samples) -> np.ndarray:
         """Return the mean probabilities of a set, shape (n, classes)."""
-        answers = [samples.probabilities]
+        capture, answers = self.fitted().capture, [samples.probabilities]
         for member in self.members:
             found = member.samples.get(name)
-            if found is None or len(found) != len(samples):
+            told = [item.meta.get("ood", {}).get(name, {}).get("fingerprint") for item in (capture, member)]
+            if found is None or len(found) != len(samples) or (None not in told and told[0] != told[1]):
                 raise ValueError(
                     f"A member of the ensemble has no capture of the same pictures of the set {name!r}. Record it with "
                     f"Experiment.run(ood=...)."

@@ -18,7 +18,7 @@ class Layers:
     """The last feature map of each size on the way through a backbone, and the features that it ends with.
 
     These are the outputs of the stages between which a network makes its feature maps smaller: the layers that Lee et
-    al. (2018) and Sastry and Oore (2020) take.
+    al. (2018) take besides the first convolution. Sastry and Oore (2020) take those within the stages instead.
 
     Parameters
     ----------

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from isomax_viz._checks import check_number
-from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
+from isomax_viz.learning.detectors.base import Detector, Known, numbers
+from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.layers import Layers
 from isomax_viz.learning.detectors.preprocessing import STEPS, adversarial, better
 
@@ -56,23 +57,18 @@ class Mahalanobis(Detector):
     @property
     def extra_parameters(self) -> int:
         """Class means and inverse covariance of each layer, and the regression."""
-        return numbers(*(tensor for item in self._gaussians for tensor in (item.mu, item.precision))) + len(
-            self._layers
-        )
+        kept = (tensor for item in self._gaussians for tensor in (item.means, item.whitening))
+        return numbers(*kept) + len(self._layers)
 
     def fit(self, known: Known) -> Mahalanobis:
         """Fit a Gaussian per layer, choose the step, learn the weights of the layers."""
         super().fit(known)
-        library = pytorch_ood()
         real, labels = known.some_training_pictures(self.pictures)
         self._layers = Layers(known.network.backbone, real)
         with torch.no_grad():
             batches = [self._layers.pooled(inputs) for inputs in known.inputs(known.data.train)]
         everything = torch.tensor(known.data.train.labels, device=known.device)
-        self._gaussians = [
-            library.Mahalanobis(None).fit_features(torch.cat(features), everything)
-            for features in zip(*batches, strict=True)
-        ]
+        self._gaussians = [Gaussians(torch.cat(features), everything) for features in zip(*batches, strict=True)]
         fooled = adversarial(known, real, labels)
         scores = {step: (self.layer_scores(real, step), self.layer_scores(fooled, step)) for step in self.steps}
         learned = torch.arange(len(real)) % 2 == 0
@@ -84,33 +80,25 @@ class Mahalanobis(Detector):
         self._weights = _regression(*scores[self.step])
         return self
 
-    def _confidence(self, features: Tensor, number: int) -> Tensor:
-        """Return minus half the squared distance to the nearest class mean, through which gradients flow."""
-        gaussian = self._gaussians[number]
-        with torch.no_grad():
-            centred = features[:, None, :] - gaussian.mu
-            nearest = torch.einsum("ncf,fg,ncg->nc", centred, gaussian.precision, centred).argmin(dim=1)
-        centred = features - gaussian.mu[nearest]
-        return -0.5 * ((centred @ gaussian.precision) * centred).sum(dim=1)
-
     def layer_scores(self, pictures: Tensor, step: float) -> Tensor:
         """Return the confidence of each layer on the CPU, shape (n, layers); each sees pictures changed for itself."""
         self.fitted()
         if not step:
             with torch.no_grad():
                 pooled = self._layers.pooled(pictures)
-                columns = [self._confidence(features, number) for number, features in enumerate(pooled)]
+                columns = [gaussians.confidence(item) for gaussians, item in zip(self._gaussians, pooled, strict=True)]
             return torch.stack(columns, dim=1).cpu().double()
         std = torch.tensor(self.known.std, device=pictures.device)[:, None, None]
         inputs = pictures.detach().requires_grad_()
         with torch.enable_grad():  # one pass forward for the gradients of all layers
-            sums = [self._confidence(item, number).sum() for number, item in enumerate(self._layers.pooled(inputs))]
+            pooled = zip(self._gaussians, self._layers.pooled(inputs), strict=True)
+            sums = [gaussians.confidence(item).sum() for gaussians, item in pooled]
         columns = []
         for number, total in enumerate(sums):
             (gradient,) = torch.autograd.grad(total, inputs, retain_graph=total is not sums[-1])
             with torch.no_grad():
                 moved = self._layers.pooled_one(pictures + step / std * gradient.sign(), number)
-                columns.append(self._confidence(moved, number))
+                columns.append(self._gaussians[number].confidence(moved))
         return torch.stack(columns, dim=1).cpu().double()
 
     def score(self, pictures: Tensor) -> Tensor:

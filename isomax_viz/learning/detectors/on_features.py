@@ -1,4 +1,4 @@
-"""Scores on the last features, by pytorch-ood, whose outlier scores change their sign here."""
+"""Scores on the last features, most of them by pytorch-ood, whose outlier scores change their sign here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from isomax_viz._checks import check_number
 from isomax_viz.learning.detectors.base import FeatureDetector, Known, numbers, pytorch_ood
+from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.losses import features_for
 
 __all__ = ["KLMatching", "KNearest", "MahalanobisFeatures", "ReAct", "SHE", "ViM"]
@@ -21,7 +22,8 @@ class MahalanobisFeatures(FeatureDetector):
     Notes
     -----
     Source: Lee et al. (2018), "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial
-    Attacks", equation 2, on the last layer alone.
+    Attacks", equation 2, on the last layer alone. In exact arithmetic pytorch-ood's score is minus this, divided by the
+    number of training samples.
     """
 
     key = "mahalanobis_features"
@@ -29,18 +31,18 @@ class MahalanobisFeatures(FeatureDetector):
     def fit(self, known: Known) -> MahalanobisFeatures:
         """Fit class means and covariance of the training features."""
         super().fit(known)
-        self._detector = pytorch_ood().Mahalanobis(None).fit_features(known.features, known.labels)
+        self._gaussians = Gaussians(known.features, known.labels)
         return self
 
     @property
     def extra_parameters(self) -> int:
         """Class means and the inverse covariance."""
-        return numbers(self._detector.mu, self._detector.precision)
+        return numbers(self._gaussians.means, self._gaussians.whitening)
 
     def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return minus half the squared distance to the nearest class mean."""
         self.fitted()
-        return -self._detector.predict_features(features)
+        return self._gaussians.confidence(features)
 
 
 class KNearest(FeatureDetector):
@@ -85,9 +87,9 @@ class KNearest(FeatureDetector):
         return self
 
     def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return minus the distance to the k-th nearest training feature."""
+        """Return minus the distance to the k-th nearest training feature, float64 on the CPU."""
         self.fitted()
-        return -self._detector.predict_features(features)
+        return -self._detector.predict_features(features.cpu())
 
 
 class ViM(FeatureDetector):
@@ -136,6 +138,11 @@ class ViM(FeatureDetector):
             )
         features = known.features
         dimension = min(512, features.shape[1] // 2) if self.dimension is None else self.dimension
+        if dimension >= features.shape[1]:
+            raise ValueError(
+                f"dimension must be below the number of features, {features.shape[1]}, but is {dimension}. "
+                "Leave it out for half of the features."
+            )
         detector = pytorch_ood().ViM(None, d=dimension, w=linear.weight, b=linear.bias)
         self._detector = detector.fit_features(features, known.labels)
         return self

@@ -17,7 +17,7 @@ from isomax_viz.learning.losses import features_for
 
 __all__ = ["GODIN", "ODIN", "STEPS", "adversarial", "better", "uphill"]
 
-# Steps in grey values from 0 to 1 and temperatures among which Lee et al. (2018) validate.
+# Steps in grey values (0 to 1) and temperatures among which Lee et al. (2018) validate, but for ODIN's largest steps.
 STEPS = (0.0, 0.0005, 0.001, 0.0014, 0.002, 0.0024, 0.005, 0.01)
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 
