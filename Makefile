@@ -53,9 +53,10 @@ student: .venv/installed
 lab: .venv/installed
 	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# Two files at a time, each on one thread: more threads than cores would wait for each other.
 test: .venv/installed-test
 	$(BIN)/ruff check .
-	ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks

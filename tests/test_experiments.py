@@ -267,7 +267,7 @@ except StoreError as error:
     print(error)
 """
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest", "test")):
+        if folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest", "popen", "test")):
             folder.chmod(folder.stat().st_mode | 0o055)
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -98,10 +98,10 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_identical_weights(data, t
 
 
 KILLED = """
-import functools, sys
-from isomax_viz import Experiment, running
-running.Checkpoint = functools.partial(running.Checkpoint, every_s=0)
-Experiment(loss="isomax+", epochs=6, examples_per_class=60).run(ood="uniform", store=sys.argv[1], progress=False)
+import sys
+from isomax_viz import Experiment
+experiment = Experiment(loss="isomax+", epochs=6, examples_per_class=60)
+experiment.run(ood="uniform", store=sys.argv[1], progress=False, checkpoint_every_s=0)
 """
 
 
