@@ -16,6 +16,7 @@ __all__ = ["EXAMPLES", "load_example"]
 EXAMPLES = {
     "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
     "cifar10": "CIFAR10, small CNN, preset quick (two epochs): four losses, one seed; four OOD sets of 2,500 pictures.",
+    "cifar10-alpha": "The same network and data: IsoMax with entropic scales 1, 10 and 30, one seed.",
 }
 
 
