@@ -188,7 +188,7 @@ def test_each_data_set_has_its_own_sets_and_the_same_for_all_its_networks(captur
             ["cifar10", "lsun_resize"], ["cifar10", "svhn"], ["svhn", "cifar10"], ["svhn", "lsun_resize"],
         ]  # fmt: skip
     title = paper_tables.scores_and_losses(runs).title
-    assert title.endswith("small_cnn cifar10: SVHN, LSUN (resize); small_cnn svhn: CIFAR10, LSUN (resize)")
+    assert title.endswith("over small_cnn cifar10: SVHN, LSUN (resize); small_cnn svhn: CIFAR10, LSUN (resize)")
     # A set that one network was not shown does not enter the averages of the others.
     more = [captures[0].replace(ood={"easy": captures[0].ood["letters"]} | captures[0].ood), *captures[1:]]
     both = [paper_tables.scores_and_losses(runs).frame for runs in (captures, more)]
