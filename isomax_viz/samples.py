@@ -31,8 +31,12 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     >>> log_softmax(np.array([[0.0, -1000.0]])).tolist()
     [[0.0, -1000.0]]
     """
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    largest = logits.argmax(axis=-1)[..., None]
+    shifted = logits - np.take_along_axis(logits, largest, axis=-1)
+    others = np.exp(shifted)
+    # Without the 1 of the largest class, in whose rounding the others would drown: entropies near 0 stay exact.
+    np.put_along_axis(others, largest, 0.0, axis=-1)
+    return shifted - np.log1p(others.sum(axis=-1, keepdims=True))
 
 
 def frozen(array: np.ndarray | None) -> np.ndarray | None:

@@ -45,6 +45,16 @@ def test_derived_arrays_of_many_samples_equal_those_of_each_alone(rng, classes):
     np.testing.assert_allclose(samples.entropies, -(p * np.log(p)).sum(axis=1), rtol=1e-4, atol=1e-5)
 
 
+def test_entropy_near_zero_is_exact_and_told_apart():
+    logits = np.array([[0.0, -gap, -gap - 1] for gap in (12.0, 16.0, 20.0, 40.0)], dtype=np.float32)
+    wide = logits.astype(np.float64)
+    p = np.exp(wide[:, 1:]).T / (1 + np.exp(wide[:, 1:]).sum(axis=1))
+    expected = -(p * np.log(p)).sum(axis=0) - (1 - p.sum(axis=0)) * np.log1p(-p.sum(axis=0))
+    samples = Samples(logits=logits, labels=np.full(4, -1))
+    np.testing.assert_allclose(samples.entropies, expected, rtol=1e-5, atol=0)
+    assert (np.diff(samples.entropies) < 0).all()
+
+
 @pytest.mark.parametrize("gap", [100.0, 200.0, 1000.0])
 def test_entropy_and_scores_stay_finite_at_large_gaps(gap):
     samples = Samples(logits=[[0.0, -gap]], labels=[0], distances=[[1.0, 2.0]])
