@@ -210,8 +210,13 @@ def test_streamed_pictures_give_the_same_batches_as_those_on_the_device(data):
 def test_precision_is_chosen_by_the_processor_and_the_size_of_the_pictures(monkeypatch):
     assert choose_precision("auto", CPU, side=8) == torch.float32  # too small to gain
     assert choose_precision("bfloat16", CPU, side=8) == torch.bfloat16
-    for has_instructions, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda answer=has_instructions: answer)
+    for features, expected in (
+        ({"avx2", "avx512_bf16", "amx_bf16"}, torch.bfloat16),
+        ({"avx2", "avx512_bf16"}, torch.float32),  # vector instructions alone were measured to be slower
+        ({"avx2"}, torch.float32),
+        (set(), torch.float32),
+    ):
+        monkeypatch.setattr(devices, "cpu_features", lambda answer=features: frozenset(answer))
         assert choose_precision("auto", CPU, side=32) == expected
     assert not compile_pays(CPU, torch.float32, pixels=1e12)
     assert not compile_pays(CPU, torch.bfloat16, pixels=1e5)

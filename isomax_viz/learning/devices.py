@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +17,7 @@ __all__ = [
     "choose_precision",
     "compile_pays",
     "compiled",
-    "freed_memory_kept",
+    "cpu_features",
     "suitable_layout",
     "suitable_threads",
 ]
@@ -73,8 +71,9 @@ def choose_precision(precision: str, device: torch.device, *, side: int) -> torc
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
-        ``"auto"`` takes bfloat16 only where the processor has instructions for it and the pictures are large enough to
-        gain from it (measured in ``benchmarks/``); the rule looks at nothing that changes from run to run.
+        ``"auto"`` takes bfloat16 only where it was measured to pay (``benchmarks/``): on GPUs that have it, and on
+        processors with matrix instructions for it (AMX) if the pictures are large enough. The rule looks at nothing
+        that changes from run to run.
     device : torch.device
         Where the network is trained.
     side : int
@@ -93,18 +92,26 @@ def choose_precision(precision: str, device: torch.device, *, side: int) -> torc
     if device.type == "cuda":
         pays = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        pays = device.type == "cpu" and side >= _SMALL and _cpu_has_bfloat16()
+        # Vector instructions alone (avx512_bf16) do not pay: where there is no AMX beside them, small_cnn trained with
+        # them at 0.78 of its float32 speed, and compiled at 0.75.
+        pays = device.type == "cpu" and side >= _SMALL and "amx_bf16" in cpu_features()
     return torch.bfloat16 if pays else torch.float32
 
 
-def _cpu_has_bfloat16() -> bool:
-    # /proc/cpuinfo and not torch's private functions; elsewhere (Windows, macOS) the safe answer is no.
+def cpu_features() -> frozenset[str]:
+    """Return the names of the processor's instruction sets, as Linux gives them; elsewhere an empty set.
+
+    Examples
+    --------
+    >>> isinstance(cpu_features(), frozenset)
+    True
+    """
+    # /proc/cpuinfo and not torch's private functions; on Windows and macOS, where nothing is told, float32 is safe.
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
-            flags = next((line for line in file if line.startswith("flags")), "")
+            return frozenset(next((line for line in file if line.startswith("flags")), "").split())
     except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+        return frozenset()
 
 
 def compile_pays(device: torch.device, dtype: torch.dtype, *, pixels: float) -> bool:
@@ -193,36 +200,3 @@ def suitable_threads(device: torch.device, *, side: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-# glibc's own numbers of its options (malloc.h), what they are while a network runs, and afterwards: the largest that
-# glibc itself would come to by its dynamic rule.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_WHILE_RUNNING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_THRESHOLD: 2**30}
-_AFTERWARDS = {_TRIM_THRESHOLD: 2**26, _MMAP_THRESHOLD: 2**25}
-
-
-@contextmanager
-def freed_memory_kept(device: torch.device) -> Iterator[None]:
-    """Keep the memory that a batch has freed for the next one; afterwards give all of it back to the system.
-
-    On Linux the C library otherwise returns large blocks at once, and the system has to clear them again for the next
-    batch: 100,000 page faults for 20 batches of 64 CIFAR pictures, a tenth of the time and more (measured in
-    ``benchmarks/``). Elsewhere, and on other devices (PyTorch keeps their memory itself), nothing is changed.
-
-    Parameters
-    ----------
-    device : torch.device
-        Only the CPU is concerned.
-    """
-    library = ctypes.CDLL(None) if device.type == "cpu" and platform.libc_ver()[0] == "glibc" else None
-    try:
-        if library is not None:
-            for option, value in _WHILE_RUNNING.items():
-                library.mallopt(option, value)
-        yield
-    finally:
-        if library is not None:
-            for option, value in _AFTERWARDS.items():
-                library.mallopt(option, value)
-            library.malloc_trim(0)

@@ -22,7 +22,6 @@ from isomax_viz.learning.devices import (
     choose_precision,
     compile_pays,
     compiled,
-    freed_memory_kept,
     suitable_layout,
     suitable_threads,
 )
@@ -129,11 +128,7 @@ def train(
     generator = torch.Generator(device).manual_seed(seed)
     kept = _Kept(protocol.select)
     rows: list[dict[str, object]] = []
-    with (
-        _seeded(seed, device=device, deterministic=deterministic),
-        suitable_threads(device, side=data.train.size[0]),
-        freed_memory_kept(device),
-    ):
+    with _seeded(seed, device=device, deterministic=deterministic), suitable_threads(device, side=data.train.size[0]):
         if checkpoint is not None:
             rows = _resume(checkpoint, model, optimizer, generator, kept)
         first = int(rows[-1]["epoch"]) + 1 if rows else 1
