@@ -14,7 +14,7 @@ from benchmarks.rows import Row, seconds
 from isomax_viz import datasets
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier, small_cnn
-from isomax_viz.learning.devices import choose_precision
+from isomax_viz.learning.devices import cpu_features
 from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.protocols import PRESETS
 from isomax_viz.learning.training import train
@@ -87,7 +87,7 @@ def rows(*, tiny: bool = False) -> list[Row]:
     """All rows of this file."""
     if tiny:
         return fast_mode_rows(seeds=2, epochs=1, per_class=7, tested=20)
-    if choose_precision("auto", torch.device("cpu"), side=32) == torch.bfloat16:
+    if cpu_features() & {"avx512_bf16", "amx_bf16"}:
         return [*cache_rows(), *fast_mode_rows()]
     # Emulated, bfloat16 takes ten times as long as float32; it is never chosen.
     note = "this processor has no bfloat16 instructions"
