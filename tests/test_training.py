@@ -23,7 +23,8 @@ from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.devices import choose_precision, compile_pays, suitable_threads
 from isomax_viz.learning.losses import IsoMax2Head, IsoMaxHead, IsoMaxPlusHead
 from isomax_viz.learning.protocols import PRESETS, Protocol, protocol_for
-from isomax_viz.learning.training import TrainingError, held_out_split, train
+from isomax_viz.learning.selection import held_out_split
+from isomax_viz.learning.training import TrainingError, train
 from isomax_viz.store import Store
 
 CPU = torch.device("cpu")

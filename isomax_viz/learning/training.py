@@ -10,11 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
-from isomax_viz._checks import check_choice
-from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
 from isomax_viz.learning.checkpoints import Checkpoint, restore_training, training_tensors
 from isomax_viz.learning.devices import (
@@ -28,9 +27,10 @@ from isomax_viz.learning.devices import (
 from isomax_viz.learning.history import EpochRecord
 from isomax_viz.learning.losses import features_for, parameter_groups
 from isomax_viz.learning.outliers import Outliers
-from isomax_viz.learning.protocols import SELECTIONS, Protocol
+from isomax_viz.learning.protocols import Protocol
+from isomax_viz.learning.selection import BestEpoch, check_selection, splits
 
-__all__ = ["TrainingError", "evaluate_epoch", "held_out_split", "train"]
+__all__ = ["TrainingError", "evaluate_epoch", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def train(
     ValueError
         If ``protocol.select`` asks for a split that is not held out.
     """
-    _check_selection(protocol)
+    check_selection(protocol)
     device = choose_device(device)
     dtype = choose_precision(precision, device, side=data.train.size[0])
     pixels = len(data.train) * np.prod(data.train.size) * protocol.epochs
@@ -115,7 +115,7 @@ def train(
     model.to(device, memory_format=layout)
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     options = {"mean": data.mean, "std": data.std, "device": device, "layout": layout}
-    sets = {name: Batches(images, **options) for name, images in _splits(data, protocol, seed=seed).items()}
+    sets = {name: Batches(images, **options) for name, images in splits(data, protocol, seed=seed).items()}
     learned = sets.pop("train")
     backbone = model.backbone
     if compile:
@@ -126,7 +126,7 @@ def train(
     unknown = Batches(outliers.images, **options) if outliers is not None else None
     optimizer = _optimizer(model, protocol)
     generator = torch.Generator(device).manual_seed(seed)
-    kept = _Kept(protocol.select)
+    kept = BestEpoch(protocol.select)
     rows: list[dict[str, object]] = []
     with _seeded(seed, device=device, deterministic=deterministic), suitable_threads(device, side=data.train.size[0]):
         if checkpoint is not None:
@@ -169,7 +169,7 @@ def train(
             kept.update(model, summaries)
             if checkpoint is not None and checkpoint.is_due():
                 tensors = training_tensors(model, optimizer, generator) | kept.tensors()
-                checkpoint.save(tensors, {"rows": rows, "best": kept.best, "device": device.type})
+                checkpoint.save(tensors, {"rows": rows, "best": kept.accuracy, "device": device.type})
             epochs.set_postfix(accuracy=f"{summaries['test']['accuracy']:.1%}", refresh=False)
     kept.restore(model)
     history = pd.DataFrame(rows)
@@ -193,33 +193,12 @@ def evaluate_epoch(model: nn.Module, batches: Batches, *, batch_size: int = INFE
     return record.summary()
 
 
-class _Kept:
-    """The weights of the best epoch so far, where another than the last is to be kept."""
-
-    def __init__(self, select: str) -> None:
-        self.split = {"last": None, "best_validation": "validation", "best_test": "test"}[select]
-        self.best = -1.0
-        self.state: dict[str, Tensor] = {}
-
-    def update(self, model: nn.Module, summaries: dict[str, dict[str, float]]) -> None:
-        if self.split is not None and summaries[self.split]["accuracy"] > self.best:
-            self.best = summaries[self.split]["accuracy"]
-            self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {f"kept/{name}": value for name, value in self.state.items()}
-
-    def restore(self, model: nn.Module) -> None:
-        if self.state:
-            model.load_state_dict(self.state)
-
-
 def _resume(
     checkpoint: Checkpoint,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
-    kept: _Kept,
+    kept: BestEpoch,
 ) -> list[dict[str, object]]:
     found = checkpoint.load()
     if found is None:
@@ -234,8 +213,7 @@ def _resume(
         )
         return []
     restore_training(tensors, model, optimizer, generator)
-    kept.best = state["best"]
-    kept.state = {name[5:]: value for name, value in tensors.items() if name.startswith("kept/")}
+    kept.resume(state["best"], tensors)
     logger.info("Going on after epoch %d of an earlier training.", state["rows"][-1]["epoch"])
     return state["rows"]
 
@@ -251,51 +229,6 @@ def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
     for group in groups:
         group["initial_lr"] = group["lr"]
     return torch.optim.SGD(groups, lr=protocol.learning_rate, momentum=protocol.momentum, nesterov=True)
-
-
-def held_out_split(images: ImageSet, share: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Return the pictures without, and with only, a share of every class.
-
-    Parameters
-    ----------
-    images : ImageSet
-        To divide.
-    share : float
-        Of each class, in (0, 1); at least one picture of each goes to either side.
-    seed : int
-        Which ones.
-
-    Raises
-    ------
-    ValueError
-        If a class has fewer than two pictures.
-    """
-    counts = np.bincount(images.labels, minlength=len(images.class_names))
-    if counts.min() < 2:
-        label = images.class_names[int(counts.argmin())]
-        raise ValueError(
-            f"validation={share} needs at least 2 training pictures of each class, but {label!r} has {counts.min()}. "
-            "Set validation=0, or take more examples_per_class."
-        )
-    rng = np.random.default_rng(seed)
-    held = np.zeros(len(images), dtype=bool)
-    for label in range(len(images.class_names)):
-        members = np.flatnonzero(images.labels == label)
-        held[rng.permutation(members)[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
-    return images.subset(~held), images.subset(held)
-
-
-def _splits(data: InDistribution, protocol: Protocol, *, seed: int) -> dict[str, ImageSet]:
-    if not protocol.validation:
-        return {"train": data.train, "test": data.test}
-    learned, held = held_out_split(data.train, protocol.validation, seed=seed)
-    return {"train": learned, "validation": held, "test": data.test}
-
-
-def _check_selection(protocol: Protocol) -> None:
-    check_choice("select", protocol.select, SELECTIONS)
-    if protocol.select == "best_validation" and not protocol.validation:
-        raise ValueError("select='best_validation' needs pictures held out for it: set validation=0.1 or the like.")
 
 
 def _check_finite(loss: float, *, epoch: int, learning_rate: float) -> None:
