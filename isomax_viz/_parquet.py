@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,36 @@ import pandas as pd
 from isomax_viz._atomic import hidden_name, put_in_place, settle
 from isomax_viz._checks import missing_package
 
-__all__ = ["write_parquet"]
+__all__ = ["parts_of", "write_parquet"]
 
 ROWS = 100_000  # that are turned into Parquet at once, and that a reader may skip at once
+
+
+def parts_of(sets: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[np.ndarray]]:
+    """Return arrays of several sets of samples as the vector columns of :func:`write_parquet`.
+
+    Parameters
+    ----------
+    sets : mapping of str to Samples
+        In the order of the rows.
+    names : iterable of str
+        Of the samples' arrays.
+
+    Raises
+    ------
+    ValueError
+        If a set does not carry an array that is asked for.
+    """
+    columns = {}
+    for name in names:
+        missing = [key for key, samples in sets.items() if getattr(samples, name) is None]
+        if missing:
+            raise ValueError(
+                f"vectors={name!r} is not recorded in {', '.join(map(repr, missing))}. Leave it out, or record all "
+                "sets alike."
+            )
+        columns[name] = [getattr(samples, name) for samples in sets.values()]
+    return columns
 
 
 def write_parquet(

@@ -30,20 +30,16 @@ from typing import Any
 
 from isomax_viz._atomic import delete, discard, hidden_name, is_leftover, put_in_place, settle
 from isomax_viz._capture_files import damaged, save_arrays
+from isomax_viz._manifests import FORMAT, FORMAT_VERSION, StoreError, not_whole, read_manifest
+from isomax_viz._manifests import digest as _digest
 from isomax_viz.captures import Capture
 
 __all__ = ["Store", "StoreError", "default_folder"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "isomax_viz.run"
-FORMAT_VERSION = 2  # 1 kept the history in the manifest, which had no checksum of its own; it is still read
 _UNCHANGING = ("network.safetensors", "history.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
-
-
-class StoreError(RuntimeError):
-    """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
 
 
 def default_folder() -> Path:
@@ -208,33 +204,7 @@ class Store:
         StoreError
             If it is missing, damaged, foreign or from a newer version.
         """
-        path = self.path(experiment_id) / "manifest.json"
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            form, version = document["format"], document["version"]
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise StoreError(f"There is no experiment {experiment_id} in {self.folder}. Run it first.") from error
-        except OSError as error:
-            raise StoreError(
-                f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._damaged(path, str(error)) from error
-        if form != FORMAT or not isinstance(version, int):
-            raise self._damaged(path, "it is not a manifest of isomax_viz")
-        if version > FORMAT_VERSION:
-            raise StoreError(
-                f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
-                "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
-            )
-        needed = {"experiment", "files"} | ({"sha256"} if version > 1 else {"history"})
-        if not needed <= set(document):
-            raise self._damaged(path, "a part of it is missing")
-        if document.get("id") != experiment_id:
-            raise self._damaged(path, f"it is the manifest of {document.get('id')!r}")
-        if version > 1 and document.pop("sha256") != _digest(document):
-            raise self._damaged(path, "its checksum does not match")
-        return document
+        return read_manifest(self.path(experiment_id) / "manifest.json")
 
     def manifest(self, experiment_id: str) -> dict[str, Any]:
         """Return the manifest of an experiment, with its history.
@@ -286,7 +256,7 @@ class Store:
         """
         path = self.path(experiment_id) / name
         if not path.is_file() or _sha256(path) != manifest["files"][name]["sha256"]:
-            raise self._damaged(path, "its checksum does not match the manifest's")
+            raise not_whole(path, "its checksum does not match the manifest's")
         return path
 
     def remove(self, experiment_id: str) -> None:
@@ -294,12 +264,6 @@ class Store:
         with self._explained():
             discard(self.path(experiment_id))
             self.checkpoint_path(experiment_id).unlink(missing_ok=True)
-
-    def _damaged(self, path: Path, reason: str) -> StoreError:
-        return StoreError(
-            f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment "
-            "again."
-        )
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -314,8 +278,3 @@ def _description(path: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(document: Mapping[str, Any]) -> str:
-    """Return the checksum of JSON values, whatever their layout in the file."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -5,7 +5,7 @@ A capture is all that scores, metrics, tables, figures and widgets know. It need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,14 @@ import pandas as pd
 
 from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, narrowed, read_capture, write_capture
 from isomax_viz._checks import as_numeric, check_choice, check_known, check_matrix
+from isomax_viz._packing import pack, unpack
 from isomax_viz.samples import Samples, frozen, log_softmax
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
-_ARRAYS = ("logits", "labels", "features", "distances", "predictions")
-
 
 def _copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if array is None else as_numeric(name, array).copy() for name, array in arrays.items()}
-
-
-def _checked(arrays: Mapping[str, Any]) -> Samples:
-    return Samples(**arrays)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,18 +225,10 @@ class Capture:
         --------
         DuckDB reads it by name: ``duckdb.sql("select ood, avg(entropy) from 'capture.parquet' group by ood")``.
         """
-        from isomax_viz._parquet import write_parquet
+        from isomax_viz._parquet import parts_of, write_parquet
 
-        columns = {}
-        for name in check_known("vectors", vectors, ("logits", "features", "distances")):
-            columns[name] = [getattr(samples, name) for samples in self.samples.values()]
-            missing = [key for key, samples in self.samples.items() if getattr(samples, name) is None]
-            if missing:
-                raise ValueError(
-                    f"vectors={name!r} is not recorded in {', '.join(map(repr, missing))}. Leave it out, or record all "
-                    "sets alike."
-                )
-        return write_parquet(Path(path).expanduser(), self.to_frame(), columns, meta=self.meta)
+        names = check_known("vectors", vectors, ("logits", "features", "distances"))
+        return write_parquet(Path(path).expanduser(), self.to_frame(), parts_of(self.samples, names), meta=self.meta)
 
     def save(self, path: str | Path, *, dtype: str = "float32") -> Path:
         """Write the capture as one safetensors file, atomically (the name appears only once it is complete).
@@ -266,29 +253,14 @@ class Capture:
             If a value is too large for float16 (above 65,504).
         """
         check_choice("dtype", dtype, ("float32", "float16"))
-        arrays = {}
-        for group, samples in self._groups().items():
-            for name in _ARRAYS:
-                if getattr(samples, name) is not None:
-                    arrays[f"{group}/{name}"] = getattr(samples, name)
-            for number, column in enumerate(samples.extra_scores.values()):
-                arrays[f"{group}/score{number}"] = column
+        arrays, content = pack(self.test, self.ood, self.train)
         if self.prototypes is not None:
             arrays["prototypes"] = self.prototypes
-        history = None if self.history is None else self.history.to_dict(orient="list")
         meta = self.meta
         if dtype == "float16":
             arrays, meta = narrowed(arrays), {**meta, "stored_as": dtype}
-        content = {"meta": meta, "history": history, "ood": list(self.ood)}
-        columns = {group: list(samples.extra_scores) for group, samples in self._groups().items()}
-        if any(columns.values()):  # a file without them is the one that earlier versions wrote
-            content["scores"] = columns
-        return write_capture(Path(path).expanduser(), arrays, content)
-
-    def _groups(self) -> dict[str, Samples]:
-        # Sets are numbered, not named, in the file: a set's name may hold any character.
-        groups = {"test": self.test} | {f"ood{i}": samples for i, samples in enumerate(self.ood.values())}
-        return groups if self.train is None else groups | {"train": self.train}
+        history = None if self.history is None else self.history.to_dict(orient="list")
+        return write_capture(Path(path).expanduser(), arrays, {"meta": meta, "history": history, **content})
 
     @classmethod
     def load(cls, path: str | Path, *, mmap: bool = False) -> Capture:
@@ -315,27 +287,11 @@ class Capture:
         path = Path(path).expanduser()
         arrays, content = read_capture(path, mmap=mmap)
         try:
-            return cls._from_parts(arrays, content, build=Samples._unchecked if mmap else _checked)
+            return cls(
+                **unpack(arrays, content, checked=not mmap),
+                meta=content["meta"],
+                history=None if content["history"] is None else pd.DataFrame(content["history"]),
+                prototypes=arrays.get("prototypes"),
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged(path, str(error)) from error
-
-    @classmethod
-    def _from_parts(
-        cls, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any], *, build: Callable[[dict], Samples]
-    ) -> Capture:
-        groups: dict[str, dict[str, np.ndarray]] = {}
-        for key, array in arrays.items():
-            if "/" in key:
-                group, name = key.split("/")
-                groups.setdefault(group, {})[name] = array
-        for group, names in content.get("scores", {}).items():
-            found = groups[group]
-            found["extra_scores"] = {name: found.pop(f"score{number}") for number, name in enumerate(names)}
-        return cls(
-            test=build(groups["test"]),
-            ood={name: build(groups[f"ood{i}"]) for i, name in enumerate(content["ood"])},
-            train=build(groups["train"]) if "train" in groups else None,
-            meta=content["meta"],
-            history=None if content["history"] is None else pd.DataFrame(content["history"]),
-            prototypes=arrays.get("prototypes"),
-        )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._checks import check_choice, check_number, check_scores
+from isomax_viz._counting import counts
 
 __all__ = [
     "METRICS",
@@ -34,52 +35,6 @@ METRICS = {
     "AUPR-in": "average precision with ID as the positive class; depends on the ratio of ID to OOD samples",
     "AUPR-out": "average precision with OOD as the positive class; depends on the ratio of ID to OOD samples",
 }
-
-
-def _counts(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return thresholds (distinct scores, descending) and how many ID and OOD samples each accepts.
-
-    One sort serves every metric. Float32 scores are sorted as 64-bit integers that order like the scores and carry the
-    origin in the lowest bit: sorting values is several times faster than sorting indices.
-    """
-    inside, outside = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
-    if inside.dtype == outside.dtype == np.float32:
-        keys = _sorted_keys(inside, outside)
-        last = np.flatnonzero(np.append((keys[1:] ^ keys[:-1]) > 1, True))  # of each group of equal scores
-        accepted_id = np.cumsum(keys & 1).view(np.int64)[last]
-        thresholds = _scores_of(keys[last])
-    else:
-        pooled = np.concatenate([inside, outside], dtype=np.float64)
-        order = np.argsort(pooled)[::-1]  # equal scores are counted together, so their order does not matter
-        pooled = pooled[order]
-        last = np.flatnonzero(np.append(pooled[1:] != pooled[:-1], True))
-        accepted_id = np.cumsum(order < len(inside), dtype=np.int64)[last]
-        thresholds = pooled[last]
-    return thresholds, accepted_id, last + 1 - accepted_id
-
-
-_SIGN = np.int32(-(2**31))
-
-
-def _sorted_keys(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Return one integer per float32 score, in descending order of the scores; the lowest bit marks ID samples."""
-    negated = np.empty(len(inside) + len(outside), dtype=np.float32)
-    # Zero minus the score makes one zero of -0.0 and 0.0: equal scores must have equal bits.
-    np.subtract(np.float32(0), inside, out=negated[: len(inside)])
-    np.subtract(np.float32(0), outside, out=negated[len(inside) :])
-    bits = negated.view(np.int32)
-    bits ^= (bits >> 31) | _SIGN  # IEEE floats order like unsigned integers once negative ones are inverted
-    keys = negated.view(np.uint32).astype(np.uint64)
-    keys <<= 1
-    keys[: len(inside)] |= 1
-    keys.sort()
-    return keys
-
-
-def _scores_of(keys: np.ndarray) -> np.ndarray:
-    bits = (keys >> 1).astype(np.uint32).view(np.int32)
-    bits ^= ~(bits >> 31) | _SIGN
-    return np.float32(0) - bits.view(np.float32)
 
 
 def roc(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,7 +65,7 @@ def roc(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.nda
     >>> fpr.tolist(), tpr.tolist(), thresholds.tolist()
     ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0], [inf, 3.0, 2.0, 1.0])
     """
-    thresholds, accepted_id, accepted_ood = _counts(id_scores, ood_scores)
+    thresholds, accepted_id, accepted_ood = counts(id_scores, ood_scores)
     fpr = np.append(0.0, accepted_ood / accepted_ood[-1])
     tpr = np.append(0.0, accepted_id / accepted_id[-1])
     return fpr, tpr, np.append(np.inf, thresholds)
@@ -124,7 +79,7 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
     >>> auroc([3.0, 2.0], [2.0, 1.0])
     0.875
     """
-    _, accepted_id, accepted_ood = _counts(id_scores, ood_scores)
+    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
     return _auroc(accepted_id, accepted_ood)
 
 
@@ -147,7 +102,7 @@ def tnr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, method: st
     >>> tnr_at_tpr([1.0, 2.0, 3.0, 4.0], [0.0, 2.5], tpr=0.75)
     0.5
     """
-    _, accepted_id, accepted_ood = _counts(id_scores, ood_scores)
+    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
     return _tnr_at_tpr(accepted_id, accepted_ood, tpr=tpr, method=method)
 
 
@@ -159,7 +114,7 @@ def dtacc(id_scores: Any, ood_scores: Any) -> float:
     >>> dtacc([3.0, 2.0], [2.0, 1.0])
     0.75
     """
-    _, accepted_id, accepted_ood = _counts(id_scores, ood_scores)
+    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
     return _dtacc(accepted_id, accepted_ood)
 
 
@@ -188,7 +143,7 @@ def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "in", method: str =
     check_choice("positive", positive, ("in", "out"))
     if positive == "out":
         id_scores, ood_scores = -check_scores("ood_scores", ood_scores), -check_scores("id_scores", id_scores)
-    _, accepted_positive, accepted_negative = _counts(id_scores, ood_scores)
+    _, accepted_positive, accepted_negative = counts(id_scores, ood_scores)
     return _aupr(accepted_positive, accepted_negative, method=method)
 
 
@@ -220,7 +175,7 @@ def best_dtacc_threshold(id_scores: Any, ood_scores: Any) -> float:
     >>> best_dtacc_threshold([3.0, 2.0], [1.5, 1.0])
     2.0
     """
-    thresholds, accepted_id, accepted_ood = _counts(id_scores, ood_scores)
+    thresholds, accepted_id, accepted_ood = counts(id_scores, ood_scores)
     return float(thresholds[np.argmax(_balanced_accuracy(accepted_id, accepted_ood))])
 
 
@@ -251,7 +206,7 @@ def ood_metrics(id_scores: Any, ood_scores: Any) -> dict[str, float]:
     >>> ood_metrics([3.0, 2.0], [2.0, 1.0])["AUROC"]
     0.875
     """
-    _, accepted_id, accepted_ood = _counts(id_scores, ood_scores)
+    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
     return {
         "TNR@TPR95": _tnr_at_tpr(accepted_id, accepted_ood),
         "AUROC": _auroc(accepted_id, accepted_ood),

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 import isomax_viz
 from isomax_viz import datasets
@@ -20,17 +19,16 @@ from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture, DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning import protocols
-from isomax_viz.learning.backbones import BACKBONES, Classifier
+from isomax_viz.learning.assembly import assemble, try_out
+from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.devices import choose_device
-from isomax_viz.learning.losses import HEADS, Head
 from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers
-from isomax_viz.learning.own import name_of
 from isomax_viz.learning.recording import record_capture, record_ood
 from isomax_viz.learning.training import train
 from isomax_viz.store import Store
 
-__all__ = ["Description", "finished", "load_network", "run"]
+__all__ = ["Description", "data_of", "finished", "load_network", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +95,7 @@ def run(
             if capture is None:
                 capture = _create(experiment, wanted, store=store, device=device, progress=progress, **training)
             elif _missing(capture, wanted):
-                data, network = _data(experiment), load_network(experiment, store=store)
+                data, network = data_of(experiment), load_network(experiment, store=store)
                 missing = [wanted[name] for name in _missing(capture, wanted)]
                 capture = record_ood(capture, network, data, missing, device=device)
                 store.replace_capture(experiment.id, capture)
@@ -117,7 +115,8 @@ def finished(
 
 def load_network(experiment: Description, *, store: Store) -> Classifier:
     """Return the trained network on the CPU, in evaluation mode."""
-    model = _build(experiment, _data(experiment))
+    parts = (experiment.backbone, experiment.loss, experiment.settings, data_of(experiment))
+    model = assemble(*parts, seed=experiment.seed)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in store.weights(experiment.id).items()})
     return model.eval()
 
@@ -172,7 +171,7 @@ def _recorded_again(experiment: Description, store: Store, *, device: str | torc
     manifest = store.manifest(experiment.id)
     network, history = load_network(experiment, store=store), pd.DataFrame(manifest["history"])
     meta = _meta(experiment, manifest)
-    capture = record_capture(network, _data(experiment), meta=meta, history=history, device=device)
+    capture = record_capture(network, data_of(experiment), meta=meta, history=history, device=device)
     store.replace_capture(experiment.id, capture)
     return capture
 
@@ -186,31 +185,25 @@ def _missing(capture: Capture, wanted: Mapping[str, str | ImageSet]) -> list[str
     ]
 
 
-def _data(experiment: Description) -> InDistribution:
+def data_of(experiment: Description) -> InDistribution:
+    """Return the pictures that an experiment learns and is tested on."""
     data = datasets.load_id(experiment.data, held_out_classes=experiment.held_out_classes)
     if experiment.examples_per_class is None:
         return data
     return data.with_examples_per_class(experiment.examples_per_class, seed=experiment.seed)
 
 
-def _build(experiment: Description, data: InDistribution) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(experiment.seed)
-        make_backbone = BACKBONES.get(experiment.backbone, experiment.backbone)
-        backbone = make_backbone(in_channels=data.train.channels)
-        if not isinstance(backbone, nn.Module) or not isinstance(getattr(backbone, "num_features", None), int):
-            raise TypeError(
-                f"backbone={name_of(experiment.backbone)} must give a torch.nn.Module with an attribute num_features "
-                f"(whole number: the length of its feature vectors), but gave {type(backbone).__name__}."
-            )
-        make_head = HEADS.get(experiment.loss, experiment.loss)
-        head = make_head(backbone.num_features, len(data.train.class_names), **experiment.settings)
-        if not isinstance(head, Head):
-            raise TypeError(
-                f"loss={name_of(experiment.loss)} must give a head derived from isomax_viz.learning.losses.Head, but "
-                f"gave {type(head).__name__}."
-            )
-    return Classifier(backbone, head)
+def _built(experiment: Description, data: InDistribution) -> Classifier:
+    """Return the untrained network; what is the reader's own was tried."""
+    parts, before = (experiment.backbone, experiment.loss, experiment.settings, data), experiment.id
+    model = assemble(*parts, seed=experiment.seed)
+    try_out(model, *parts, seed=experiment.seed)
+    if experiment.id != before:
+        raise ValueError(
+            f"What {experiment.title} is made of changes while it is used (a list or dict that is filled, a counter): "
+            "its id would be another each time, and its result never found again. Copy that value before changing it."
+        )
+    return model
 
 
 def _create(
@@ -223,8 +216,9 @@ def _create(
     checkpoint_every_s: float = 30.0,
     **training: Any,
 ) -> Capture:
-    data, source, device = _data(experiment), datasets.ID_SETS[experiment.data], choose_device(device)
-    model, recipe, protocol, outliers = _build(experiment, data), experiment.recipe, experiment.protocol, None
+    data, source, device = data_of(experiment), datasets.ID_SETS[experiment.data], choose_device(device)
+    recipe, protocol, outliers = experiment.recipe, experiment.protocol, None
+    model = _built(experiment, data)
     extra_data: dict[str, Any] = {}
     if recipe is not None:
         protocol, outliers = recipe.protocol(protocol), Outliers(recipe, load_outliers(recipe.data, data))

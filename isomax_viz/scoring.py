@@ -16,12 +16,13 @@ from isomax_viz import scores
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.columns import add_column
-from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_id, load_ood
+from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood
 from isomax_viz.experiments import Experiment
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.detectors.base import pytorch_ood
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.fooling import is_made_here, make_fooling
+from isomax_viz.running import data_of
 
 __all__ = ["add_scores", "detector_for", "experiment_of", "known_of", "pictures_of"]
 
@@ -161,20 +162,13 @@ def known_of(
     if lacking and (given["network"] is None or capture.meta.get("id")):
         experiment = network if isinstance(network, Experiment) else experiment_of(capture)
         given["network"] = experiment.network(store=store) if "network" in lacking else given["network"]
-        given["data"] = _data_of(experiment) if "data" in lacking else data
+        given["data"] = data_of(experiment) if "data" in lacking else data
     labels = [item.train.labels for item in (given["data"], capture) if item is not None and item.train is not None]
     if len(labels) == 2 and not np.array_equal(*labels):
         raise ValueError(
             "data must be what the capture was recorded on, but its training labels differ. Pass the same data."
         )
     return Known(capture, **given, device=choose_device(device))
-
-
-def _data_of(experiment: Experiment) -> InDistribution:
-    data = load_id(experiment.data, held_out_classes=experiment.held_out_classes)
-    if experiment.examples_per_class is None:
-        return data
-    return data.with_examples_per_class(experiment.examples_per_class, seed=experiment.seed)
 
 
 def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> ImageSet:

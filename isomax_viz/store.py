@@ -45,6 +45,9 @@ _SCALED = ("isomax", "isomax+")
 
 Folder = str | Path | Store | None
 
+# What reading an experiment raises where it is damaged, foreign, newer or gone; CaptureError is a ValueError.
+UNREADABLE = (StoreError, ValueError, OSError)
+
 
 def _store(folder: Folder) -> Store:
     return folder if isinstance(folder, Store) else Store(folder)
@@ -260,7 +263,7 @@ def frame(
     for name in store.ids():
         try:
             manifest, capture = store.head(name), store.capture(name)
-        except (StoreError, ValueError, OSError) as error:
+        except UNREADABLE as error:
             logger.warning("%s is left out of the table: %s", name, error)
             continue
         seen |= set(capture.ood)

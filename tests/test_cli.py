@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -276,6 +277,23 @@ def test_what_can_not_be_evaluated_is_named(arguments, message, run):
     code, out, err = run("evaluate", *arguments)
     assert code == 1 and out == "" and err.startswith("isomax_viz: ")
     assert re.search(message, err), err
+
+
+@pytest.mark.parametrize("name", ["capture.safetensors", "manifest.json"])
+def test_evaluate_goes_on_without_what_is_damaged_and_says_so(name, run, runs, tmp_path):
+    """The table is that of iv.store.frame, which leaves out the same experiment."""
+    shutil.copytree(runs, tmp_path / "runs")
+    damaged, whole = iv.store.Store(runs).ids()
+    file = tmp_path / "runs" / damaged / name
+    file.write_bytes(file.read_bytes()[:-40])
+    code, out, err = run("evaluate", "--json", store=tmp_path / "runs")
+    rows = json.loads(out)
+    wanted = iv.store.frame(folder=tmp_path / "runs")
+    assert {row["id"] for row in rows} == {whole} and [row["AUROC"] for row in rows] == list(wanted["AUROC"])
+    assert code == 1 and f"isomax_viz: {damaged} is left out of the table: " in err and "is damaged" in err
+    assert "1 of 2 captures are left out of the table" in err and whole not in err
+    code, out, err = run("evaluate", damaged, store=tmp_path / "runs")
+    assert code == 1 and out == "" and "None of these captures can be read" in err
 
 
 def test_an_empty_store_says_how_to_fill_it(run, tmp_path):

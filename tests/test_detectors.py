@@ -398,6 +398,43 @@ def test_what_was_chosen_is_kept_and_need_not_be_chosen_again(scored, known):
     assert again.k == 3 and ReAct.from_settings({"percentile": 0.8}).percentile == 0.8
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ODIN(steps=[]), "steps is empty. Give at least one number to choose among"),
+        (lambda: ODIN(temperatures=()), "temperatures is empty"),
+        (lambda: GODIN(steps=()), "steps is empty"),
+        (lambda: Mahalanobis(steps=()), "steps is empty"),
+        (lambda: ODIN(temperatures=[0]), "temperatures must be a number above 0, but is 0"),
+    ],
+)
+def test_there_must_be_something_to_choose_among(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_all_that_computes_a_score_uses_as_many_threads_as_the_network(known):
+    """Pictures of digits get one thread, and what scikit-learn and NumPy bring of their own must not take more."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def counted() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info()} | {torch.get_num_threads()}
+
+    before = torch.get_num_threads()
+    detector = KNearest(k=3).fit(known)
+    try:
+        with threadpool_limits(2):
+            torch.set_num_threads(2)
+            with known.threads():
+                inside = counted()
+                detector.score_features(known.features[:5], known.features[:5])
+                assert detector._detector.knn.n_jobs == 1
+            assert counted() == {2}
+    finally:
+        torch.set_num_threads(before)
+    assert inside == {1}
+
+
 def test_a_network_and_pictures_of_ones_own(capture, network, data, uniform):
     mine = capture.replace(ood={"mine": capture.ood["uniform"]}, meta={"loss": "softmax"})
     fixed = ODIN(temperatures=[10], steps=[0.001])

@@ -25,6 +25,7 @@ LOWER = (
     "scoring",
     "costs",
     "trainings",
+    "_tasks",
     "_workers",
     "sweeps",
     "cli",
@@ -34,13 +35,13 @@ LOWER = (
 
 # Each may import only from those before it.
 ORDER = """
-_checks _paths _processes _atomic _capture_files _parquet style samples captures examples
-columns scores metrics
-bootstrap histograms alike tables shelf thresholds risks calibration selections projections planes
+_check_arrays _checks _paths _processes _atomic _capture_files _parquet style samples _packing captures examples
+columns scores _counting metrics
+bootstrap histograms alike tables shelf thresholds risks reliability calibration selections projections planes
 pairs comparisons
 overlaps studies loss_blocks methods _published published printed paper_rows paper_tables datasets figures sharing
-_store_files store doctor classroom widgets learning running experiments scoring costs
-trainings _workers sweeps
+_manifests _store_files store doctor classroom widgets learning running experiments scoring costs
+trainings _tasks _workers sweeps
 reports cli __main__
 """.split()
 

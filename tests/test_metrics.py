@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from isomax_viz import metrics
+from isomax_viz import _counting, metrics
 from tests.conftest import GOLDEN
 
 # What the definitions of this project give for the golden score arrays.
@@ -72,8 +72,8 @@ def test_metrics_equal_scikit_learn_and_the_definitions_also_with_ties(dtype):
 def test_the_packed_sort_keeps_every_float32(values):
     half = (len(values) + 1) // 2
     inside, outside = np.float32(values[:half]), np.float32(values[half:] or [0.0])
-    keys = metrics._sorted_keys(inside, outside)
-    scores, is_id = metrics._scores_of(keys), (keys & 1).astype(bool)
+    keys = _counting._sorted_keys(inside, outside)
+    scores, is_id = _counting._scores_of(keys), (keys & 1).astype(bool)
     assert np.array_equal(scores, np.sort(np.concatenate([inside, outside]))[::-1])
     assert np.array_equal(np.sort(scores[is_id]), np.sort(inside))
 

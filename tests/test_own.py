@@ -213,6 +213,106 @@ def test_the_identity_follows_the_source_of_the_object_and_of_what_it_uses(print
     assert Experiment(loss=sys.modules["mine"].Mine).id != Experiment(loss=CosineHead).id
 
 
+IMPORTS = """
+import dataclasses, enum, functools
+import numpy as np
+import torch
+from torch import nn
+from isomax_viz.learning.losses import IsoMaxHead
+"""
+ATTRIBUTE = IMPORTS + "class Mine(IsoMaxHead):\n    value = {}\n"
+GLOBAL = IMPORTS + "{}\nclass Mine(IsoMaxHead):\n    def value(self): return VALUE\n"
+METHOD = IMPORTS + "class Mine(IsoMaxHead):\n    {}\n    def value(self): return {}\n"
+BOX = "class Box:\n    def get(self): return {}\nVALUE = Box()"
+DATACLASS = "@dataclasses.dataclass\nclass Width:\n    number: int = 1\nVALUE = Width({})"
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """Return a function that imports a module of that text, and one for its helpers, afresh; it gives ``Mine``."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def read(text: str, helpers: str = ""):
+        (tmp_path / "mine_too.py").write_text(text)
+        (tmp_path / "mine_helpers.py").write_text(helpers)
+        for name in ("mine_too", "mine_helpers"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        return importlib.import_module("mine_too").Mine
+
+    yield read
+    for name in ("mine_too", "mine_helpers"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("form", "one", "other"),
+    [
+        (ATTRIBUTE, "[[1], {'a': 2}]", "[[1], {'a': 3}]"),
+        (ATTRIBUTE, "{'a': {'b': {1, 2}}}", "{'a': {'b': {1, 3}}}"),
+        (ATTRIBUTE, "torch.ones(2)", "torch.zeros(2)"),
+        (ATTRIBUTE, "torch.ones(2, dtype=torch.bfloat16)", "torch.ones(2, dtype=torch.float16)"),
+        (ATTRIBUTE, "np.ones(2)", "np.ones((2, 1))"),
+        (ATTRIBUTE, "nn.Dropout(0.1)", "nn.Dropout(0.2)"),
+        (ATTRIBUTE, "functools.partial(max, 1)", "functools.partial(max, 2)"),
+        (ATTRIBUTE, "{'a': torch.sin}", "{'a': torch.cos}"),
+        (ATTRIBUTE, "np.exp", "np.log"),
+        (ATTRIBUTE, "torch.float32", "torch.float64"),
+        (GLOBAL, "VALUE = [[1]]", "VALUE = [[2]]"),
+        (GLOBAL, "VALUE = torch.ones(1)", "VALUE = torch.zeros(1)"),
+        (GLOBAL, DATACLASS.format(1), DATACLASS.format(2)),
+        (GLOBAL, "class Way(enum.Enum):\n    A = 1\nVALUE = Way.A", "class Way(enum.Enum):\n    A = 2\nVALUE = Way.A"),
+        (GLOBAL, BOX.format(1), BOX.format(2)),
+        (METHOD, ("@torch.no_grad()", 1), ("@torch.no_grad()", 2)),
+        (METHOD, ("@torch.autocast('cpu', enabled=True)", 1), ("@torch.autocast('cpu', enabled=False)", 1)),
+        (METHOD, ("@functools.lru_cache", 1), ("@functools.lru_cache", 2)),
+        (METHOD, ("@functools.cached_property", 1), ("@functools.cached_property", 2)),
+    ],
+)  # fmt: skip
+def test_whatever_a_class_depends_on_tells_it_from_another_of_its_name(form, one, other, mine):
+    """Or the store would answer with the network of the other."""
+    texts = [form.format(*(value if isinstance(value, tuple) else (value,))) for value in (one, other, one)]
+    prints, ids = [], []
+    for text in texts:
+        head = mine(text)
+        prints.append(fingerprint(head))
+        ids.append(Experiment(loss=head).id)
+    assert prints[0] == prints[2] != prints[1] and ids[0] == ids[2] != ids[1]
+    assert ids[0].rpartition("-")[0] == ids[1].rpartition("-")[0]  # the same names, so nothing else tells them apart
+
+
+def test_helpers_by_the_name_of_their_module_count(mine):
+    text = IMPORTS + "import mine_helpers as it\nclass Mine(IsoMaxHead):\n    def value(self): return it.used(1)\n"
+    helpers = "def used(x): return inner(x)\ndef inner(x): return x + {}\ndef unused(): return {}\n"
+    first, unused, used = (fingerprint(mine(text, helpers.format(*pair))) for pair in ((1, 1), (1, 2), (2, 1)))
+    assert first == unused != used
+
+
+def test_without_a_source_names_and_inner_functions_count_too():
+    def typed(text: str) -> str:
+        names = {"__name__": "__main__"}
+        exec(text, names)
+        return fingerprint(names["mine"])
+
+    texts = ["def mine(x): return x.sin()", "def mine(x): return x.cos()"]
+    texts += [f"def mine(x):\n    def inner(): return {number}\n    return inner" for number in (1, 2)]
+    assert len({typed(text) for text in texts}) == 4 and typed(texts[0]) == typed(texts[0])
+
+
+def test_a_file_that_was_edited_does_not_lend_its_new_text_to_the_code_that_runs(mine, tmp_path, caplog):
+    text = "\ndef Mine(in_channels):\n    return {}\n"
+    former = mine(text.format(1))
+    before, file = fingerprint(former), tmp_path / "mine_too.py"
+    file.write_text("import math\n" * 3 + text.format(1))  # moved, but the same
+    assert fingerprint(former) == before and not caplog.text
+    file.write_text(text.format(22))
+    edited = fingerprint(former)
+    assert "Mine has been changed in" in caplog.text and "restart the kernel" in caplog.text
+    assert edited not in (before, fingerprint(mine(text.format(22)))) and fingerprint(mine(text.format(1))) == before
+
+
 def test_a_notebook_gives_the_source_too():
     """Where inspect finds no source of the class as a whole, because its module is no file."""
     from IPython.core.interactiveshell import InteractiveShell
@@ -250,6 +350,10 @@ class NoHead(nn.Module):
     pass
 
 
+class Text(IsoMaxHead):
+    settings = "entropic_scale"
+
+
 class Demanding(Head):
     settings = ("margin",)
 
@@ -264,6 +368,10 @@ class Demanding(Head):
         ({"backbone": SmallCNN(1)}, "backbone must be .*an object of type SmallCNN"),
         ({"loss": NoHead}, "loss must be a class derived from isomax_viz.learning.losses.Head, but NoHead is not"),
         ({"loss": Demanding}, r"Demanding names the settings \['margin'\], which no Experiment has"),
+        ({"loss": Text}, r"settings of Text must be a tuple of names.*settings = \('entropic_scale',\)"),
+        ({"losss": "isomax"}, "has no setting 'losss'.*Did you mean 'loss'"),
+        ({"held_out_classes": True}, r"held_out_classes must be class numbers such as \(8, 9\), but is True"),
+        ({"held_out_classes": "8"}, "held_out_classes must be class numbers .*but is '8'"),
         ({"loss": "cosine"}, "loss must be one of .*A class or function of your own is accepted too"),
     ],
 )
@@ -284,14 +392,107 @@ def no_head(num_features, num_classes):
     return nn.Linear(num_features, num_classes)
 
 
+class NoInit(Head):
+    def __init__(self, num_features, num_classes):
+        self.num_features = num_features
+
+
+class Pair(Flat):
+    def forward(self, images):
+        return super().forward(images), images
+
+
+class Maps(nn.Module):
+    num_features = WIDTH
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.layer = nn.Conv2d(in_channels, WIDTH, 3)
+
+    def forward(self, images):
+        return self.layer(images)
+
+
+class Wide(Flat):
+    num_features = WIDTH + 1
+
+
+class Broken(Flat):
+    def forward(self, images):
+        return super().forward(images) / 0
+
+
+class Linear(Head):
+    outputs = 0
+
+    def __init__(self, num_features, num_classes):
+        super().__init__(num_features, num_classes)
+        self.layer = nn.Linear(num_features, num_classes + self.outputs)
+
+    def forward(self, features):
+        return self.layer(features)
+
+
+class More(Linear):
+    outputs = 3
+
+
+class Each(Linear):
+    def loss(self, logits, targets):
+        return nn.functional.cross_entropy(logits, targets, reduction="none")
+
+
+SHARED = Flat(1)
+
+
+def same_each_time(in_channels):
+    return SHARED
+
+
+class Filled(Linear):
+    def __init__(self, num_features, num_classes, sizes=[]):  # noqa: B006 - what is tested
+        super().__init__(num_features, num_classes)
+        sizes.append(num_features)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"backbone": no_module}, "backbone=no_module must give a torch.nn.Module with .*num_features.*but gave int"),
         ({"backbone": no_size}, "backbone=no_size must give .*num_features.*but gave Flatten"),
         ({"loss": no_head}, "loss=no_head must give a head derived from .*Head, but gave Linear"),
+        ({"loss": NoInit}, r"loss=NoInit must call super\(\).__init__"),
+        ({"backbone": Pair}, "backbone=Pair must give one feature vector of length 12 per picture.*but gave a tuple"),
+        ({"backbone": Maps}, r"backbone=Maps must give one feature vector.*but gave shape \(2, 12, 6, 6\)"),
+        ({"backbone": Wide}, r"backbone=Wide must give one feature vector of length 13.*but gave shape \(2, 12\)"),
+        ({"backbone": Broken}, "backbone=Broken gives NaN or infinite numbers before anything is trained"),
+        ({"loss": More}, r"loss=More must give one logit vector of length 10.*but gave shape \(2, 13\)"),
+        ({"loss": Each}, r"Each.loss must give one number that can be differentiated.*but gave shape \(2,\)"),
+        ({"backbone": same_each_time}, "gives the same layers each time that it is called.*return copy.deepcopy"),
+        ({"loss": Filled}, "changes while it is used.*its id would be another each time"),
     ],
 )
-def test_what_gives_something_else_says_so_before_anything_is_trained(settings, message, tmp_path):
-    with pytest.raises(TypeError, match=message):
+def test_what_gives_something_else_says_so_before_anything_is_trained(settings, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises((TypeError, ValueError), match=message):
         Experiment(**settings, **TINY).run(store=tmp_path, progress=False)
+
+
+class Narrow(IsoMaxHead):
+    """Takes no entropic scale, though the head that it is derived from does."""
+
+    def __init__(self, num_features, num_classes):
+        super().__init__(num_features, num_classes)
+
+
+def test_an_error_in_ones_own_code_tells_how_it_was_called(tmp_path):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'entropic_scale'") as caught:
+        Experiment(loss=Narrow, **TINY).run(store=tmp_path, progress=False)
+    assert caught.value.__notes__ == ["This was raised by loss=Narrow, called with (128, 10, entropic_scale=...)."]
+
+
+def test_trying_it_out_changes_nothing_of_the_training(own, tmp_path, monkeypatch):
+    experiment, capture, _ = own
+    monkeypatch.setattr("isomax_viz.running.try_out", lambda *a, **k: None)
+    plain = experiment.run(ood=("uniform",), store=tmp_path, progress=False)
+    assert np.array_equal(plain.test.logits, capture.test.logits)

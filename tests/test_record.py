@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import isomax_viz as iv
 from isomax_viz import datasets
 from isomax_viz.learning.surgery import replace_last_linear
+from isomax_viz.learning.taps import as_classifier
 
 
 class Network(nn.Module):
@@ -167,6 +168,54 @@ def nan_network() -> nn.Module:
     return model
 
 
+class Named(Network):
+    """Calls its last layer by keyword, and gives more than logits."""
+
+    def forward(self, images):
+        features = self.dropout(self.stem(images).flatten(1))
+        return {"logits": self.fc(input=features), "all": (features, images)}
+
+
+def test_what_a_network_returns_and_how_it_calls_its_layer_does_not_matter(model, images):
+    named = Named().eval()
+    named.load_state_dict(model.state_dict())
+    capture = iv.record(named, (images, LABELS))
+    np.testing.assert_allclose(capture.test.logits, by_hand(model, images)[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_is_called_by_keyword_has_features_too(model, images):
+    class ByName(Network):
+        def forward(self, images):
+            return self.fc(features=self.stem(images).flatten(1))
+
+    network = ByName().eval()
+    network.load_state_dict(model.state_dict())
+    replace_last_linear(network, "softmax")
+    np.testing.assert_allclose(
+        as_classifier(network).backbone(images).detach(), by_hand(model, images)[0], rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["a\\b", 'it\'s "mine"', "two\nlines", "é\u200b"])
+def test_sets_keep_their_names_whatever_is_in_them(model, images, name):
+    data = datasets.load_id("digits").with_examples_per_class(20, seed=0)
+    assert list(iv.record(model, (images, LABELS), {name: images}).ood) == [name]
+    capture = iv.record(model, data, {name: datasets.load_ood("uniform", data, n=3)})
+    assert list(capture.ood) == list(capture.meta["ood"]) == [name]
+
+
+def test_a_shuffled_set_is_recorded_with_a_warning(model, images, caplog):
+    loader = DataLoader(TensorDataset(images, LABELS), batch_size=7, shuffle=True)
+    assert sorted(iv.record(model, loader, train=loader).test.labels) == sorted(LABELS.tolist())
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["test is shuffled"]
+
+
+def test_an_error_of_the_network_tells_which_images_it_was_given(model, images):
+    with pytest.raises(RuntimeError) as caught:
+        iv.record(model, (images, LABELS), {"colour": torch.zeros(2, 3, 8, 8)})
+    assert caught.value.__notes__ == ["Network was given images of ood['colour'], shape (2, 3, 8, 8)."]
+
+
 ONE = torch.zeros(4, 1, 8, 8)
 THREE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
 
@@ -189,6 +238,13 @@ THREE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
         (THREE, (ONE, [0] * 4), {"layer": "2"}, "layer must be one of '1', but is '2'"),
         (THREE, (ONE, [0] * 4), {"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         (THREE, datasets.load_id("digits").test, {}, "nothing says how the network wants its pictures"),
+        (THREE, datasets.load_id("digits").test, {"normalise": (127, 60)}, r"scale \[0, 1\].*mean is \[127.0\]"),
+        (THREE, datasets.load_id("digits").test, {"normalise": (0.5, 0)}, "std above 0"),
+        (THREE, datasets.load_id("digits").test, {"normalise": ([0.5] * 3, 1)}, "a mean of 3 channels, but test has 1"),
+        (THREE, [ONE, torch.zeros(4)], {}, r"a list of batches without labels.*in a tuple: \(images, labels\)"),
+        (THREE, (ONE / 0, [0] * 4), {}, "test holds images with NaN or infinite numbers. Mend the preprocessing"),
+        (THREE, (ONE, [0] * 4), {"ood": {"test": ONE}}, "is named 'test'. Its name must be a text, neither empty"),
+        (THREE, (ONE, [0] * 4), {"ood": {1: ONE}}, "is named 1. Its name must be a text"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_recorded_says_why(model, data, options, message):
@@ -202,6 +258,14 @@ def test_what_can_not_be_recorded_says_why(model, data, options, message):
         (len, (ONE, [0] * 4), None, "model must be a torch.nn.Module, but is builtin_function_or_method"),
         (THREE, 5, None, "test must be an ImageSet, .* or a DataLoader, but is int"),
         (THREE, (ONE.byte(), [0] * 4), None, "preprocessed images as floats, but their dtype is torch.uint8"),
+        (THREE, (ONE, 3), None, "The labels of test must be one class number per image, but are 3"),
+        (THREE, TensorDataset(ONE), None, "but is TensorDataset. Wrap a Dataset in a DataLoader"),
+        (
+            THREE,
+            [{"pixels": ONE, "labels": [0] * 4}],
+            None,
+            "but is a dict with the keys 'pixels', 'labels'. Give them",
+        ),
         (THREE, (ONE, [0] * 4), [ONE], "ood must map names to data.*but is list"),
         (THREE, (ONE, [0] * 4), {"letters": "letters"}, "needs id_data to be an ImageSet or an InDistribution"),
     ],
@@ -209,3 +273,8 @@ def test_what_can_not_be_recorded_says_why(model, data, options, message):
 def test_what_is_no_data_says_so(model, data, ood, message):
     with pytest.raises(TypeError, match=message):
         iv.record(model, data, ood)
+
+
+def test_a_normalisation_that_is_none_says_so():
+    with pytest.raises(TypeError, match=r"normalise must be \(mean, std\).*but is 0.5"):
+        iv.record(THREE, datasets.load_id("digits").test, normalise=0.5)

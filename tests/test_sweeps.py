@@ -291,7 +291,8 @@ def test_an_error_in_a_worker_comes_back_with_where_it_happened(tmp_path, finish
     with pytest.raises(SweepError, match="1 of 2") as caught:
         iv.sweep(experiments, Here(), ood="uniform", store=tmp_path, progress=False)
     error = caught.value.failures[0].error
-    assert isinstance(error, ValueError) and "Where it ran:" in error.__notes__[0] and "_run_one" in error.__notes__[0]
+    (note,) = error.__notes__
+    assert isinstance(error, ValueError) and "Where it ran:" in note and "in run_one" in note
 
 
 def test_errors_that_can_not_be_copied_are_told_in_words(monkeypatch):

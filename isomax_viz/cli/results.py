@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import fnmatch
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from isomax_viz import metrics
 from isomax_viz._checks import check_known
 from isomax_viz.captures import Capture
 from isomax_viz.cli.output import add_command, add_json, add_store, print_json, print_table, records
-from isomax_viz.store import Store
+from isomax_viz.store import UNREADABLE, Store
 from isomax_viz.tables import DEFAULT_SCORES, evaluate
 
 __all__ = ["METRICS", "add_commands"]
@@ -44,19 +44,42 @@ evaluate my_capture.safetensors --csv > metrics.csv""",
     add_store(parser)
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    parts, sets = [], set()
-    for name, capture in _captures(options.which):
+def _evaluate(options: argparse.Namespace) -> int:
+    parts, sets, left_out = [], set(), 0
+    wanted, store = _wanted(options.which), Store()
+    for name in wanted:  # one at a time: many would not fit into memory together
+        try:
+            capture = _read(name, store)
+        except UNREADABLE as error:
+            print(f"isomax_viz: {name} is left out of the table: {error}", file=sys.stderr)
+            left_out += 1
+            continue
         sets |= set(capture.ood)
         chosen = [key for key in capture.ood if options.ood is None or key in options.ood]
         if chosen:
             part = evaluate(capture, scores=options.scores or DEFAULT_SCORES, ood=chosen)
             part.insert(0, "id", name)
             parts.append(part)
+    if left_out == len(wanted):
+        raise ValueError("None of these captures can be read.")
     check_known("--ood", options.ood or [], sorted(sets))
     if not parts:
         raise ValueError("None of these captures has an out-of-distribution set. Record one: train --ood letters")
-    table = pd.concat(parts, ignore_index=True)
+    _print(pd.concat(parts, ignore_index=True), options)
+    if left_out:
+        print(f"isomax_viz: {left_out} of {len(wanted)} captures are left out of the table, see above", file=sys.stderr)
+    return int(left_out > 0)
+
+
+def _read(name: str, store: Store) -> Capture:
+    """Return the capture of a file or an id; an experiment whose manifest is damaged is none, as in store.frame."""
+    if Path(name).is_file():
+        return Capture.load(name)
+    store.head(name)
+    return store.capture(name)
+
+
+def _print(table: pd.DataFrame, options: argparse.Namespace) -> None:
     if options.json:
         print_json(records(table))
     elif options.csv:
@@ -66,8 +89,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         print_table(table.drop(columns="id") if told_apart else table, percent=("accuracy", *METRICS))
 
 
-def _captures(which: list[str]) -> Iterator[tuple[str, Capture]]:
-    """Give each capture with its id or file, one at a time: many would not fit into memory together."""
+def _wanted(which: list[str]) -> list[str]:
+    """Return the ids and files that are meant, each once."""
     store = Store()
     ids = store.ids()
     if not which and not ids:
@@ -80,5 +103,4 @@ def _captures(which: list[str]) -> Iterator[tuple[str, Capture]]:
             hint = f" Did you mean {near[0]}?" if near else ""
             raise FileNotFoundError(f"{item} is neither a file nor one of the {len(ids)} ids in {store.folder}.{hint}")
         wanted |= dict.fromkeys(matching)
-    for item in wanted:
-        yield item, Capture.load(item) if Path(item).is_file() else store.capture(item)
+    return list(wanted)

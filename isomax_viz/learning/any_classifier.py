@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from isomax_viz._checks import as_numeric, check_labels, check_matrix
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.devices import choose_device
-from isomax_viz.learning.feeds import Feed
+from isomax_viz.learning.feeds import Feed, checked_normalisation
 from isomax_viz.learning.losses import HEADS, Head, features_for
 from isomax_viz.learning.recording import class_means, with_distances_to
 from isomax_viz.learning.surgery import last_linear
@@ -46,6 +47,7 @@ def record(
     id_data : InDistribution, ImageSet, (images, labels) or DataLoader
         In-distribution test data. Arrays and batches of a DataLoader must be preprocessed as the network wants them;
         pictures of an ImageSet are scaled to [0, 1] and normalised. Of an InDistribution, the test pictures are taken.
+        A DataLoader should not shuffle: captures are compared image by image.
     ood : mapping of str to data, optional
         Out-of-distribution sets by name: as ``id_data``, but labels are ignored and images alone will do. ImageSets are
         brought to the size of ``id_data``, and beside it a name of :data:`isomax_viz.datasets.OOD_SETS` is one too.
@@ -93,18 +95,20 @@ def record(
         normalise = (id_data.mean, id_data.std) if normalise is None else normalise
     test = id_data.test if isinstance(id_data, InDistribution) else id_data
     train = train.train if isinstance(train, InDistribution) else train
-    sets = {"test": test} | ({"train": train} if train is not None else {})
-    sets |= {f"ood[{key!r}]": _pictures(value, like=id_data) for key, value in _checked_ood(ood).items()}
+    known = {"test": test} | ({"train": train} if train is not None else {})
+    others = {key: _pictures(value, like=id_data) for key, value in _checked_ood(ood).items()}
     told = {
-        key[5:-2]: {"fingerprint": value.fingerprint, "provenance": dict(value.provenance)}
-        for key, value in sets.items()
-        if key.startswith("ood") and isinstance(value, ImageSet)
+        key: {"fingerprint": value.fingerprint, "provenance": dict(value.provenance)}
+        for key, value in others.items()
+        if isinstance(value, ImageSet)
     }
-    samples = {}
+    how = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
     with _borrowed(model, device) as reader:
-        for key, value in sets.items():
-            feed = Feed(key, normalise=normalise, batch_size=batch_size, device=reader)
-            samples[key] = _samples(model, name, feed, value)
+        samples = {key: _samples(model, name, Feed(key, device=reader, **how), value) for key, value in known.items()}
+        outside = {
+            key: _samples(model, name, Feed(f"ood[{key!r}]", device=reader, is_labelled=False, **how), value)
+            for key, value in others.items()
+        }
     meta = {
         "loss": loss or _loss_of(head),
         "backbone": type(model).__name__,
@@ -113,7 +117,7 @@ def record(
         **_told(id_data),
         "ood": told,
     }
-    return _capture(samples, head, meta)
+    return _capture(samples, outside, head, meta)
 
 
 def _checked_ood(ood: Any) -> dict[str, Any]:
@@ -121,6 +125,12 @@ def _checked_ood(ood: Any) -> dict[str, Any]:
         return {}
     if not isinstance(ood, Mapping):
         raise TypeError(f"ood must map names to data, such as {{'letters': images}}, but is {type(ood).__name__}.")
+    for key in ood:
+        if not isinstance(key, str) or key in ("", "train", "test"):
+            raise ValueError(
+                f"An out-of-distribution set is named {key!r}. Its name must be a text, neither empty nor 'train' or "
+                "'test', which are in-distribution."
+            )
     return dict(ood)
 
 
@@ -163,14 +173,18 @@ def _samples(model: nn.Module, layer: str, feed: Feed, value: Any) -> Samples:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     parts: dict[str, list[np.ndarray]] = {}
     labels: list[np.ndarray] = []
-    handle = head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].clone(), output.clone())))
+    handle = head.register_forward_hook(partial(_keep, seen), with_kwargs=True)
     try:
         for images, targets in feed.batches(value):
             seen.clear()
-            model(images.to(feed.device, dtype))
+            try:
+                model(images.to(feed.device, dtype))
+            except Exception as error:
+                error.add_note(f"{type(model).__name__} was given images of {feed.name}, shape {tuple(images.shape)}.")
+                raise
             for key, part in _said(head, layer, seen, len(images)).items():
                 parts.setdefault(key, []).append(part.float().cpu().numpy())
-            if not feed.name.startswith("ood"):
+            if feed.is_labelled:
                 labels.append(_targets(feed.name, targets, len(images)))
     finally:
         handle.remove()
@@ -195,6 +209,14 @@ def _samples(model: nn.Module, layer: str, feed: Feed, value: Any) -> Samples:
         known = np.full(len(logits), -1)
     predictions = arrays.pop("predictions", logits).argmax(axis=1)
     return Samples(labels=known, predictions=predictions, **arrays)
+
+
+def _keep(
+    seen: list[tuple[Tensor, Tensor]], _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor
+) -> None:
+    """Keep what the layer received and gave, before anybody changes it in place."""
+    received = inputs[0] if inputs else next(iter(named.values()))
+    seen.append((received.clone(), output.clone()))
 
 
 def _said(head: nn.Module, layer: str, seen: list[tuple[Tensor, Tensor]], n: int) -> dict[str, Tensor]:
@@ -237,7 +259,7 @@ def _told(id_data: Any) -> dict[str, Any]:
     return {"data": name, "classes": list(images.class_names), "provenance": dict(images.provenance)}
 
 
-def _capture(samples: dict[str, Samples], head: nn.Module, meta: dict[str, Any]) -> Capture:
+def _capture(samples: dict[str, Samples], ood: dict[str, Samples], head: nn.Module, meta: dict[str, Any]) -> Capture:
     prototypes = getattr(head, "prototypes", None)
     if prototypes is not None:
         meta["distances"], means = (
@@ -246,9 +268,10 @@ def _capture(samples: dict[str, Samples], head: nn.Module, meta: dict[str, Any])
         )
     elif "train" in samples:
         means = class_means(samples["train"])
-        samples = {key: with_distances_to(means, value) for key, value in samples.items()}
+        samples, ood = (
+            {key: with_distances_to(means, value) for key, value in sets.items()} for sets in (samples, ood)
+        )
         meta["distances"] = "distances to the class means of the training features (this network has no prototypes)"
     else:
         means = None
-    ood = {key[5:-2]: value for key, value in samples.items() if key.startswith("ood[")}
     return Capture(test=samples["test"], train=samples.get("train"), ood=ood, meta=meta, prototypes=means)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
@@ -84,7 +85,9 @@ def _in_plain_words(error: ValidationError, kind: str, accepted: Iterable[str]) 
         if item["type"] == "value_error":
             sentences.append(str(item["ctx"]["error"]))
         elif item["type"] == "extra_forbidden":
-            sentences.append(f"{kind} has no setting {name!r}; it has {', '.join(accepted)}.")
+            near = difflib.get_close_matches(name, accepted, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            sentences.append(f"{kind} has no setting {name!r}; it has {', '.join(accepted)}.{hint}")
         else:
             sentences.append(f"{name}: {item['msg']} (received {item['input']!r}).")
     return " ".join(sentences)

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import RandomSampler
 
 from isomax_viz._checks import as_numeric, check_number
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.batches import INFERENCE_BATCH
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "checked_normalisation"]
+
+logger = logging.getLogger(__name__)
 
 Batch = tuple[Tensor, Any]  # pictures as the network wants them, and labels or None
 _KINDS = "an ImageSet, (images, labels) as arrays or tensors, or a DataLoader"
+
+
+def checked_normalisation(normalise: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return mean and standard deviation of channels as arrays of shape (channels,).
+
+    Raises
+    ------
+    TypeError
+        If they are no two numbers or lists of numbers.
+    ValueError
+        If they are not on the scale [0, 1] of the pictures.
+
+    Examples
+    --------
+    >>> checked_normalisation((127.5, 127.5))
+    Traceback (most recent call last):
+        ...
+    ValueError: normalise=(mean, std) must be on the scale [0, 1], with mean from 0 to 1 and std above 0, but mean is \
+[127.5] and std is [127.5]. Divide what is meant for pictures in [0, 255] by 255.
+    """
+    if normalise is None:
+        return None
+    if not isinstance(normalise, Sequence | np.ndarray) or len(normalise) != 2:
+        raise TypeError(f"normalise must be (mean, std), each a number or one for each channel, but is {normalise!r}.")
+    mean, std = (
+        np.atleast_1d(as_numeric(f"The {name} of normalise", part)).astype(float).ravel()
+        for name, part in zip(("mean", "std"), normalise, strict=True)
+    )
+    if not ((mean >= 0) & (mean <= 1)).all() or not ((std > 0) & np.isfinite(std)).all():
+        raise ValueError(
+            "normalise=(mean, std) must be on the scale [0, 1], with mean from 0 to 1 and std above 0, but mean is "
+            f"{mean.tolist()} and std is {std.tolist()}. Divide what is meant for pictures in [0, 255] by 255."
+        )
+    return mean, std
 
 
 @dataclass(frozen=True)
@@ -29,17 +67,20 @@ class Feed:
     name : str
         What errors call it.
     normalise : (mean, std) or None
-        For pictures of an ImageSet, on the scale [0, 1].
+        For pictures of an ImageSet, from :func:`checked_normalisation`.
     batch_size : int, optional
         Images at a time; a DataLoader has its own.
     device : torch.device
         Where the network is.
+    is_labelled : bool
+        Whether the labels count.
     """
 
     name: str
-    normalise: tuple[Any, Any] | None
+    normalise: tuple[np.ndarray, np.ndarray] | None
     batch_size: int | None
     device: torch.device
+    is_labelled: bool = True
 
     def batches(self, value: Any) -> Iterator[Batch]:
         """Yield batches of floats with their labels."""
@@ -47,16 +88,38 @@ class Feed:
         check_number("batch_size", size, at_least=1, whole=True)
         if isinstance(value, ImageSet):
             yield from self._of_pictures(value, size)
-        elif isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "shape"):
+        elif isinstance(value, tuple) and len(value) == 2 and _is_array(value[0]):
             yield from self._of_arrays(*value, size)
-        elif hasattr(value, "shape") and hasattr(value, "dtype"):
+        elif _is_array(value):
             yield from self._of_arrays(value, None, size)
         elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
-            for batch in value:
-                images, labels = _parts(batch)
-                yield from self._of_arrays(images, labels, max(len(images), 1))
+            yield from self._of_batches(value)
         else:
-            raise TypeError(f"{self.name} must be {_KINDS}, but is {type(value).__name__}.")
+            raise TypeError(
+                f"{self.name} must be {_KINDS}, but is {type(value).__name__}. Wrap a Dataset in a DataLoader."
+            )
+
+    def _of_batches(self, batches: Iterable[Any]) -> Iterator[Batch]:
+        if self.name != "train" and isinstance(getattr(batches, "sampler", None), RandomSampler):
+            logger.warning(
+                "%s is shuffled: its images come in another order each time, so captures of it can't be compared image "
+                "by image. Use DataLoader(..., shuffle=False).",
+                self.name,
+            )
+        for batch in batches:
+            images, labels = _parts(batch)
+            if not _is_array(images) or not images.ndim:
+                keys = f" with the keys {', '.join(map(repr, images))}" if isinstance(images, Mapping) else ""
+                raise TypeError(
+                    f"A batch of {self.name} must be images, or (images, labels), as arrays or tensors, but is a "
+                    f"{type(images).__name__}{keys}. Give them as such: ((batch[...], batch[...]) for batch in loader)."
+                )
+            if labels is None and self.is_labelled and isinstance(batches, (list, tuple)) and len(batches) == 2:
+                raise ValueError(
+                    f"{self.name} is a {type(batches).__name__} of batches without labels. If images and their labels "
+                    "are meant, pass both as arrays in a tuple: (images, labels)."
+                )
+            yield from self._of_arrays(images, labels, max(len(images), 1))
 
     def _of_pictures(self, images: ImageSet, size: int) -> Iterator[Batch]:
         if self.normalise is None:
@@ -64,9 +127,13 @@ class Feed:
                 f"{self.name} is an ImageSet, but nothing says how the network wants its pictures. Pass "
                 "normalise=(mean, std), one number for each channel on the scale [0, 1]; (0, 1) leaves them in [0, 1]."
             )
-        mean, std = (
-            torch.as_tensor(np.asarray(part), dtype=torch.float32).reshape(-1, 1, 1) for part in self.normalise
-        )
+        mean, std = (torch.as_tensor(part, dtype=torch.float32).reshape(-1, 1, 1) for part in self.normalise)
+        for name, part in (("mean", mean), ("std", std)):
+            if len(part) not in (1, images.channels):
+                raise ValueError(
+                    f"normalise has a {name} of {len(part)} channels, but {self.name} has {images.channels}. Give one "
+                    "number for each channel, or one for all."
+                )
         for start in range(0, len(images), size):
             part = torch.from_numpy(np.array(images.images[start : start + size])).permute(0, 3, 1, 2)
             yield (part.float() / 255 - mean) / std, images.labels[start : start + size]
@@ -78,12 +145,22 @@ class Feed:
                 f"{self.name} must hold preprocessed images as floats, but their dtype is {tensor.dtype}. For pictures "
                 "in [0, 255] pass an ImageSet: isomax_viz.datasets.from_arrays(images, labels)."
             )
+        if labels is not None and not np.shape(labels):
+            raise TypeError(f"The labels of {self.name} must be one class number per image, but are {labels!r:.80}.")
         if labels is not None and len(labels) != len(tensor):
             raise ValueError(
                 f"{self.name} has {len(tensor)} images but {len(labels)} labels. Give one label per image."
             )
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{self.name} holds images with NaN or infinite numbers. Mend the preprocessing, or drop them."
+            )
         for start in range(0, len(tensor), size):
             yield tensor[start : start + size], None if labels is None else labels[start : start + size]
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def _parts(batch: Any) -> tuple[Any, Any]:

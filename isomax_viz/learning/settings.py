@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
 from pydantic import field_serializer, field_validator, model_validator
 
 from isomax_viz import datasets
@@ -104,7 +105,9 @@ class Settings(Description):
     @field_validator("held_out_classes", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
+        if isinstance(value, (bool, str, float)):
+            raise ValueError(f"held_out_classes must be class numbers such as (8, 9), but is {value!r}.")
+        return (value,) if isinstance(value, (int, np.integer)) else value
 
     @field_validator(*_BOUNDS, mode="before")
     @classmethod
@@ -138,7 +141,13 @@ class Settings(Description):
                 f"loss must be a class derived from isomax_viz.learning.losses.Head, but {self.loss.__name__} is not. "
                 "Derive it from Head, or from PrototypeHead where it has prototypes."
             )
-        unknown = [name for name in self.of_head("settings") if name not in type(self).model_fields]
+        named = self.of_head("settings")
+        if isinstance(named, str):
+            raise ValueError(
+                f"settings of {name_of(self.loss)} must be a tuple of names, but is the text {named!r}. A tuple of one "
+                f"is written with a comma: settings = ({named!r},)."
+            )
+        unknown = [name for name in named if name not in type(self).model_fields]
         if unknown:
             raise ValueError(
                 f"{name_of(self.loss)} names the settings {unknown}, which no Experiment has. It may name "

@@ -48,7 +48,10 @@ class FeatureTap(nn.Module):
             If the classifier does not call its head exactly once with one vector per image.
         """
         received: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
+        handle = self.head.register_forward_pre_hook(
+            lambda _, inputs, named: received.append(inputs[0] if inputs else next(iter(named.values()))),
+            with_kwargs=True,
+        )
         try:
             self.model(images)
         finally:

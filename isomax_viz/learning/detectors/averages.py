@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -37,16 +37,12 @@ class MCDropout(Detector):
     """
 
     key = "mc_dropout"
+    options = ("passes", "rate", "seed")
 
     def __init__(self, *, passes: int = 30, rate: float = 0.2, seed: int = 0) -> None:
         self.passes = check_number("passes", passes, at_least=1, whole=True)
         self.rate = float(check_number("rate", rate, above=0, at_most=0.99))
         self.seed = check_number("seed", seed, at_least=0, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> MCDropout:
-        """Return a detector that need not choose again."""
-        return cls(passes=settings["passes"], rate=settings["rate"] or 0.2, seed=settings.get("seed", 0))
 
     @property
     def settings(self) -> dict[str, Any]:

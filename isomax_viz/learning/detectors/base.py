@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -123,10 +123,18 @@ class Known:
             images, mean=self.data.mean, std=self.data.std, device=self.device, layout=suitable_layout(self.device)
         )
 
-    def threads(self) -> AbstractContextManager[None]:
-        """Use as many threads as suit the size of the pictures."""
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Use as many threads as suit the size of the pictures, in PyTorch and in what else computes scores.
+
+        scikit-learn and NumPy's linear algebra count threads of their own: a search for neighbours would take all cores
+        beside networks that run on one, and costs would be compared that were not measured alike.
+        """
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
         side = 1000 if self.data is None else self.data.train.size[0]
-        return suitable_threads(self.device, side=side)
+        with suitable_threads(self.device, side=side), threadpool_limits(torch.get_num_threads()):
+            yield
 
     def inputs(self, images: ImageSet) -> Iterator[Tensor]:
         """Yield normalised pictures in batches that suit the device."""
@@ -147,6 +155,7 @@ class Detector:
 
     key: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("network", "data")
+    options: ClassVar[tuple[str, ...]] = ()  # of the constructor, under the names that `settings` has for them
     known: Known | None = None
 
     def __repr__(self) -> str:
@@ -160,7 +169,8 @@ class Detector:
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Detector:
         """Return a detector that need not choose again what :attr:`settings` told."""
-        return cls()
+        # What is not told, or is told as None, was not chosen: earlier versions knew no seed.
+        return cls(**{name: settings[name] for name in cls.options if settings.get(name) is not None})
 
     @property
     def extra_parameters(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -47,15 +47,11 @@ class Gram(Detector):
     """
 
     key = "gram"
+    options = ("orders", "seed")
 
     def __init__(self, *, orders: int = 10, seed: int = 0) -> None:
         self.orders = check_number("orders", orders, at_least=1, whole=True)
         self.seed = check_number("seed", seed, at_least=0, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Gram:
-        """Return a detector that need not choose again."""
-        return cls(orders=settings["orders"], seed=settings.get("seed", 0))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from isomax_viz._checks import check_number
 from isomax_viz.learning.detectors.base import Detector, Known, numbers
 from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.layers import Layers
-from isomax_viz.learning.detectors.preprocessing import STEPS, adversarial, better
+from isomax_viz.learning.detectors.preprocessing import STEPS, adversarial, better, choices
 
 __all__ = ["Mahalanobis"]
 
@@ -40,7 +40,7 @@ class Mahalanobis(Detector):
     key = "mahalanobis"
 
     def __init__(self, *, steps: Sequence[float] = STEPS, pictures: int = 300) -> None:
-        self.steps = [float(check_number("steps", item, at_least=0)) for item in steps]
+        self.steps = choices("steps", steps, at_least=0)
         self.pictures = check_number("pictures", pictures, at_least=20, whole=True)
 
     @classmethod

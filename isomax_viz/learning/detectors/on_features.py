@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -59,14 +58,10 @@ class KNearest(FeatureDetector):
     """
 
     key = "knn"
+    options = ("k",)
 
     def __init__(self, *, k: int = 50) -> None:
         self.k = check_number("k", k, at_least=1, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> KNearest:
-        """Return a detector that need not choose again."""
-        return cls(k=settings["k"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -89,6 +84,8 @@ class KNearest(FeatureDetector):
     def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return minus the distance to the k-th nearest training feature, float64 on the CPU."""
         self.fitted()
+        # As many threads as the networks beside which its time is measured; the library would take all cores.
+        self._detector.knn.n_jobs = torch.get_num_threads()
         return -self._detector.predict_features(features.cpu())
 
 
@@ -108,14 +105,10 @@ class ViM(FeatureDetector):
 
     key = "vim"
     needs = ("network",)
+    options = ("dimension",)
 
     def __init__(self, *, dimension: int | None = None) -> None:
         self.dimension = None if dimension is None else check_number("dimension", dimension, at_least=1, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> ViM:
-        """Return a detector that need not choose again."""
-        return cls(dimension=settings["dimension"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -199,14 +192,10 @@ class ReAct(FeatureDetector):
 
     key = "react"
     needs = ("network",)
+    options = ("percentile",)
 
     def __init__(self, *, percentile: float = 0.9) -> None:
         self.percentile = float(check_number("percentile", percentile, at_least=0, at_most=1))
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> ReAct:
-        """Return a detector that need not choose again."""
-        return cls(percentile=settings["percentile"])
 
     @property
     def settings(self) -> dict[str, Any]:

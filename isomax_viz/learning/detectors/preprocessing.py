@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -15,11 +15,27 @@ from isomax_viz._checks import check_number
 from isomax_viz.learning.detectors.base import Detector, Known, pytorch_ood
 from isomax_viz.learning.losses import features_for
 
-__all__ = ["GODIN", "ODIN", "STEPS", "adversarial", "better", "uphill"]
+__all__ = ["GODIN", "ODIN", "STEPS", "adversarial", "better", "choices", "uphill"]
 
 # Steps in grey values (0 to 1) and temperatures among which Lee et al. (2018) validate, but for ODIN's largest steps.
 STEPS = (0.0, 0.0005, 0.001, 0.0014, 0.002, 0.0024, 0.005, 0.01)
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
+
+
+def choices(parameter: str, values: Iterable[Any], **bounds: float) -> list[float]:
+    """Return numbers to choose among: at least one, each within the bounds of :func:`check_number`.
+
+    Examples
+    --------
+    >>> choices("steps", [], at_least=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: steps is empty. Give at least one number to choose among.
+    """
+    found = [float(check_number(parameter, value, **bounds)) for value in values]
+    if not found:
+        raise ValueError(f"{parameter} is empty. Give at least one number to choose among.")
+    return found
 
 
 def adversarial(known: Known, pictures: Tensor, labels: Tensor, *, step: float = 0.05) -> Tensor:
@@ -94,8 +110,8 @@ class ODIN(Detector):
         steps: Sequence[float] = STEPS,
         pictures: int = 300,
     ) -> None:
-        self.temperatures = [float(check_number("temperatures", item, above=0)) for item in temperatures]
-        self.steps = [float(check_number("steps", item, at_least=0)) for item in steps]
+        self.temperatures = choices("temperatures", temperatures, above=0)
+        self.steps = choices("steps", steps, at_least=0)
         self.pictures = check_number("pictures", pictures, at_least=20, whole=True)
 
     @classmethod
@@ -112,13 +128,13 @@ class ODIN(Detector):
         """Choose temperature and step."""
         super().fit(known)
         self._library = pytorch_ood()
-        choices = list(product(self.temperatures, self.steps))
-        if len(choices) == 1:
-            ((self.temperature, self.step),) = choices
+        pairs = list(product(self.temperatures, self.steps))
+        if len(pairs) == 1:
+            ((self.temperature, self.step),) = pairs
             return self
         real, labels = known.some_training_pictures(self.pictures)
         sides = [self._all_scores(side) for side in (real, adversarial(known, real, labels))]
-        self.temperature, self.step = max(choices, key=lambda choice: better(*(side[choice] for side in sides)))
+        self.temperature, self.step = max(pairs, key=lambda pair: better(*(side[pair] for side in sides)))
         return self
 
     def _all_scores(self, pictures: Tensor) -> dict[tuple[float, float], Tensor]:
@@ -170,7 +186,7 @@ class GODIN(Detector):
     def __init__(
         self, *, steps: Sequence[float] = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), pictures: int = 300
     ) -> None:
-        self.steps = [float(check_number("steps", item, at_least=0)) for item in steps]
+        self.steps = choices("steps", steps, at_least=0)
         self.pictures = check_number("pictures", pictures, at_least=1, whole=True)
 
     @classmethod

@@ -1,0 +1,178 @@
+"""Errors of arguments that are arrays: wrong shapes, text for numbers, labels out of range, values that are not finite.
+
+:mod:`isomax_viz._checks` hands them on; everybody imports them from there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["as_numeric", "check_column", "check_finite", "check_labels", "check_matrix", "check_scores"]
+
+
+def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarray:
+    """Return ``array`` if all its values are finite, else say how many are not and where the first one stands.
+
+    Examples
+    --------
+    >>> check_finite("logits", np.array([[0.0, np.nan]]), remedy="Remove these samples.")
+    Traceback (most recent call last):
+        ...
+    ValueError: logits has 1 of 2 values that are NaN or infinite; the first stands at index (0, 1). Remove these
+    samples.
+    """
+    # A sum is finite unless a value is not (or it overflows): one fast pass without a temporary for the common case.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum(dtype=np.float64)):
+            return array
+    bad = ~np.isfinite(array)
+    count = int(bad.sum())
+    if count:
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = first[0] if len(first) == 1 else first
+        raise ValueError(
+            f"{parameter} has {count:,} of {array.size:,} values that are NaN or infinite; "
+            f"the first stands at index {where}. {remedy}"
+        )
+    return array
+
+
+def as_numeric(parameter: str, values: Any) -> np.ndarray:
+    """Return ``values`` (array, list or tensor) as an array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers, or rows differ in length.
+
+    Examples
+    --------
+    >>> as_numeric("labels", ["cat"])
+    Traceback (most recent call last):
+        ...
+    TypeError: labels must be an array of real numbers, but its dtype is <U3.
+    """
+    # `detach().cpu()` is duck-typed: accepting a tensor here must not import torch.
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+        values = values.numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise TypeError(f"{parameter} must be an array of numbers, but its rows differ in length.") from error
+    if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.")
+    return array
+
+
+def check_matrix(parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None) -> np.ndarray:
+    """Return ``values`` as a finite float32 array of shape (rows, columns).
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If the shape is wrong or a value is not finite.
+
+    Examples
+    --------
+    >>> check_matrix("logits", [1.0, 2.0])
+    Traceback (most recent call last):
+        ...
+    ValueError: logits must have shape (samples, columns), but has shape (2,). Give one row per sample.
+    """
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is found below
+        array = as_numeric(parameter, values).astype(np.float32, copy=False)
+    wanted = f"({'samples' if rows is None else rows}, {'columns' if columns is None else columns})"
+    if (
+        array.ndim != 2
+        or (rows is not None and len(array) != rows)
+        or (columns is not None and array.shape[1] != columns)
+    ):
+        raise ValueError(f"{parameter} must have shape {wanted}, but has shape {array.shape}. Give one row per sample.")
+    check_finite(
+        parameter,
+        array,
+        remedy="Find where the network produced them (too high a learning rate is common) or drop these samples.",
+    )
+    return np.ascontiguousarray(array)
+
+
+def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
+    """Return ``values`` as a finite float array of shape (rows,); float32 stays float32.
+
+    Examples
+    --------
+    >>> check_column("extra_scores['odin']", [0.5], rows=2)
+    Traceback (most recent call last):
+        ...
+    ValueError: extra_scores['odin'] must have shape (2,), but has shape (1,). Give one number per sample.
+    """
+    array = as_numeric(parameter, values)
+    if array.shape != (rows,):
+        raise ValueError(
+            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one number per sample."
+        )
+    array = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    return check_finite(parameter, array, remedy="A score must be a finite number for every sample.")
+
+
+def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.ndarray:
+    """Return ``values`` as int64 labels in [-1, classes), where -1 marks an out-of-distribution sample.
+
+    Examples
+    --------
+    >>> check_labels("labels", [0, 3], rows=2, classes=3)
+    Traceback (most recent call last):
+        ...
+    ValueError: labels must lie in -1 .. 2 (-1 marks out-of-distribution samples), but range from 0 to 3. Number the \
+classes from 0 in the order of the logits' columns.
+    """
+    array = as_numeric(parameter, values)
+    if array.shape != (rows,):
+        raise ValueError(
+            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample."
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        if not np.array_equal(array, np.floor(array)):
+            raise TypeError(f"{parameter} must be whole numbers, but its dtype is {array.dtype}.")
+    array = array.astype(np.int64)
+    if rows and (array.min() < -1 or array.max() >= classes):
+        raise ValueError(
+            f"{parameter} must lie in -1 .. {classes - 1} (-1 marks out-of-distribution samples), but range from "
+            f"{array.min()} to {array.max()}. Number the classes from 0 in the order of the logits' columns."
+        )
+    return array
+
+
+def check_scores(parameter: str, values: Any) -> np.ndarray:
+    """Return ``values`` as a non-empty, finite, one-dimensional float array (float32 stays float32).
+
+    Examples
+    --------
+    >>> check_scores("ood_scores", [])
+    Traceback (most recent call last):
+        ...
+    ValueError: ood_scores is empty. A metric needs at least one in-distribution and one out-of-distribution score.
+    """
+    array = as_numeric(parameter, values) if np.size(values) else np.empty(0)
+    if array.size == 0:
+        raise ValueError(
+            f"{parameter} is empty. A metric needs at least one in-distribution and one out-of-distribution score."
+        )
+    if array.ndim != 1:
+        raise ValueError(
+            f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample."
+        )
+    if array.dtype != np.float32:
+        array = array.astype(np.float64)
+    return check_finite(
+        parameter,
+        array,
+        remedy="Sorting them would silently change every metric; drop these samples or mend the score.",
+    )
