@@ -172,9 +172,45 @@ def test_names_and_titles_are_text(tmp_path):
     assert HOSTILE in parsed.text  # the heading, word for word
 
 
+def test_a_network_without_any_of_the_scores_is_left_out(tmp_path):
+    bare = Capture.from_arrays([[3.0, 0.0]], [0], ood={"letters": [[0.1, 0.0]]}, loss="softmax")
+    content = Page(to_html([bare, make()], tmp_path / "x.html", scores="mds").read_text("utf-8")).content
+    assert [network["title"] for network in content["networks"]] == ["IsoMax"]
+    assert content["start"]["network"] == 0
+    with pytest.raises(ValueError, match=r"start\['network'\] must be the number .* one of \[1\], but is 0"):
+        to_html([bare, make()], tmp_path / "x.html", scores="mds", start={"network": 0})
+    mixed = Capture.from_arrays(
+        [[3.0, 0.0]], [0], distances=[[0.0, 3.0]], ood={"letters": [[0.1, 0.0]]}, loss="isomax"
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"No capture gives one of the scores \['mds'\] .* Choose another score"):
+        to_html(mixed, tmp_path / "x.html", scores="mds")
+
+
+def test_scores_of_one_name_are_told_apart_or_refused(tmp_path):
+    content = Page(to_html(make(), tmp_path / "x.html", scores=["es", "mps", "es"]).read_text("utf-8")).content
+    assert list(content["scores"]) == ["es", "mps"]
+    two = [lambda samples: samples.logits.max(axis=1), lambda samples: -samples.logits.max(axis=1)]
+    with pytest.raises(ValueError, match="two are called '<lambda>'. Define your functions"):
+        to_html(make(), tmp_path / "x.html", scores=two)
+
+
+@pytest.mark.parametrize("name", ["ID", "intra-class ID", "inter-class ID"])
+def test_a_set_cannot_go_by_the_name_of_the_known_images(tmp_path, name):
+    # Its counts would stand where theirs belong.
+    with pytest.raises(ValueError, match=f"ood holds a set called '{name}', .* Give it another name"):
+        to_html(make(sets=("letters", name)), tmp_path / "x.html")
+    assert to_html(make(sets=("letters", name)), tmp_path / "x.html", ood="letters").exists()
+
+
+def test_more_sets_than_all_combinations_are_told(tmp_path):
+    told = "Of several sets together, the best DTACC"
+    assert told not in Page(to_html(make(sets=tuple("abcde")), tmp_path / "x.html").read_text("utf-8")).text
+    assert told in Page(to_html(make(sets=tuple("abcdef")), tmp_path / "x.html").read_text("utf-8")).text
+
+
 def test_four_losses_five_sets_and_ten_thousand_images_stay_below_five_megabytes(tmp_path):
     path = to_html(make(n=10_000, sets=tuple("abcde")), tmp_path / "one.html")
-    fixed = len(page._vega()) + sum(len(page._text(name)) for name in ("page.js", "page.css", "notice.txt"))
+    fixed = len(page._vega()) + len(page._script()) + sum(len(page._text(name)) for name in ("page.css", "notice.txt"))
     assert fixed + 4 * (path.stat().st_size - fixed) < 5_000_000
 
 
@@ -206,6 +242,7 @@ def test_names_of_a_mapping_reach_the_page(tmp_path):
         ({"ood": "svhn"}, "ood must be one of 'letters', 'patches', but is 'svhn'"),
         ({"scores": "mdss"}, "scores must be one of .*Did you mean 'mds'"),
         ({"scores": []}, "scores is empty. Choose at least one"),
+        ({"ood": []}, "ood is empty. Choose at least one"),
         ({"start": {"loss": "isomax"}}, "start must be one of 'network', 'score'"),
         ({"start": {"network": 5}}, r"start\['network'\] must be the number of a capture .* but is 5"),
         ({"start": {"view": "training"}}, r"start\['view'\] must be one of 'scores'"),
@@ -224,6 +261,19 @@ def test_a_capture_without_sets_and_a_place_that_cannot_be_written(captures, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="could not be written: .* Choose another path"):
         to_html(captures, tmp_path / "file" / "x.html")
+
+
+def test_a_full_disk_leaves_the_former_page(captures, tmp_path, monkeypatch):
+    path = tmp_path / "explorer.html"
+    path.write_text("former")
+
+    def full(hidden):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("isomax_viz.sharing.files.settle", full)
+    with pytest.raises(OSError, match="explorer.html could not be written: No space left on device. Choose another"):
+        to_html(captures, path)
+    assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_package_is_named(monkeypatch):

@@ -22,13 +22,21 @@ import pytest
 from matplotlib import _pylab_helpers
 from PIL import Image
 
-from isomax_viz import Capture, evaluate, explore, figures, metrics, projections, tables
+from isomax_viz import Capture, evaluate, explore, figures, metrics, projections, tables, train_toy
 from isomax_viz.datasets import ImageSet
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES, compute
 from isomax_viz.shelf import Shelf
 from isomax_viz.thresholds import score_range
-from isomax_viz.widgets import explore_alpha, lifetime, watch
+from isomax_viz.widgets import (
+    drawing,
+    explore_alpha,
+    explore_risk,
+    explore_simplex,
+    explore_surfaces,
+    lifetime,
+    watch,
+)
 from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet
 from isomax_viz.widgets.views import VIEWS, code
@@ -394,7 +402,7 @@ def test_buttons_save_into_the_folder_and_say_where(view, tmp_path):
         assert (tmp_path / name).is_file() and name in view.take_away.told.value
     view.take_away.buttons["show code"].click()
     assert "plot_operating_point(captures[0]" in view.take_away.told.value
-    view._refresh_drawer()
+    drawing.refresh_drawer(view)
     assert view.take_away.told.value  # as long as it is about this picture
     view.controls["score"].value = "mps"
     assert not view.take_away.told.value
@@ -594,3 +602,49 @@ def test_a_watched_training_that_fails_says_why(tmp_path):
     assert shown.wait(60) is None
     assert 'role="alert"' in shown.told.value and "Error" in shown.told.value
     shown.close()
+
+
+# ------------------------------------------------------------------------------------------------------ teaching lab
+
+
+def test_playing_goes_on_from_where_the_slider_was_left():
+    view = explore_surfaces(train_toy("moons", epochs=2, lines=9))
+    player = view.children[1].children[1]
+    assert player.value == 2
+    view.controls["epoch"].value = 0
+    assert player.value == 0
+    view.restore({"epoch": 1})
+    assert player.value == 1
+    view.close()
+
+
+def test_the_risk_view_offers_the_scores_that_the_capture_gives():
+    for distances, keys in ((False, ["mps", "es"]), (True, ["mps", "es", "mds"])):
+        view = explore_risk(make_capture("isomax", distances=distances))
+        score = view.controls["score"]
+        assert [key for _, key in score.options] == keys
+        assert "bright" not in score.tooltip  # no colour of this figure says the score
+        view.close()
+
+
+def test_a_step_alone_restores_the_threshold_by_hand():
+    view = explore_risk(make_capture("isomax"))
+    assert view.restore({"step": 30}).state()["rule"] == "by hand"
+    assert view.state()["step"] == 30
+    assert view.restore({"step": 30, "rule": "tpr95"}).state()["rule"] == "tpr95"
+    view.close()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_no_control_can_mend_is_refused_before_there_is_a_view(strict):
+    capture = make_capture("isomax")
+    for error, options, message in (
+        (TypeError, {"capture": [capture]}, "must be one Capture"),
+        (ValueError, {"capture": capture.replace(ood={})}, "no out-of-distribution set to compare with"),
+        (ValueError, {"capture": capture, "ood": "lettres"}, "ood must be one of .* Did you mean 'letters'"),
+        (ValueError, {"capture": capture, "scores": []}, "scores is empty. Choose at least one"),
+    ):
+        with pytest.raises(error, match=message):
+            explore_risk(**options, strict=strict)
+    with pytest.raises(ValueError, match="entropic_scale must be a number above 0, but is -1"):
+        explore_simplex(entropic_scale=-1, strict=strict)

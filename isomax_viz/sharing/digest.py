@@ -22,7 +22,7 @@ from isomax_viz.scores import Score
 from isomax_viz.sharing.contrast import on_dark
 from isomax_viz.style import Style, data_style, loss_style
 
-__all__ = ["VIEWS", "digest"]
+__all__ = ["ALL_COMBINATIONS", "BINS", "VIEWS", "digest", "gives"]
 
 BINS = 600  # of each histogram; about ten of them make one bar of the page
 STEPS = 200  # thresholds at equal distances, so that a slider reaches every part of the axis
@@ -93,13 +93,20 @@ def _network(capture: Capture, title: str, scores: Sequence[Score], sets: list[s
         "n": {KNOWN: len(capture.test)} | n,
         "needed": metrics.needed(0.95, len(capture.test)),
         **_look(loss_style(capture.loss)),
-        "scores": {score.key: _score(capture, score, sets) for score in scores if _gives(capture, score, sets)},
+        "scores": {score.key: _score(capture, score, sets) for score in scores if gives(capture, score, sets)},
         "values": _values(capture, sets),
     }
 
 
-def _gives(capture: Capture, score: Score, sets: list[str]) -> bool:
-    """Return whether a capture carries what a score needs, in every set."""
+def gives(capture: Capture, score: Score, sets: list[str]) -> bool:
+    """Return whether a capture carries what a score needs, in every set.
+
+    Examples
+    --------
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood={"mine": [[0.1, 0.0]]})
+    >>> [gives(capture, scores_module.get(key), ["mine"]) for key in ("es", "mds")]
+    [True, False]
+    """
     samples = [capture.test, *(capture.ood[name] for name in sets)]
     if not sets:
         return False

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import isomax_viz
-from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_known, check_number, missing_package
+from isomax_viz._checks import missing_package
 from isomax_viz.captures import Samples
 from isomax_viz.metrics import METRICS
 from isomax_viz.scores import Score
-from isomax_viz.sharing.digest import BINS, VIEWS, digest
+from isomax_viz.sharing.digest import ALL_COMBINATIONS, BINS, digest
+from isomax_viz.sharing.files import write_text
+from isomax_viz.sharing.offers import networks_of, scores_of, sets_of, start_of
 from isomax_viz.shelf import DIMENSIONS, Shelf
 from isomax_viz.tables import Captures
 from isomax_viz.thresholds import RULES
 
 __all__ = ["to_html"]
+
+SCRIPTS = ("numbers.js", "figures.js", "tables.js", "page.js")  # in this order: each uses those before it
 
 
 def to_html(
@@ -39,7 +42,8 @@ def to_html(
     Parameters
     ----------
     captures : Capture, list of Capture, mapping of name to Capture, or Shelf
-        What to choose from, as for :func:`isomax_viz.explore`.
+        What to choose from, as for :func:`isomax_viz.explore`. Those that have none of the sets, or nothing that a
+        score needs, are left out.
     path : str or Path
         Where to write; an existing file is replaced.
     ood : str or list of str, optional
@@ -61,7 +65,7 @@ def to_html(
     Raises
     ------
     ValueError
-        If a name is not on offer, or no capture has an out-of-distribution set.
+        If a name is not on offer, two scores share one, or no capture has a set and what a score needs.
     ImportError
         If vl-convert-python is not installed.
     OSError
@@ -84,60 +88,16 @@ def to_html(
     ('explorer.html', True)
     """
     shelf = captures if isinstance(captures, Shelf) else Shelf(captures)
-    names = shelf.ood if ood is None else check_known("ood", ood, shelf.ood)
-    if not names:
-        raise ValueError(
-            "None of the captures has an out-of-distribution set to compare with. Record one with "
-            "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
-        )
-    chosen = _scores(shelf, scores)
-    kept = [number for number, capture in enumerate(shelf.captures) if set(names) & set(capture.ood)]
+    names, chosen = sets_of(shelf, ood), scores_of(shelf, scores)
+    kept = networks_of(shelf, chosen, names)
     titles = [shelf.title(number) for number in kept]
     content = digest([shelf.captures[number] for number in kept], titles, scores=chosen, ood=names)
     content["chooser"] = DIMENSIONS["loss"] if shelf.choosers == ["loss"] else "Network"
-    content["start"] = _start(start or {}, kept, [score.key for score in chosen], names)
+    content["start"] = start_of(start or {}, kept, [score.key for score in chosen], names)
     text = _page(content, title or _title(shelf), chosen)
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror or error}. Choose another path.") from error
+    write_text(path, text, remedy="Choose another path.")
     return path
-
-
-def _scores(shelf: Shelf, wanted: Any) -> list[Score]:
-    if wanted is None:
-        wanted = shelf.scores
-    listed = [wanted] if isinstance(wanted, str) or callable(wanted) else list(wanted)
-    if not listed:
-        raise ValueError("scores is empty. Choose at least one score.")
-    names = [item for item in listed if isinstance(item, str)]
-    check_known("scores", names, shelf.scores, remedy="Your own function (samples -> array) is accepted too.")
-    # By name, words() finds the columns of any capture; a function brings its own words.
-    return [scores_module.words(item) if isinstance(item, str) else scores_module.get(item) for item in listed]
-
-
-def _start(wanted: Mapping[str, Any], numbers: Sequence[int], scores: list[str], names: list[str]) -> dict[str, Any]:
-    check_known("start", wanted, ("network", "score", "ood", "view", "threshold"))
-    number = wanted.get("network", numbers[0])
-    if number not in numbers:
-        raise ValueError(
-            f"start['network'] must be the number of a capture with one of the sets {names!r}, one of {list(numbers)}, "
-            f"but is {number!r}."
-        )
-    threshold = wanted.get("threshold", "tpr95")
-    if isinstance(threshold, str):
-        check_choice("start['threshold']", threshold, RULES, remedy="A number is accepted too.")
-    else:
-        threshold = float(check_number("start['threshold']", threshold))
-    return {
-        "network": numbers.index(number),
-        "score": check_choice("start['score']", wanted.get("score", "es" if "es" in scores else scores[0]), scores),
-        "ood": check_known("start['ood']", wanted.get("ood", names[:1]), names),
-        "view": check_choice("start['view']", wanted.get("view", "scores"), VIEWS),
-        "threshold": threshold,
-    }
 
 
 def _title(shelf: Shelf) -> str:
@@ -151,8 +111,7 @@ def _page(content: Mapping[str, Any], title: str, scores: Sequence[Score]) -> st
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    parts = {name: _text(name) for name in ("page.css", "page.js", "notice.txt")}
-    vega = _vega()
+    vega, script = _vega(), _script()
     # "<" is the only letter with which a name inside the data could end the script element that holds them.
     data = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     template = Environment(
@@ -161,16 +120,17 @@ def _page(content: Mapping[str, Any], title: str, scores: Sequence[Score]) -> st
     return template.render(
         title=title,
         version=isomax_viz.__version__,
-        hashes=Markup(" ".join(_hash(script) for script in (vega, parts["page.js"]))),
-        css=Markup(parts["page.css"]),
+        hashes=Markup(" ".join(_hash(script) for script in (vega, script))),
+        css=Markup(_text("page.css")),
         rules=RULES,
         scores=[_lesson(score) for score in scores],
         metrics=METRICS,
         bins=BINS,
+        some_combinations=len(content["sets"]) > ALL_COMBINATIONS,
         data=Markup(data),
-        notice=Markup(parts["notice.txt"].strip()),
+        notice=Markup(_text("notice.txt").strip()),
         vega=Markup(vega),
-        script=Markup(parts["page.js"]),
+        script=Markup(script),
     )
 
 
@@ -189,6 +149,12 @@ def _lesson(score: Score) -> dict[str, Any]:
 
 def _text(name: str) -> str:
     return (resources.files("isomax_viz.sharing") / name).read_text(encoding="utf-8")
+
+
+@cache
+def _script() -> str:
+    """Return the page's own script: its parts in one scope, which nothing else on the page reaches."""
+    return '"use strict";\n(() => {\n' + "\n".join(map(_text, SCRIPTS)) + "})();\n"
 
 
 @cache

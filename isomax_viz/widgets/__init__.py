@@ -10,7 +10,8 @@ from isomax_viz.datasets import ImageSet
 from isomax_viz.tables import Captures
 from isomax_viz.widgets.alpha import AlphaExplorer
 from isomax_viz.widgets.explorer import Explorer
-from isomax_viz.widgets.lab import explore_risk, explore_simplex, explore_surfaces, explore_temperature
+from isomax_viz.widgets.lab import explore_risk, explore_simplex, explore_temperature
+from isomax_viz.widgets.lab_surfaces import explore_surfaces
 from isomax_viz.widgets.lab_view import LabView
 from isomax_viz.widgets.watch import Watch
 

@@ -11,21 +11,19 @@ import ipywidgets as widgets
 
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet
+from isomax_viz.sharing.offers import need_sets
 from isomax_viz.shelf import Shelf
 from isomax_viz.tables import Captures
-from isomax_viz.thresholds import score_range
-from isomax_viz.widgets import lessons, lifetime, panel, settings, takeaway, words
+from isomax_viz.widgets import drawing, lifetime, panel, settings, takeaway, words
 from isomax_viz.widgets.bands import Bands, share_of
 from isomax_viz.widgets.gallery import Gallery
 from isomax_viz.widgets.numbers import Numbers
 from isomax_viz.widgets.one_image import OneImage
 from isomax_viz.widgets.painter import Painter, Picture
 from isomax_viz.widgets.takeaway import TakeAway
-from isomax_viz.widgets.views import VIEWS, Look
+from isomax_viz.widgets.views import Look
 
 __all__ = ["Explorer"]
-
-AHEAD = 8  # pictures that are drawn while nobody asks for anything
 
 
 class Explorer(widgets.VBox):
@@ -63,19 +61,15 @@ class Explorer(widgets.VBox):
         store: str | Path | None = None,
         strict: bool | None = None,
     ) -> None:
-        self._idle, self._slow = lifetime.Later(0.15), lifetime.Later(0.15)
-        self._drawers: dict[str, widgets.Widget] = {}
+        self.idle, self.slow = lifetime.Later(0.15), lifetime.Later(0.15)
+        self.drawers: dict[str, widgets.Widget] = {}
         self.shelf = Shelf(captures)
-        if not self.shelf.ood:
-            raise ValueError(
-                "None of the captures has an out-of-distribution set to compare with. Record one with "
-                "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
-            )
+        need_sets(self.shelf)
         self.strict = lifetime.under_test() if strict is None else strict
         self.folder, self.store = Path(folder), store
         self._silent = True
         self.last = "loss"
-        self._numbers = Numbers(self.shelf)
+        self.numbers = Numbers(self.shelf)
         self.painter = Painter(self.shelf.captures)
         self.controls = panel.make_controls(self)
         self.picture = widgets.Image(format="png")
@@ -85,8 +79,8 @@ class Explorer(widgets.VBox):
         self.gallery = Gallery(self, images or {})
         self.one_image = OneImage(self)
         self.take_away = TakeAway(self, guarded=self.guarded)
-        self._drawers = {"explain": self.lesson, "pictures": self.gallery}
-        self._drawers |= {"one_image": self.one_image, "take_away": self.take_away}
+        self.drawers = {"explain": self.lesson, "pictures": self.gallery}
+        self.drawers |= {"one_image": self.one_image, "take_away": self.take_away}
         self.message = widgets.HTML(layout={"display": "none"})
         super().__init__(panel.arrange(self))
         self.add_class("isomax-viz")
@@ -169,61 +163,8 @@ class Explorer(widgets.VBox):
         return True
 
     def _update(self) -> None:
-        if self._silent:
-            return
-        self._idle.cancel()
-        try:
-            drawn = self.guarded(self._draw)
-        except Exception:
-            self.picture.layout.visibility, self.summary.value = "hidden", ""
-            raise
-        self.picture.layout.visibility = "visible" if drawn else "hidden"
-        if drawn:
-            chosen = self._drawers.get(self.controls["more"].value)
-            self.drawer.children = () if chosen is None else (chosen,)
-            self._slow.do(self.guarded, self._refresh_drawer)
-            self._idle.prepare(self._ahead, panel.neighbours(self)[:AHEAD])
-        else:
-            self.summary.value = ""
-
-    def _draw(self) -> None:
-        get, capture = self.controls, self.capture
-        with self.silently():
-            get["ood"].offer([name for name in self.shelf.ood if name in capture.ood])
-        look = self.look
-        picture = self.painter.picture(look)
-        self.picture.value = picture.png
-        self.bands.put(picture.place)
-        low, high = score_range(capture, look.ood, score=look.score)
-        get["threshold"].show(look.threshold[0], low=low, high=high)
-        self.summary.value = self._numbers.html(look) + words.sentence_html(picture.words)
-        for name, needed in (
-            ("threshold", "threshold" in VIEWS[look.view].uses),
-            ("same_axes", len(look.captures) == 2 and "same_axes" in VIEWS[look.view].uses),
-            ("quantity", "quantity" in VIEWS[look.view].uses),
-        ):
-            get[name].layout.display = None if needed else "none"
-
-    def _refresh_drawer(self) -> None:
-        """Bring what stands below up to date, if it is open."""
-        name, look = self.controls["more"].value, self.look
-        if name == "explain":
-            losses = tuple(self.shelf.captures[number].loss for number in look.captures)
-            self.lesson.value = lessons.lesson_html(losses, look.score)
-        elif name == "pictures":
-            self.gallery.refresh()
-        elif name == "one_image":
-            self.one_image.refresh()
-        elif name == "take_away":
-            self.take_away.forget()
-
-    def _ahead(self, looks: list[Look]) -> None:
-        """Draw one picture that may be asked for next, and the others after a pause: the kernel stays responsive."""
-        try:
-            self.painter.picture(looks[0])
-        except (ValueError, IndexError):
-            return  # shown once somebody chooses it
-        self._idle.prepare(self._ahead, looks[1:])
+        if not self._silent:
+            drawing.update(self)
 
     def reset(self) -> None:
         """Go back to the settings of the beginning."""
@@ -271,11 +212,7 @@ class Explorer(widgets.VBox):
         low, high : float
             In percent of the way from the lowest to the highest score.
         """
-        self.gallery.choose_range(low, high)
-        if self.controls["more"].value == "pictures":
-            self._slow.do(self.guarded, self._refresh_drawer)
-        else:
-            self.controls["more"].value = "pictures"  # which brings the drawer up to date
+        drawing.show_pictures(self, low, high)
 
     @property
     def selected(self) -> list[tuple[str, int]]:
@@ -331,8 +268,8 @@ class Explorer(widgets.VBox):
 
     def close(self) -> None:
         """Close the view with everything in it."""
-        self._idle.cancel()
-        self._slow.cancel()
+        self.idle.cancel()
+        self.slow.cancel()
         lifetime.close_tree(self)
-        for widget in self._drawers.values():  # the closed ones are in no box
+        for widget in self.drawers.values():  # the closed ones are in no box
             lifetime.close_tree(widget)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from isomax_viz._checks import check_choice, check_known, check_number
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
+from isomax_viz.scores import SCORES
 from isomax_viz.widgets import lifetime, words
 from isomax_viz.widgets.controls import LABEL_WIDTH
 
-__all__ = ["LabView", "choice", "slider"]
+__all__ = ["LabView", "choice", "score_choice", "slider"]
 
 KEPT = 160  # pictures of some 80 kB
 AHEAD = 2  # pictures drawn while nobody moves anything
@@ -45,6 +46,21 @@ def choice(label: str, options: list[tuple[str, Any, str]], *, tooltip: str) -> 
     )
 
 
+def score_choice(keys: Iterable[str], *, tooltip: str) -> widgets.ToggleButtons:
+    """Return buttons for scores, of which there must be one.
+
+    Examples
+    --------
+    >>> score_choice(["es"], tooltip="Number that colours the plane").options
+    (('ES', 'es'),)
+    """
+    chosen = check_known("scores", keys, SCORES)
+    if not chosen:
+        raise ValueError("scores is empty. Choose at least one score.")
+    options = [(SCORES[key].label, key, f"{SCORES[key].name}: {SCORES[key].explanation}") for key in chosen]
+    return choice("Score", options, tooltip=tooltip)
+
+
 class LabView(widgets.VBox):
     """A figure that controls redraw; the functions ``iv.explore_...`` of the teaching lab build it.
 
@@ -58,6 +74,8 @@ class LabView(widgets.VBox):
         The slider whose next values are drawn ahead.
     follow : callable, optional
         From the settings to values of controls that others determine; they are set without drawing again.
+    implied : mapping of str to mapping, optional
+        By the name of a setting, what else moving its control sets, such as a rule that no longer holds.
     extra : mapping of str to list of widget, optional
         What stands beside a control and is no setting, such as a button that plays.
     strict : bool, optional
@@ -85,12 +103,13 @@ class LabView(widgets.VBox):
         *,
         main: str,
         follow: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        implied: Mapping[str, Mapping[str, Any]] | None = None,
         extra: Mapping[str, list[Any]] | None = None,
         strict: bool | None = None,
     ) -> None:
         self.controls, self.main = dict(controls), main
         self.strict = lifetime.under_test() if strict is None else strict
-        self._plain, self._follow = draw, follow
+        self._plain, self._follow, self._implied = draw, follow, dict(implied or {})
         self._pictures: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self._idle = lifetime.Later(0.15)
         self.silent = False
@@ -101,8 +120,8 @@ class LabView(widgets.VBox):
         rows = [self._row(control, (extra or {}).get(name, [])) for name, control in self.controls.items()]
         super().__init__([widgets.HTML(words.CSS), *rows, self.message, stage, self.sentence])
         self.add_class("isomax-viz")
-        for control in self.controls.values():
-            control.observe(lambda change: self.update(), "value")
+        for name, control in self.controls.items():
+            control.observe(lambda change, name=name: self._moved(name), "value")
         lifetime.register(self)
         self.update()
 
@@ -136,10 +155,18 @@ class LabView(widgets.VBox):
         check_known("state", wanted, self.controls)
         for name, value in wanted.items():
             _check(name, value, self.controls[name])
+        for name in list(wanted):
+            wanted = dict(self._implied.get(name, {})) | wanted  # unless said otherwise
         with lifetime.LOCK:
             self._set(wanted)
             self.update()
         return self
+
+    def _moved(self, name: str) -> None:
+        with lifetime.LOCK:
+            if not self.silent:
+                self._set(self._implied.get(name, {}))
+                self.update()
 
     def _set(self, values: Mapping[str, Any]) -> None:
         self.silent = True

@@ -14,6 +14,7 @@ from isomax_viz._checks import check_choice
 from isomax_viz.figures import save_figure
 from isomax_viz.sharing import VIEWS as PAGE_VIEWS
 from isomax_viz.sharing import to_html
+from isomax_viz.sharing.files import write_text
 from isomax_viz.widgets import words
 from isomax_viz.widgets.views import Look, code, draw, drawn_data
 
@@ -59,14 +60,7 @@ def save(explorer: Any, path: str | Path) -> Path:
         text = json.dumps(explorer.state(), indent=1)
     else:
         text = drawn_data(look, captures).to_csv(index=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OSError(
-            f"{path} could not be written: {error.strerror or error}. Choose a folder that you may write to: "
-            "explore(captures, folder=...)."
-        ) from error
+    write_text(path, text, remedy="Choose a folder that you may write to: explore(captures, folder=...).")
     return path
 
 

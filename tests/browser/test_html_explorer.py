@@ -207,6 +207,124 @@ def test_dark_theme_is_legible_and_narrow_windows_have_room(shared, screenshots)
     page.set_viewport_size({"width": 1250, "height": 1000})
 
 
+def test_all_colours_set_by_the_system_leave_the_choice_visible(shared):
+    page = shared.page
+    page.emulate_media(forced_colors="active")
+    grounds = "[...document.querySelectorAll('#choose-view span')].map(e => getComputedStyle(e).backgroundColor)"
+    chosen, *others = page.evaluate(grounds)
+    page.emulate_media(forced_colors="none")
+    assert chosen not in others and len(set(others)) == 1
+
+
+def test_wide_tables_scroll_by_keyboard_and_nothing_is_cut_on_a_phone(shared, screenshots):
+    page = shared.page
+    boxes = page.locator(".scroll")
+    assert boxes.evaluate_all("all => all.map(e => e.tabIndex)") == [-1, -1]  # nothing to scroll: no stop for the key
+    drawn = page.evaluate("document.body.dataset.drawn")
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_function("before => document.body.dataset.drawn !== before", arg=drawn)
+    assert boxes.evaluate_all("all => all.map(e => e.tabIndex)") == [0, 0]
+    region = page.get_by_role("region", name="Detection with the entropic score, over all thresholds")
+    region.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("e => e.scrollLeft > 0", arg=region.element_handle())
+    name = region.locator("tbody th").first.bounding_box()
+    assert abs(name["x"] - region.bounding_box()["x"]) < 1  # whose numbers these are stays in sight
+    frame = page.locator("#left svg").bounding_box()
+    words = page.locator("#left svg text", has_text="accepts").bounding_box()
+    assert words["x"] >= frame["x"] and words["x"] + words["width"] <= frame["x"] + frame["width"]
+    assert region.locator("caption span").evaluate("e => e.getBoundingClientRect().right") <= 400
+    shared.shot(screenshots / "page_phone.png")
+    page.set_viewport_size({"width": 1250, "height": 1000})
+
+
+def test_after_a_figure_that_failed_the_next_one_is_drawn(browser, made, tmp_path):
+    page = browser.new_page(viewport={"width": 1250, "height": 1000})
+    page.goto(to_html(made[2], tmp_path / "explorer.html").as_uri())
+    page.wait_for_function("document.body.dataset.drawn")
+    view, message = Shared(page), page.get_by_role("alert")
+    page.evaluate("() => { window.whole = vegaEmbed; vegaEmbed = () => { throw new Error('no room'); }; }")
+    page.get_by_role("radio", name="Logits", exact=True).check()
+    message.wait_for()
+    assert message.inner_text() == "This page could not be drawn: no room"
+    page.evaluate("() => { vegaEmbed = window.whole; }")
+    view.choose("View", "Entropy")
+    assert not message.is_visible() and page.locator("#left svg").count() == 1
+    page.close()
+
+
+def test_extremes_and_names_of_the_language_itself(browser, tmp_path):
+    """Scores beyond counting, scores that are all alike, and sets whose names every JavaScript object knows."""
+    rng = np.random.default_rng(0)
+
+    def huge(samples):
+        return samples.logits.max(axis=1).astype(np.float64) * 1e300
+
+    def tiny(samples):
+        return samples.logits.max(axis=1).astype(np.float64) * 1e-300
+
+    def alike(samples):
+        return np.ones(len(samples))
+
+    first, second = (
+        Capture.from_arrays(
+            rng.normal(size=(50, 3)), np.arange(50) % 3, ood={name: rng.normal(size=(50, 3))}, loss=loss
+        )
+        for name, loss in (("constructor", "softmax"), ("__proto__", "isomax"))
+    )
+    page = browser.new_page(viewport={"width": 1250, "height": 1000})
+    page.goto(to_html([first, second], tmp_path / "x.html", scores=[huge, tiny, alike]).as_uri())
+    page.wait_for_function("document.body.dataset.drawn")
+    view = Shared(page)
+    for loss, capture, name in (("IsoMax", second, "__proto__"), ("SoftMax", first, "constructor")):
+        view.choose("Loss", loss)
+        for score in (huge, tiny, alike):
+            if not page.get_by_role("radio", name=score.__name__, exact=True).is_checked():
+                view.choose("Score", score.__name__)
+            table = threshold_table(capture, [name], score=score, threshold=view.threshold)
+            columns = ["id_accepted", "id_rejected", "ood_accepted", "ood_rejected"]
+            assert view.numbers("counts") == table[columns].to_numpy(dtype=float).tolist()
+            shown = page.locator("main").inner_text() + page.locator("#charts").inner_html()
+            assert not any(word in shown for word in ("NaN", "Infinity", "undefined"))
+            assert len(page.locator("#threshold-value").inner_text()) < 24
+    assert not page.get_by_role("alert").is_visible()
+    page.close()
+
+
+def test_the_rules_choose_as_the_library_does_among_equal_scores(browser, tmp_path):
+    rng = np.random.default_rng(3)
+
+    def coarse(samples):
+        return np.rint(2 * samples.logits.max(axis=1))
+
+    made = [
+        Capture.from_arrays(
+            rng.normal(size=(60, 3)) + 0.4, np.arange(60) % 3, loss=loss,
+            ood={name: rng.normal(size=(n, 3)) for name, n in (("letters", 7), ("patches", 45))},
+        )
+        for loss in LOSSES
+    ]  # fmt: skip
+    page = browser.new_page(viewport={"width": 1250, "height": 1000})
+    page.goto(to_html(made, tmp_path / "x.html", scores=coarse).as_uri())
+    page.wait_for_function("document.body.dataset.drawn")
+    view = Shared(page)
+    for sets in (["letters"], ["letters", "patches"]):
+        if len(sets) > 1:
+            view.against("patches", True)
+        for capture, loss in zip(made[::-1], list(LOSSES.values())[::-1], strict=True):
+            view.choose("Loss", loss)
+            for rule, label in (("dtacc", "best DTACC"), ("tpr95", "95 % of ID")):
+                page.get_by_role("button", name=label).click()
+                assert view.threshold == find_threshold(capture, sets, score=coarse, rule=rule)
+                table = threshold_table(capture, sets, score=coarse, threshold=view.threshold)
+                columns = ["id_accepted", "id_rejected", "ood_accepted", "ood_rejected"]
+                assert view.numbers("counts") == table[columns].to_numpy(dtype=float).tolist()
+        rows = evaluate(made, scores=coarse, ood=sets)
+        columns = ["n_id", "n_ood", "TNR@TPR95", "AUROC", "DTACC", "AUPR-in", "AUPR-out", "accuracy"]
+        assert view.numbers("metrics") == rows[columns].to_numpy(dtype=float).tolist()
+    page.close()
+
+
 def test_nothing_was_fetched_and_no_name_ran(opened):
     """Runs last: what the page asked for and said in all the tests above."""
     assert opened.asked and all(url.startswith("file:") and url.endswith("explorer.html") for url in opened.asked)
