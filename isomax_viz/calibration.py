@@ -15,15 +15,17 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import as_numeric, check_choice, check_labels, check_matrix, check_number
+from isomax_viz._checks import as_numeric, check_labels, check_matrix, check_number
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.reliability import BINNINGS, calibration_error, reliability_table
 from isomax_viz.samples import log_softmax
 
 __all__ = [
     "BINNINGS",
     "at_temperature",
     "calibration_error",
+    "decided_probabilities",
     "fit_temperature",
     "negative_log_likelihood",
     "reliability_table",
@@ -31,15 +33,12 @@ __all__ = [
     "temperature_table",
 ]
 
-BINNINGS = {
-    "width": "bins of equal width between 0 and 1",
-    "count": "bins that hold as many samples each, as far as equal confidences allow",
-}
-
 
 def _checked(logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     # Double precision: at a low temperature, differences of logits are multiplied many times over.
     logits = check_matrix("logits", logits).astype(np.float64)
+    if not len(logits):
+        raise ValueError("logits is empty. Give at least one sample of known class.")
     labels = check_labels("labels", labels, rows=len(logits), classes=logits.shape[1])
     if (labels < 0).any():
         raise ValueError(
@@ -88,8 +87,8 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     Raises
     ------
     ValueError
-        If the likelihood has no maximum: every sample is classified correctly (it rises for ever as the temperature
-        falls), or the logits say no more than chance (it rises as the temperature rises).
+        If there are no samples, or the likelihood has no maximum: every sample is classified correctly (it rises for
+        ever as the temperature falls), or the logits say no more than chance (it rises as the temperature rises).
 
     Notes
     -----
@@ -125,88 +124,34 @@ def fit_temperature(logits: Any, labels: Any) -> float:
         )
     spread = float(np.ptp(logits, axis=1).max())
     low, high = np.log(1e-6 / spread), np.log(1e6 / spread)
+    if not slope(low) < 0 < slope(high):
+        raise ValueError(
+            f"No temperature between {1e-6 * spread:.3g} and {1e6 * spread:.3g} fits: the logits of the correct "
+            "classes differ from the others by next to nothing. Fit on more samples."
+        )
     return float(np.exp(-brentq(slope, low, high, xtol=1e-12)))
 
 
-def reliability_table(confidences: Any, correct: Any, *, bins: int = 15, binning: str = "width") -> pd.DataFrame:
-    """Compare how sure a network was with how often it was right, bin by bin.
+def decided_probabilities(samples: Samples) -> np.ndarray:
+    """Return the probability of the class that the network decided for.
+
+    IsoMax2 decides by its class logits, which are scaled and tilted per class: where they disagree with the logits for
+    detection, this is not the largest probability.
 
     Parameters
     ----------
-    confidences : array, shape (n,)
-        Probability of the class that the network decided for, in [0, 1].
-    correct : array of bool, shape (n,)
-        Whether it was right.
-    bins : int
-        Number of bins.
-    binning : {"width", "count"}
-        See :data:`BINNINGS`.
+    samples : Samples
 
     Returns
     -------
-    DataFrame
-        One row per bin that is not empty: ``left, right`` (a bin holds its right edge; the first one also its left),
-        ``n``, ``confidence`` and ``accuracy`` (means over the bin), ``gap`` (confidence minus accuracy: above zero is
-        overconfident).
-
-    Raises
-    ------
-    ValueError
-        If confidences lie outside [0, 1], or the arrays differ in length.
+    ndarray, shape (n,)
 
     Examples
     --------
-    >>> reliability_table([0.6, 0.7, 0.95], [True, False, True], bins=2)[["left", "right", "n", "accuracy"]]
-       left  right  n  accuracy
-    0   0.5    1.0  3  0.666667
+    >>> decided_probabilities(Samples([[1.0, 0.0]], [1], predictions=[1])).round(3).tolist()
+    [0.26899999380111694]
     """
-    check_number("bins", bins, at_least=1, whole=True)
-    check_choice("binning", binning, BINNINGS)
-    values, right = as_numeric("confidences", confidences).astype(np.float64), np.asarray(correct)
-    if values.ndim != 1 or right.shape != values.shape or not len(values):
-        raise ValueError(
-            f"confidences and correct must have the same shape (n,), but have {values.shape} and {right.shape}."
-        )
-    # Float32 probabilities may exceed 1 by a rounding error.
-    if not (values.min() >= 0 and values.max() <= 1 + 1e-6):
-        raise ValueError(
-            f"confidences must lie in 0 .. 1, but range from {values.min():g} to {values.max():g}. Give probabilities, "
-            "not logits."
-        )
-    values = np.minimum(values, 1.0)
-    edges = np.linspace(0, 1, bins + 1)
-    if binning == "count":
-        last = (np.arange(1, bins + 1) * len(values) + bins - 1) // bins - 1  # each bin's last sample, in whole numbers
-        edges = np.append(0.0, np.unique(np.sort(values)[last]))
-    place = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
-    frame = pd.DataFrame({"bin": place, "confidence": values, "accuracy": right.astype(np.float64)})
-    table = frame.groupby("bin").agg(
-        n=("confidence", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
-    )
-    left, right_edge = edges[table.index], edges[table.index + 1]
-    table = table.assign(left=left, right=right_edge, gap=table["confidence"] - table["accuracy"])
-    return table.reset_index(drop=True)[["left", "right", "n", "confidence", "accuracy", "gap"]]
-
-
-def calibration_error(confidences: Any, correct: Any, *, bins: int = 15, binning: str = "width") -> float:
-    """Return the expected calibration error: the mean absolute gap of :func:`reliability_table`, weighted by counts.
-
-    Parameters
-    ----------
-    confidences, correct, bins, binning
-        As there. The number depends on the bins, so say which: 15 of equal width are usual.
-
-    Notes
-    -----
-    Source: Naeini et al. (2015); 15 bins as in Guo et al. (2017).
-
-    Examples
-    --------
-    >>> calibration_error([0.9, 0.9, 0.9, 0.9], [True, True, True, False])
-    0.15
-    """
-    table = reliability_table(confidences, correct, bins=bins, binning=binning)
-    return float(round((table["n"] * table["gap"].abs()).sum() / table["n"].sum(), 12))
+    return np.take_along_axis(samples.probabilities, samples.predictions[:, None], axis=1)[:, 0]
 
 
 def at_temperature(capture: Capture, temperature: float) -> Capture:
@@ -221,7 +166,8 @@ def at_temperature(capture: Capture, temperature: float) -> Capture:
     Returns
     -------
     Capture
-        Distances, features and predictions stay; ``meta["temperature"]`` says what was done.
+        Distances, features, predictions and extra scores stay; ``meta["temperature"]`` is by what the recorded logits
+        are divided in all.
 
     Examples
     --------
@@ -235,7 +181,7 @@ def at_temperature(capture: Capture, temperature: float) -> Capture:
         return None if samples is None else replace(samples, logits=samples.logits / np.float32(temperature))
 
     sets = {name: divided(samples) for name, samples in capture.ood.items()}
-    meta = {**capture.meta, "temperature": float(temperature)}
+    meta = {**capture.meta, "temperature": float(capture.meta.get("temperature", 1.0)) * float(temperature)}
     return capture.replace(test=divided(capture.test), train=divided(capture.train), ood=sets, meta=meta)
 
 
@@ -259,8 +205,9 @@ def temperature_table(
     -------
     DataFrame
         ``loss, entropic_scale, data, backbone, preset, seed, temperature, cross_entropy`` (the negative
-        log-likelihood), ``entropy`` (both means in nats), ``confidence, accuracy, calibration_error, bins``, and the
-        AUROC of ``MPS`` and ``ES`` (means over the sets; NaN without any).
+        log-likelihood), ``entropy`` (both means in nats), ``confidence`` (mean of
+        :func:`decided_probabilities`), ``accuracy, calibration_error, bins``, and the AUROC of ``MPS`` and ``ES``
+        (means over the sets; NaN without any).
 
     Examples
     --------
@@ -273,22 +220,22 @@ def temperature_table(
     for temperature in temperatures:
         warm = at_temperature(capture, temperature)
         test = warm.test
-        correct = test.predictions == test.labels
+        confidences, correct = decided_probabilities(test), test.predictions == test.labels
         row = {
             "temperature": float(temperature),
             "cross_entropy": negative_log_likelihood(capture.test.logits, test.labels, temperature=temperature),
             "entropy": float(test.entropies.mean(dtype=np.float64)),
-            "confidence": float(test.max_probabilities.mean(dtype=np.float64)),
+            "confidence": float(confidences.mean(dtype=np.float64)),
             "accuracy": test.accuracy,
-            "calibration_error": calibration_error(test.max_probabilities, correct, bins=bins),
+            "calibration_error": calibration_error(confidences, correct, bins=bins),
             "bins": bins,
         }
         for score in ("mps", "es"):
             inside = scores_module.compute(score, test)
             areas = [metrics.auroc(inside, scores_module.compute(score, warm.ood[name])) for name in sets]
             row[score.upper()] = float(np.mean(areas)) if areas else float("nan")
-        rows.append(row)
-    return pd.DataFrame(rows).assign(**source(capture))
+        rows.append(source(capture) | row)
+    return pd.DataFrame(rows)
 
 
 def scale_table(logits: Any, label: int, scales: Iterable[float]) -> pd.DataFrame:
@@ -321,7 +268,7 @@ def scale_table(logits: Any, label: int, scales: Iterable[float]) -> pd.DataFram
     1   10.0    0.207          0.051
     """
     row = check_matrix("logits", np.atleast_2d(as_numeric("logits", logits)), rows=1).astype(np.float64)
-    check_labels("label", [label], rows=1, classes=row.shape[1])
+    check_number("label", label, at_least=0, at_most=row.shape[1] - 1, whole=True)
     values = np.array([check_number("scales", scale, at_least=0) for scale in scales], dtype=np.float64)
     logs = log_softmax(values[:, None] * row)
     probabilities = np.exp(logs)

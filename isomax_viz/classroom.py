@@ -17,6 +17,7 @@ ANSWER = "answer"
 PLACEHOLDER = "*Your prediction:*"
 _INVITATION = "\n\n*Student version: write your predictions into the cells below before you run the code.*"
 FOLDER = "student"
+_NEW = {"code": nbformat.v4.new_code_cell, "raw": nbformat.v4.new_raw_cell}
 
 
 def student_version(notebook: NotebookNode, *, lessons: tuple[str, ...] = ()) -> NotebookNode:
@@ -39,7 +40,7 @@ def student_version(notebook: NotebookNode, *, lessons: tuple[str, ...] = ()) ->
     Raises
     ------
     ValueError
-        If the notebook does not begin with a title.
+        If the notebook does not begin with a title, or the title is an answer.
 
     Examples
     --------
@@ -48,19 +49,22 @@ def student_version(notebook: NotebookNode, *, lessons: tuple[str, ...] = ()) ->
     >>> [cell.source for cell in student_version(new_notebook(cells=cells)).cells][1]
     '*Your prediction:*'
     """
-    if not notebook.cells or not notebook.cells[0].source.startswith("# "):
+    first = notebook.cells[0] if notebook.cells else None
+    if first is None or not first.source.startswith("# ") or first.cell_type != "markdown" or _is_answer(first):
         raise ValueError("A lesson must begin with a title: a cell of words that starts with '# '.")
     cells = []
     for cell in notebook.cells:
-        answer = ANSWER in cell.metadata.get("tags", [])
+        answer = _is_answer(cell)
         if answer and cell.cell_type == "code":
             continue
-        source = PLACEHOLDER if answer else _with_links(cell.source, lessons) if cell.cell_type == "markdown" else None
-        if cell.cell_type == "markdown":
-            made = nbformat.v4.new_markdown_cell(source)
+        if answer:
+            made = nbformat.v4.new_markdown_cell(PLACEHOLDER)
+        elif cell.cell_type == "markdown":
+            made = nbformat.v4.new_markdown_cell(_with_links(cell.source, lessons))
         else:
-            made = nbformat.v4.new_code_cell(cell.source)
-        made["id"] = cell["id"]
+            made = _NEW[cell.cell_type](cell.source)
+        # Older notebooks have no ids; a random one would differ from time to time.
+        made["id"] = cell.get("id", f"cell-{len(cells)}")
         cells.append(made)
     cells[0].source += _INVITATION
     metadata = {name: notebook.metadata[name] for name in ("kernelspec", "language_info") if name in notebook.metadata}
@@ -70,7 +74,8 @@ def student_version(notebook: NotebookNode, *, lessons: tuple[str, ...] = ()) ->
 def _with_links(markdown: str, lessons: tuple[str, ...]) -> str:
     def moved(match: re.Match[str]) -> str:
         target = match[1]
-        stays = "://" in target or target.startswith("#") or target.partition("#")[0] in lessons
+        # A scheme (https:, mailto:), or a place in this notebook.
+        stays = re.match(r"[a-zA-Z][\w+.-]*:|#", target) or target.partition("#")[0] in lessons
         return match[0] if stays else f"](../{target})"
 
     return re.sub(r"\]\(([^)]+)\)", moved, markdown)
@@ -111,7 +116,11 @@ def write_student_versions(notebooks: str | Path = "notebooks") -> list[Path]:
 
 
 def _has_answers(notebook: NotebookNode) -> bool:
-    return any(ANSWER in cell.metadata.get("tags", []) for cell in notebook.cells)
+    return any(_is_answer(cell) for cell in notebook.cells)
+
+
+def _is_answer(cell: NotebookNode) -> bool:
+    return ANSWER in cell.metadata.get("tags", [])
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ __all__ = ["SPACES", "Plane", "Snapshot", "ToyRun", "surface_table"]
 
 SPACES = {"input": "the points as they are given", "features": "what the network makes of them"}
 # IsoMax+ compares directions only: its features lie on the unit circle, the unknown ones a little outside it, so that
-# they do not hide the known ones.
-OUTSIDE = 0.13
+# they do not hide the known ones; all of them within what the plane shows.
+OUTSIDE, OUTERMOST = 0.13, 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,8 +174,9 @@ def surface_table(
     grid = np.column_stack([x.ravel(), y.ravel()])
     parts = [_rows("plane", False, plane.samples.predictions, grid, scores_module.compute(chosen, plane.samples))]
     sets = {"test": capture.test} | chosen_ood(capture, ood if ood is not None or capture.ood else [])
+    step = min(OUTSIDE, OUTERMOST / max(1, len(sets) - 1))
     for number, (name, samples) in enumerate(sets.items()):
-        points = snapshot.points[name] if space == "input" else _placed(capture, samples.features, outside=number)
+        points = snapshot.points[name] if space == "input" else _placed(capture, samples.features, step * number)
         group, values = "ID" if name == "test" else name, scores_module.compute(chosen, samples)
         parts.append(_rows(group, name != "test", samples.labels, points, values))
     if space == "features" and capture.prototypes is not None:
@@ -188,11 +189,11 @@ def surface_table(
     return table.assign(name=table["label"].map(names), threshold=threshold, **told)
 
 
-def _placed(capture: Capture, features: np.ndarray, *, outside: int = 0) -> np.ndarray:
+def _placed(capture: Capture, features: np.ndarray, outside: float = 0.0) -> np.ndarray:
     if capture.loss != "isomax+":
         return features
     lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return features / lengths * (1 + OUTSIDE * outside)
+    return features / lengths * (1 + outside)
 
 
 def _rows(group: str, ood: bool, labels: np.ndarray, points: np.ndarray, values: np.ndarray) -> pd.DataFrame:

@@ -50,6 +50,16 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 _SVG = "image/svg+xml"
 
 
+# JupyterLab's page leaves out the words that figures carry for readers who cannot see them.
+_PAGE = "page.html.j2"
+_PAGE_TEMPLATE = """{% extends 'lab/index.html.j2' %}
+{% block data_png scoped %}
+{%- set words = output | get_metadata('alt', 'image/png') -%}
+{{ super() | replace('<img ', '<img alt="' ~ (words | escape_html) ~ '" ', 1) if words else super() }}
+{% endblock data_png %}
+"""
+
+
 class ReportError(RuntimeError):
     """A notebook failed; the message says which, and at which cell."""
 
@@ -228,13 +238,14 @@ def _title(notebook: NotebookNode, fallback: str) -> str:
 
 
 def _to_html(notebook: NotebookNode, title: str) -> str:
+    from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
     page = nbformat.from_dict(notebook)
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = _formulas_as_mathml(cell.source)
-    exporter = HTMLExporter(template_name="lab")
+    exporter = HTMLExporter(template_file=_PAGE, extra_loaders=[DictLoader({_PAGE: _PAGE_TEMPLATE})])
     # Formulas are MathML already and there are no widgets: nothing has to be fetched.
     exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = exporter.mermaid_js_url = ""
     body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": title}})

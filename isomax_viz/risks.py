@@ -11,11 +11,14 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._checks import check_choice, check_number, check_scores
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, source
 
 __all__ = ["cheapest_threshold", "disagreements", "expected_cost", "risk_table", "two_meanings"]
+
+# Networks that differ in one of these are no rivals.
+_SETTING = ("data", "backbone", "preset", "select")
 
 
 def expected_cost(
@@ -84,7 +87,7 @@ def risk_table(
     Raises
     ------
     ValueError
-        If a name is unknown or a number is out of range.
+        If a name is unknown, a number is out of range, or there is no set to compare with.
 
     Examples
     --------
@@ -99,6 +102,8 @@ def risk_table(
     chosen = scores_module.get(score)
     inside = np.sort(scores_module.compute(chosen, capture.test))
     sets = {name: np.sort(scores_module.compute(chosen, item)) for name, item in chosen_ood(capture, ood).items()}
+    if not sets:
+        raise ValueError("ood names no out-of-distribution set, but a cost needs at least one. Leave it out for all.")
     thresholds = np.append(np.inf, np.unique(np.concatenate([inside, *sets.values()]))[::-1])
     tpr = _accepted(inside, thresholds)
     fpr = np.mean([_accepted(values, thresholds) for values in sets.values()], axis=0)
@@ -145,7 +150,7 @@ def two_meanings(id_scores: Any, ood_scores: Any) -> dict[str, float]:
     {'OOD accepted where 95 % of ID are accepted': 0.5, 'ID rejected where 95 % of OOD are rejected': 0.5}
     """
     # The same question with the parts exchanged: OOD is positive, and high must mean OOD.
-    mirrored = -np.asarray(ood_scores), -np.asarray(id_scores)
+    mirrored = -check_scores("ood_scores", ood_scores), -check_scores("id_scores", id_scores)
     return {
         "OOD accepted where 95 % of ID are accepted": 1 - metrics.tnr_at_tpr(id_scores, ood_scores),
         "ID rejected where 95 % of OOD are rejected": 1 - metrics.tnr_at_tpr(*mirrored),
@@ -158,15 +163,17 @@ def disagreements(table: pd.DataFrame, metrics: tuple[str, str] = ("AUROC", "TNR
     Parameters
     ----------
     table : DataFrame
-        Of ``iv.evaluate``: a detector is a loss with a score, compared on the same unknown set and seed.
+        Of ``iv.evaluate``: a detector is a loss (with its entropic scale, where one loss has several) with a score.
+        Only detectors of the same unknown set, seed, data, backbone, preset and selected epoch are compared.
     metrics : (str, str)
         Two of its columns.
 
     Returns
     -------
     DataFrame
-        ``ood, seed, first, second`` (detectors; the first one is ahead by the first metric) and, for both metrics, the
-        difference of the first detector to the second. Attribute ``attrs["pairs"]``: how many pairs were compared.
+        The columns of ``data, backbone, preset, select`` that hold more than one value, ``ood, seed, first, second``
+        (detectors; the first one is ahead by the first metric) and, for both metrics, the difference of the first
+        detector to the second. Attribute ``attrs["pairs"]``: how many pairs were compared.
 
     Examples
     --------
@@ -175,25 +182,35 @@ def disagreements(table: pd.DataFrame, metrics: tuple[str, str] = ("AUROC", "TNR
     >>> disagreements(table)[["first", "second", "AUROC", "TNR@TPR95"]].round(2).to_numpy().tolist()
     [['softmax / mps', 'softmax / es', 0.1, -0.25]]
     """
+    table = table.reset_index(drop=True)
     one, other = (check_choice("metrics", name, table.columns) for name in metrics)
+    told = [name for name in _SETTING if name in table and table[name].nunique(dropna=False) > 1]
+    alike = [*told, "ood", "seed"]
+    detectors = _detectors(table)
     found, pairs = [], 0
-    for (ood, seed), rows in table.groupby(["ood", "seed"], sort=False, dropna=False):
-        for a, b in combinations(rows.to_dict("records"), 2):
+    for same, rows in table.groupby(alike, sort=False, dropna=False):
+        for a, b in combinations(rows.to_dict("index").items(), 2):
             pairs += 1
-            ahead, behind = (a, b) if a[one] >= b[one] else (b, a)
-            gaps = {name: ahead[name] - behind[name] for name in (one, other)}
+            (ahead, better), (behind, worse) = (a, b) if a[1][one] >= b[1][one] else (b, a)
+            gaps = {name: better[name] - worse[name] for name in (one, other)}
             if gaps[one] > 0 > gaps[other]:
-                names = {"first": _detector(ahead), "second": _detector(behind)}
-                found.append({"ood": ood, "seed": seed} | names | gaps)
-    result = pd.DataFrame(found, columns=["ood", "seed", "first", "second", one, other])
+                names = {"first": detectors[ahead], "second": detectors[behind]}
+                found.append(dict(zip(alike, same, strict=True)) | names | gaps)
+    result = pd.DataFrame(found, columns=[*alike, "first", "second", one, other])
     order = np.argsort(-np.minimum(result[one], -result[other]).to_numpy(dtype=float), kind="stable")
     result = result.iloc[order].reset_index(drop=True)
     result.attrs["pairs"] = pairs
     return result
 
 
-def _detector(row: dict[str, Any]) -> str:
-    return f"{row['loss']} / {row['score']}"
+def _detectors(table: pd.DataFrame) -> pd.Series:
+    """Return the name of the detector in each row: two scales of one loss are two detectors."""
+    loss = table["loss"].astype(str)
+    if "entropic_scale" in table:
+        several = table.groupby("loss")["entropic_scale"].transform("nunique") > 1
+        scale = table["entropic_scale"].map(", scale {:g}".format, na_action="ignore").fillna("")
+        loss = loss.mask(several, loss + scale.astype(str))
+    return loss + " / " + table["score"].astype(str)
 
 
 def _accepted(sorted_scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

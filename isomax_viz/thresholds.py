@@ -62,6 +62,8 @@ def find_threshold(
     if rule == "tpr95":
         return metrics.threshold_at_tpr(id_scores)
     ood_scores = [scores_module.compute(score, samples) for samples in chosen_ood(capture, ood).values()]
+    if not ood_scores:
+        raise ValueError("ood names no out-of-distribution set, but rule='dtacc' needs at least one. Choose 'tpr95'.")
     return metrics.best_dtacc_threshold(id_scores, np.concatenate(ood_scores))
 
 

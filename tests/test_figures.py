@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from isomax_viz import Capture, compare, figures, metrics, style, tables
-from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of
+from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of, png
 from isomax_viz.figures._histograms import density_top, groups_of
 
 HISTOGRAMS = {
@@ -316,6 +316,9 @@ def test_figures_show_themselves_as_opaque_pictures(isomax):
     assert ax._repr_png_() == ax.figure._repr_png_()
     assert ax._repr_png_()[1] == {"alt": figures.describe(ax)}
     assert not hasattr(ax, "_repr_svg_") and not hasattr(ax.figure, "_repr_svg_")
+    kept, shown = ax._repr_png_()[0], png(ax.figure)
+    assert len(kept) < len(shown)  # a notebook keeps what a widget shows for a moment
+    np.testing.assert_array_equal(*(np.asarray(Image.open(io.BytesIO(data))) for data in (kept, shown)))
 
 
 def test_drawing_leaves_no_trace_in_pyplot_or_its_settings():
@@ -431,6 +434,10 @@ def test_comparisons_show_difference_interval_and_seeds(softmax, isomax):
     assert (point.get_markerfacecolor() != "white") == excludes
     assert [text.get_text() for text in ax.get_yticklabels()] == ["IsoMax better?", "the other way"]
     assert result.sentence in figures.describe(ax)
+    assert ax.get_title(loc="left") == ""  # one pair of networks each: no small marks to explain
+    again = [item.replace(meta={**item.meta, "seed": 1}) for item in (isomax, softmax)]
+    result = compare(([isomax, again[0]], "es"), ([softmax, again[1]], "mps"), ood="letters", resamples=40)
+    assert figures.plot_comparisons(result).get_title(loc="left") == "small marks: pairs of seeds"
 
 
 def test_comparisons_of_different_kinds_are_refused(softmax, isomax):

@@ -11,16 +11,17 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax, xlogy
 
 import isomax_viz as iv
-from isomax_viz import Capture, calibration, classroom, figures, metrics, risks, scores
+from isomax_viz import Capture, Samples, calibration, classroom, figures, metrics, risks, scores
 from isomax_viz.datasets import TOYS, Toy, load_toy, toy_from_images
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.losses import HEADS
 from isomax_viz.planes import surface_table
+from isomax_viz.thresholds import find_threshold
 from isomax_viz.widgets.lab import BY_HAND, EXAMPLES
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -96,6 +97,9 @@ def test_pictures_become_rows_of_standardised_pixels():
         (lambda: Toy("x", [[0.0]], [0], [[0.0]], [0], {}, ("one",)), "number of class_names .* at least 2"),
         (lambda: Toy("x", [[0.0]], [2], [[0.0]], [0], {}, ("a", "b")), "train_labels must lie in"),
         (lambda: Toy("x", [[0.0]], [0], [[0.0]], [0], {"far": [[1.0, 2.0]]}, ("a", "b")), r"ood\['far'\] must have"),
+        (lambda: Toy("x", [[0.0]], [-1], [[0.0]], [0], {}, ("a", "b")), "train must have .* 1 labels of -1.* into ood"),
+        (lambda: Toy("x", [[0.0]], [0], np.empty((0, 1)), [], {}, ("a", "b")), "test must have at least one point"),
+        (lambda: Toy("x", [[0.0]], [0], [[0.0]], [0], {"test": [[1.0]]}, ("a", "b")), "must not call a set 'test'"),
         (lambda: iv.train_toy("moons", loss="isomx"), "loss must be one of .* Did you mean 'isomax'"),
         (lambda: iv.train_toy("moons", loss="softmax", entropic_scale=3.0), "entropic_scale can't be set"),
         (lambda: iv.train_toy("moons", epochs=0), "epochs must be a whole number of at least 1"),
@@ -163,6 +167,26 @@ def test_the_features_of_isomax_plus_lie_on_circles(runs):
     radius = np.hypot(table["x"], table["y"]).groupby(table["group"])
     for group, length in {"ID": 1.0, "prototype": 1.0, "far blob": 1.13, "ring": 1.26}.items():
         np.testing.assert_allclose(radius.get_group(group), length, rtol=1e-5)
+
+
+def test_circles_of_many_unknown_sets_stay_within_the_plane():
+    ood = {f"set {number}": [[number, 1.0], [-1.0, number]] for number in range(7)}
+    toy = Toy("mine", np.eye(2).repeat(20, axis=0), [0] * 20 + [1] * 20, np.eye(2), [0, 1], ood, ("a", "b"))
+    table = surface_table(iv.train_toy(toy, loss="isomax+", **SMALL), space="features")
+    radius = np.hypot(table["x"], table["y"])[table["ood"]].groupby(table["group"]).mean()
+    np.testing.assert_allclose(radius, 1 + np.arange(1, 8) / 14, rtol=1e-5)
+    assert radius.max() < table.loc[table["group"] == "plane", "x"].max()
+
+
+def test_the_feature_plane_leaves_the_known_points_as_large_however_many_sets_there_are():
+    """The same far points, as one unknown set or as three, give the same plane."""
+    known, labels = np.array([[0.0, 1.0], [1.0, 0.0]]).repeat(20, axis=0), [0] * 20 + [1] * 20
+    far = [[400.0, 300.0], [-500.0, 100.0]]
+    extents = []
+    for names in (["a"], ["a", "b", "c"]):
+        toy = Toy("mine", known, labels, known, labels, dict.fromkeys(names, far), ("a", "b"))
+        extents.append(iv.train_toy(toy, loss="softmax", **SMALL).final.planes["features"].extent)
+    assert extents[0] == pytest.approx(extents[1])
 
 
 @pytest.mark.parametrize("loss", HEADS)
@@ -251,6 +275,37 @@ def test_panels_are_in_the_order_of_networks_and_scores(runs):
         figures.plot_surfaces([])
 
 
+def test_what_differs_between_panels_stands_over_each(runs):
+    """Epochs or data of which there are several belong to the panels, not to the whole figure."""
+    run = runs["isomax"]
+    figure = figures.plot_surfaces([run.at(0), run.at(2)])
+    titles = [ax.get_title(loc="left") for ax in figure.axes[::2]]
+    assert titles == [f"IsoMax, scale 10 · ES · epoch {epoch}" for epoch in (0, 2)]
+    assert figure.get_suptitle() == "moons"
+    other = iv.train_toy("blobs", loss="isomax", **SMALL)
+    figure = figures.plot_surfaces([run, other])
+    titles = [ax.get_title(loc="left") for ax in figure.axes[::2]]
+    assert titles == [f"IsoMax, scale 10 · {data} · ES" for data in ("moons", "blobs")]
+    assert figure.get_suptitle() == "epoch 2"
+
+
+def test_the_black_line_encloses_scores_that_saturate(runs):
+    """A threshold that equals the largest score accepts the points of that score, and the line runs around them."""
+    table = surface_table(runs["softmax"], score="mps")
+    plane = table["group"] == "plane"
+    saturated = plane & table["x"].between(-1, 1) & table["y"].between(-1, 1)
+    table.loc[plane, "value"] = np.where(saturated[plane], 1.0, 0.5)
+    table["threshold"] = 1.0
+    ax = figures.plot_surface(table)
+    line = next(item for item in ax.collections if item.get_gid() == "threshold")
+    points = np.concatenate([path.vertices for path in line.get_paths()])
+    for axis, name in enumerate("xy"):
+        inside = table.loc[saturated, name]
+        np.testing.assert_allclose(
+            [points[:, axis].min(), points[:, axis].max()], [inside.min(), inside.max()], atol=1e-6
+        )
+
+
 def test_regions_are_drawn_from_the_decisions(blobs):
     ax = figures.plot_surface(blobs, regions=True)
     decisions = blobs.final.planes["input"].samples.predictions.reshape(31, 31)
@@ -291,6 +346,10 @@ def test_a_temperature_that_cannot_be_fitted_says_why():
         calibration.fit_temperature([[2.0, 0.0], [0.0, 3.0]], [1, 0])
     with pytest.raises(ValueError, match="1 are -1 .* give samples of known class"):
         calibration.fit_temperature([[2.0, 0.0], [0.0, 3.0]], [0, -1])
+    with pytest.raises(ValueError, match="logits is empty. Give at least one sample"):
+        calibration.fit_temperature(np.empty((0, 3)), [])
+    with pytest.raises(ValueError, match="No temperature between .* differ from the others by next to nothing"):
+        calibration.fit_temperature([[1 + 5e-7, 0.0], [0.0, 1.0]], [0, 0])
 
 
 @pytest.mark.parametrize("bins", [1, 7, 15])
@@ -323,6 +382,9 @@ def test_equal_confidences_share_a_bin():
     [
         (([2.0], [True]), "confidences must lie in 0 .. 1, .* not logits"),
         (([0.5, 0.6], [True]), "must have the same shape"),
+        (([], []), "confidences is empty"),
+        (([0.5, np.nan], [True, False]), "confidences has 1 of 2 values that are NaN"),
+        (([0.5, 0.6], [3, 7]), "correct must say .* True or False.*Give predictions == labels"),
     ],
 )
 def test_reliability_rejects_what_it_cannot_use(arguments, message):
@@ -343,6 +405,8 @@ def test_entropy_and_cross_entropy_on_the_simplex_are_the_closed_forms():
     assert table["entropy"].iloc[0] == pytest.approx(np.log(3))
     with pytest.raises(ValueError, match="scales must be a number of at least 0"):
         calibration.scale_table([0.0, 1.0], 0, [-1.0])
+    with pytest.raises(ValueError, match="label must be a whole number of at least 0 and of at most 1, but is -1"):
+        calibration.scale_table([0.0, 1.0], -1, [1.0])
 
 
 def test_a_temperature_table_is_the_metrics_at_each_temperature(known):
@@ -375,6 +439,49 @@ def test_a_reliability_diagram_draws_its_table(known):
     points = next(line for line in ax.lines if line.get_gid() == "bins")
     np.testing.assert_allclose(points.get_xdata(), table["confidence"], atol=1e-6)
     assert "10 bins of equal width" in ax.texts[0].get_text()
+
+
+def test_confidence_is_the_probability_of_what_was_decided():
+    """IsoMax2 decides by its class logits; the largest probability for detection may be that of another class."""
+    logits, decided, labels = np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]]), [1, 0, 1], [1, 0, 0]
+    test = Samples(logits, labels, predictions=decided)
+    capture = Capture(test=test, ood={}, meta={"loss": "isomax2"})
+    np.testing.assert_allclose(calibration.decided_probabilities(test), [0.3, 0.6, 0.8], rtol=1e-6)
+    row = calibration.temperature_table(capture, [1.0], bins=10).iloc[0]
+    assert row["confidence"] == pytest.approx((0.3 + 0.6 + 0.8) / 3)
+    assert row["calibration_error"] == pytest.approx((abs(0.3 - 1) + abs(0.6 - 1) + abs(0.8 - 0)) / 3, abs=1e-6)
+    points = next(line for line in figures.plot_reliability(capture).lines if line.get_gid() == "bins")
+    np.testing.assert_allclose(points.get_xydata(), [[0.3, 1], [0.6, 1], [0.8, 0]], atol=1e-6)
+
+
+def test_fewer_bins_of_equal_count_are_named():
+    capture = Capture.from_arrays([[9.0, 0.0]] * 8 + [[0.1, 0.0]] * 2, [0] * 10, loss="softmax")
+    assert "(2 bins of equal count)" in figures.plot_reliability(capture, bins=5, binning="count").texts[0].get_text()
+
+
+def test_temperatures_multiply(known):
+    twice = calibration.at_temperature(calibration.at_temperature(known, 0.5), 0.2)
+    np.testing.assert_allclose(twice.test.logits, known.test.logits / 0.1, rtol=1e-5)
+    assert twice.meta["temperature"] == pytest.approx(0.1)
+    figure = figures.plot_temperature(calibration.at_temperature(known, 0.1))
+    marked = {text.get_text(): text.xy[0] for text in figure.axes[1].texts}
+    assert marked["training"] == pytest.approx(1.0)  # these logits are as cold as in the training already
+
+
+def test_without_unknown_sets_the_temperature_figure_says_so():
+    capture = Capture.from_arrays([[2.0, 0.0], [2.0, 0.0]], [0, 1], loss="softmax")
+    assert "There is no out-of-distribution set to detect." in figures.describe(figures.plot_temperature(capture))
+
+
+def test_percent_labels_differ_however_near_they_are():
+    near = np.linspace(0.0, 1.0, 400)
+    logits = np.column_stack([3 + near, np.zeros(400)])
+    capture = Capture.from_arrays(logits, [0] * 399 + [1], ood={"x": logits[:5] - [[3.2, 0.0]]}, loss="softmax")
+    axes = figures.plot_temperature(capture).axes[2]
+    axes.figure.canvas.draw()
+    low, high = axes.get_ylim()
+    words = [text.get_text() for text in axes.get_yticklabels() if low <= text.get_position()[1] <= high]
+    assert len(set(words)) == len(words) > 2
 
 
 def test_the_simplex_marks_the_probabilities_of_the_scale():
@@ -427,6 +534,33 @@ def test_extreme_costs_accept_or_reject_everything(known):
     )
 
 
+def test_rejecting_everything_can_be_drawn_however_near_the_scores_are():
+    """The threshold above all scores stays above them in single precision, in which the counts are made."""
+    capture = Capture.from_arrays([[0.1, 0.0]] * 4, [0, 1, 0, 1], ood={"same": [[0.1, 0.0]] * 3}, loss="softmax")
+    figure = figures.plot_risk(capture, score="mps", accept_unknown=10.0)
+    words = [text.get_text() for text in figure.axes[2].texts]
+    assert words == ["0\n0.0 %", "4\n100.0 %", "0\n0.0 %", "3\n100.0 %"]
+    assert "this threshold costs 0.5 per image, the cheapest 0.5" in figures.describe(figure)
+
+
+def test_between_two_scores_the_drawn_cost_is_that_of_a_threshold_there(known):
+    """Marked by hand anywhere, the point of the threshold lies on the curve."""
+    table = risks.risk_table(known, "near", **COSTS)
+    figure = figures.plot_risk(known, "near", threshold=-0.8123, **COSTS)
+    ax = figure.axes[3]
+    curve, marked = ax.lines[0], ax.lines[-1]
+    assert curve.get_drawstyle() == "steps-post" and (np.diff(curve.get_xdata()) < 0).all()
+    above = table[table["threshold"] >= -0.8123].iloc[-1]
+    assert marked.get_xydata()[0] == pytest.approx([-0.8123, above["cost"]])
+
+
+def test_a_cost_needs_an_unknown_set(known):
+    with pytest.raises(ValueError, match="ood names no out-of-distribution set, but a cost needs at least one"):
+        risks.risk_table(known, [])
+    with pytest.raises(ValueError, match="ood names no out-of-distribution set, but rule='dtacc' needs at least one"):
+        find_threshold(known, [], rule="dtacc")
+
+
 def test_costs_out_of_range_are_rejected(known):
     with pytest.raises(ValueError, match="share_unknown must be a number of at least 0 and of at most 1"):
         risks.risk_table(known, share_unknown=1.5)
@@ -462,6 +596,8 @@ def test_the_two_meanings_are_two_points_of_the_curve(rng):
     assert first == pytest.approx((outside >= threshold).mean())
     threshold = np.sort(outside)[284]  # 285 of 300 at or below it
     assert second == pytest.approx((inside <= threshold).mean())
+    whole = risks.two_meanings(np.array([40, 30, 20, 10], dtype=np.uint8), np.array([25, 0], dtype=np.uint8))
+    assert list(whole.values()) == [0.5, 0.5]
 
 
 def test_disagreements_are_the_pairs_that_two_metrics_rank_differently():
@@ -475,6 +611,18 @@ def test_disagreements_are_the_pairs_that_two_metrics_rank_differently():
     assert found.attrs["pairs"] == 6
     with pytest.raises(ValueError, match="metrics must be one of"):
         risks.disagreements(pd.DataFrame(rows), ("AUROC", "FPR95"))
+
+
+def test_detectors_of_other_data_are_no_rivals_and_two_scales_are_two_detectors():
+    values = [("x", 1.0, 0.9, 0.3), ("x", 10.0, 0.8, 0.5), ("y", 1.0, 0.7, 0.9), ("y", 10.0, 0.95, 0.2)]
+    names = ["data", "entropic_scale", "AUROC", "TNR@TPR95"]
+    table = pd.DataFrame(values, columns=names).assign(loss="isomax", score="es", ood="noise", seed=0)
+    found = risks.disagreements(table)
+    assert found.attrs["pairs"] == 2
+    assert found[["data", "first", "second"]].to_numpy().tolist() == [
+        ["y", "isomax, scale 10 / es", "isomax, scale 1 / es"],
+        ["x", "isomax, scale 1 / es", "isomax, scale 10 / es"],
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------- widgets
@@ -656,8 +804,23 @@ def test_a_student_version_by_hand(tmp_path):
     assert student.cells[1].execution_count is None
 
 
+def test_a_student_version_keeps_what_is_no_code_and_links_by_scheme():
+    raw, mail = new_raw_cell("rm -r everything"), new_markdown_cell("[us](mailto:a@example.org) [two](two.ipynb)")
+    cells = [new_markdown_cell("# One"), raw, mail]
+    notebook = new_notebook(cells=cells)
+    for cell in notebook.cells:
+        del cell["id"]  # as in notebooks of older versions
+    first, second = (classroom.student_version(notebook) for _ in range(2))
+    assert first == second
+    assert [cell.cell_type for cell in first.cells] == ["markdown", "raw", "markdown"]
+    assert first.cells[2].source == "[us](mailto:a@example.org) [two](../two.ipynb)"
+
+
 def test_student_versions_need_a_title_and_answers(tmp_path):
     with pytest.raises(ValueError, match="A lesson must begin with a title"):
         classroom.student_version(new_notebook(cells=[new_code_cell("1")]))
+    with pytest.raises(ValueError, match="A lesson must begin with a title"):
+        title = new_markdown_cell("# The answer is 42", metadata={"tags": ["answer"]})
+        classroom.student_version(new_notebook(cells=[title]))
     with pytest.raises(FileNotFoundError, match="No notebook in .* has a cell with the tag 'answer'"):
         classroom.write_student_versions(tmp_path)

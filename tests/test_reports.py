@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 import isomax_viz as iv
 from isomax_viz import Experiment, cli, reports
@@ -56,6 +57,21 @@ def test_the_gallery_is_complete_and_self_contained(folder):
     assert "<script" not in notebook_page and "step 1 of 9" not in notebook_page
     for text in (page, notebook_page):
         assert not re.findall(r'(?:src|href)="(?:https?:)?//(?!isomax)[^"]*\.(?:js|css)', text)
+
+
+def test_pictures_of_a_page_carry_their_words(folder, caplog):
+    notebook = reports.execute(folder / "notebooks" / "00_small.ipynb")
+    reports._without_volatile(notebook)
+    (output,) = notebook.cells[1].outputs
+    words = output.metadata["image/png"]["alt"]
+    assert "median entropy" in words
+    output.metadata["image/png"]["alt"] = f'{words} "Quoted" & <less>.'
+    page = BeautifulSoup(reports._to_html(notebook, "small"), "html.parser")
+    assert [image["alt"] for image in page.select("img")] == [f'{words} "Quoted" & <less>.']
+    assert "Alternative text is missing" not in caplog.text
+    output.metadata["image/png"].pop("alt")  # a picture of someone else's: the page still opens, and says so
+    page = BeautifulSoup(reports._to_html(notebook, "small"), "html.parser")
+    assert [image["alt"] for image in page.select("img")] == ["No description has been provided for this image"]
 
 
 def test_updating_twice_changes_nothing(folder):

@@ -13,6 +13,7 @@ from isomax_viz.samples import frozen
 __all__ = ["TOYS", "Toy", "load_toy", "toy_from_images"]
 
 TEST_SHARE = 0.5  # as many test points as half the training points
+_RESERVED = {"train", "test", "ID", "plane", "prototype"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +32,11 @@ class Toy:
         Points of no class.
     class_names : tuple of str
         One name per class.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a class is out of range, there are no points, or a set is called as a part of the data is.
 
     Examples
     --------
@@ -54,8 +60,16 @@ class Toy:
         for part in ("train", "test"):
             name = f"{part}_labels"
             values[name] = check_labels(name, getattr(self, name), rows=len(values[part]), classes=classes)
+            if not len(values[part]) or values[name].min() < 0:
+                raise ValueError(
+                    f"{part} must have at least one point, each of a class in 0 .. {classes - 1}, but has "
+                    f"{len(values[part])} with {int((values[name] < 0).sum())} labels of -1. Points of no class belong "
+                    "into ood."
+                )
         for name, array in values.items():
             object.__setattr__(self, name, frozen(array))
+        for name in _RESERVED.intersection(self.ood):
+            raise ValueError(f"ood must not call a set {name!r}: figures and tables use this name. Choose another one.")
         sets = {
             name: frozen(check_matrix(f"ood[{name!r}]", points, columns=train.shape[1]))
             for name, points in self.ood.items()
@@ -101,6 +115,7 @@ TOYS: dict[str, tuple[Callable[..., tuple[np.ndarray, np.ndarray]], float, tuple
     "spirals": (_spirals, 0.04, ("arm 1", "arm 2", "arm 3")),
 }
 FAR = 4.0  # standard deviations from the centre of everything at which the far blob lies
+# Its radius: the known points lie within, the far blob outside.
 RING = 2.6
 
 
@@ -122,7 +137,8 @@ def load_toy(name: str, *, n: int = 400, noise: float | None = None, seed: int =
     -------
     Toy
         With the sets ``"far blob"`` (a small cloud, four standard deviations away on the upper right) and ``"ring"``
-        (a circle around everything). Both coordinates have mean 0 and standard deviation 1 over the training points.
+        (a circle around the known points). Both coordinates have mean 0 and standard deviation 1 over the training
+        points.
 
     Raises
     ------
@@ -169,8 +185,8 @@ def toy_from_images(data: str = "digits", *, ood: Iterable[str] = ("letters", "p
     Returns
     -------
     Toy
-        Pixels on the scale [0, 1], with the mean of all training pixels taken off and divided by their standard
-        deviation, for every set alike.
+        Pixels on the scale [0, 1], with the mean of the training pixels taken off and divided by their standard
+        deviation (for colours the averages over the channels), for every set alike.
 
     Examples
     --------

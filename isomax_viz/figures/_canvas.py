@@ -18,7 +18,7 @@ from matplotlib.font_manager import FontProperties
 
 from isomax_viz import style
 from isomax_viz._checks import check_choice
-from isomax_viz.figures._png import encode_png
+from isomax_viz.figures._png import KEPT, SHOWN, encode_png
 
 __all__ = ["Caption", "CanvasAxes", "CanvasFigure", "attach", "caption_of", "describe", "drawing", "png", "save_figure"]
 
@@ -68,7 +68,7 @@ class CanvasFigure(Figure):
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         # The second part becomes the picture's metadata in the notebook, from where pages take the alternative text.
-        return png(self), {"alt": describe(self)}
+        return png(self, level=KEPT), {"alt": describe(self)}
 
 
 class CanvasAxes(Axes):
@@ -76,7 +76,7 @@ class CanvasAxes(Axes):
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         figure = self.get_figure(root=True)
-        return png(figure), {"alt": describe(figure)}
+        return png(figure, level=KEPT), {"alt": describe(figure)}
 
 
 def legend_size() -> float:
@@ -215,14 +215,14 @@ def describe(drawn: Axes | Figure) -> str:
     return " ".join(alt for alt in (caption_of(ax).alt for ax in panels) if alt)
 
 
-def png(figure: Figure) -> bytes:
-    """Return the figure as an opaque PNG picture; the same figure gives the same bytes.
+def png(figure: Figure, *, level: int = SHOWN) -> bytes:
+    """Return the figure as an opaque PNG picture; the same figure gives the same bytes at each level of compression.
 
     One drawing pass: ``savefig`` would draw a figure with automatic layout twice, and a widget waits for this.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return encode_png(np.asarray(canvas.buffer_rgba()), dpi=figure.dpi)
+    return encode_png(np.asarray(canvas.buffer_rgba()), dpi=figure.dpi, level=level)
 
 
 def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> Path:

@@ -16,13 +16,15 @@ from isomax_viz._checks import check_number
 from isomax_viz.calibration import (
     at_temperature,
     calibration_error,
+    decided_probabilities,
     fit_temperature,
     negative_log_likelihood,
     reliability_table,
     temperature_table,
 )
 from isomax_viz.captures import Capture
-from isomax_viz.figures._canvas import Caption, attach, drawing, small, title_pad, write_note
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad, write_note
+from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import check_table, known, note, number, percent, titles
 from isomax_viz.histograms import source
@@ -32,6 +34,7 @@ __all__ = ["plot_reliability", "plot_temperature"]
 
 BINS = 15
 TEMPERATURES = np.geomspace(0.02, 5.0, 31)
+_COLUMNS = ("temperature", "cross_entropy", "entropy", "ES", "MPS")
 _DARK = "#1a1a1a"
 
 
@@ -55,10 +58,8 @@ def plot_reliability(
         Divides the logits first.
     bins, binning
         See :func:`isomax_viz.calibration.reliability_table`.
-    theme : {"paper", "talk"}
-        Text and line sizes of a new figure.
-    ax : Axes, optional
-        Where to draw; by default a new figure.
+    theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
         Passed on to :meth:`matplotlib.axes.Axes.bar`.
 
@@ -78,9 +79,9 @@ def plot_reliability(
     'confidence: probability of the predicted class'
     """
     test = at_temperature(capture, temperature).test
-    correct = test.predictions == test.labels
-    table = reliability_table(test.max_probabilities, correct, bins=bins, binning=binning)
-    error = calibration_error(test.max_probabilities, correct, bins=bins, binning=binning)
+    confidences, correct = decided_probabilities(test), test.predictions == test.labels
+    table = reliability_table(confidences, correct, bins=bins, binning=binning)
+    error = calibration_error(confidences, correct, bins=bins, binning=binning)
     loss = negative_log_likelihood(capture.test.logits, capture.test.labels, temperature=temperature)
     with drawing(ax, theme=theme, size=(4.4, 4.4)) as axes:
         look = {"color": loss_style(capture.loss).color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.6}
@@ -97,11 +98,13 @@ def plot_reliability(
         axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
         axes.set_xlabel("confidence: probability of the predicted class")
         axes.set_ylabel("accuracy in the bin")
-        kind = "equal width" if binning == "width" else "equal count"
-        words = f"ECE {percent(error)} ({bins} bins of {kind}), NLL {number(loss)}"
+        # Equal confidences share a bin of equal count, so there may be fewer than asked for.
+        number_of = bins if binning == "width" else len(table)
+        kind = f"{number_of} bin{'s' * (number_of > 1)} of equal {binning}"
+        words = f"ECE {percent(error)} ({kind}), NLL {number(loss)}"
         axes.annotate(words, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=small())
         parts = (*titles(capture.loss, capture.meta.get("data"), []), f"temperature {number(temperature)}")
-        alt = f"{', '.join(parts)}: mean confidence {percent(float(test.max_probabilities.mean()))}, "
+        alt = f"{', '.join(parts)}: mean confidence {percent(float(confidences.mean()))}, "
         alt += f"accuracy {percent(test.accuracy)}, {words}."
         told = note(pd.DataFrame([source(capture)]))
         return attach(axes, Caption(parts, told, alt, pad=title_pad(1)), own=ax is None)
@@ -146,9 +149,8 @@ def plot_temperature(
     """
     check_number("temperature", temperature, above=0)
     table = temperature_table(capture, TEMPERATURES, bins=bins) if table is None else table
-    check_table(
-        table, ("temperature", "cross_entropy", "entropy", "ES", "MPS"), "temperature_table", module="calibration"
-    )
+    check_table(table, _COLUMNS, "temperature_table", module="calibration")
+    table = table.sort_values("temperature")
     marks = _marks(capture)
     with style.context(theme):
         figure = fixed_figure(11.6, 4.5)
@@ -156,7 +158,7 @@ def plot_temperature(
         middle = add_panel(figure, 4.75, 0.75, 2.7, 3.0)
         curves = (("cross_entropy", "cross-entropy (NLL)"), ("entropy", "entropy"))
         _draw_over(middle, table, curves, temperature, marks, "nats, mean over the test images")
-        middle.legend(loc=(0.01, 0.58), fontsize=8)
+        middle.legend(loc=(0.01, 0.58), fontsize=8, **LEGEND)
         top = np.log(capture.test.classes)
         middle.set_ylim(0, 1.25 * top)
         middle.axhline(top, color="#B0B0B0", linewidth=0.8, zorder=1)
@@ -165,24 +167,33 @@ def plot_temperature(
         here = temperature_table(capture, [temperature], ood=[], bins=bins).iloc[0]
         words = f"cross-entropy {number(here['cross_entropy'])}, entropy {number(here['entropy'])} nats"
         attach(middle, Caption(("fit and doubt",), alt=f"At temperature {number(temperature)}: {words}."), own=False)
-        right = add_panel(figure, 8.5, 0.75, 2.7, 3.0)
-        _draw_over(right, table, (("ES", "ES"), ("MPS", "MPS")), temperature, marks, "AUROC, mean over the OOD sets")
-        right.legend(loc=(0.5, 0.3), fontsize=8)
-        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        low = min(table["ES"].min(), table["MPS"].min())
-        right.set_ylim(max(0.0, min(low, 0.99) - 0.25 * (1 - low)), 1.002)
-        best = table.loc[table["ES"].idxmax()] if table["ES"].notna().any() else table.iloc[0]
-        alt = f"AUROC of ES is largest ({percent(best['ES'])}) at temperature {number(best['temperature'])}."
-        attach(right, Caption(("detection",), alt=alt), own=False)
+        _draw_detection(add_panel(figure, 8.5, 0.75, 2.7, 3.0), table, temperature, marks)
         write_note(figure, note(pd.DataFrame([source(capture)])))
     return figure
 
 
+def _draw_detection(ax: Axes, table: pd.DataFrame, temperature: float, marks: dict[str, float]) -> None:
+    label = "AUROC, mean over the OOD sets"
+    _draw_over(ax, table, (("ES", "ES"), ("MPS", "MPS")), temperature, marks, label)
+    ax.legend(loc=(0.5, 0.3), fontsize=8, **LEGEND)
+    set_percent_axis(ax, label)
+    if table["ES"].isna().all():
+        alt = "There is no out-of-distribution set to detect."
+        ax.text(0.5, 0.6, "no OOD set", transform=ax.transAxes, ha="center", color="#767676")
+    else:
+        low = min(table["ES"].min(), table["MPS"].min())
+        ax.set_ylim(max(0.0, min(low, 0.99) - 0.25 * (1 - low)), 1.002)
+        best = table.loc[table["ES"].idxmax()]
+        alt = f"AUROC of ES is largest ({percent(best['ES'])}) at temperature {number(best['temperature'])}."
+    attach(ax, Caption(("detection",), alt=alt), own=False)
+
+
 def _marks(capture: Capture) -> dict[str, float]:
-    """Return the temperatures that mean something for this network."""
+    """Return the temperatures that mean something for this network, as seen from the logits of the capture."""
     scale = capture.meta.get("entropic_scale")
-    marks = {"training": 1 / float(scale)} if known(scale) and scale else {}
-    marks["detection"] = 1.0
+    recorded = 1 / float(capture.meta.get("temperature", 1.0))  # the logits may have been divided before
+    marks = {"training": recorded / float(scale)} if known(scale) and scale else {}
+    marks["detection"] = recorded
     try:
         marks["fitted"] = fit_temperature(capture.test.logits, capture.test.labels)
     except ValueError:  # none fits, for instance because no test image is misclassified

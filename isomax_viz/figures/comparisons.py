@@ -32,8 +32,8 @@ def plot_comparisons(
     Returns
     -------
     Axes
-        Large points are differences, lines their intervals, small marks below them the pairs of seeds. Filled points
-        and thick lines: the interval excludes zero.
+        Large points are differences, lines their intervals, small marks below them the pairs of seeds where there are
+        several. Filled points and thick lines: the interval excludes zero.
 
     Raises
     ------
@@ -67,7 +67,9 @@ def plot_comparisons(
         axes.set_axisbelow(True)
         axes.set_xlabel(f"difference of {first.metric} (points), {100 * first.confidence:g} % interval")
         alt = " ".join(f"{name}: {comparison.sentence}" for name, comparison in rows.items())
-        return attach(axes, Caption(("small marks: pairs of seeds",), "", alt), own=ax is None)
+        several = any(comparison.seeds > 1 for comparison in rows.values())
+        title = ("small marks: pairs of seeds",) if several else ()
+        return attach(axes, Caption(title, "", alt), own=ax is None)
 
 
 def _rows(data: Comparison | Mapping[str, Comparison]) -> dict[str, Comparison]:

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from isomax_viz._checks import check_choice
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
+from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent
 from isomax_viz.methods import demands
 from isomax_viz.style import loss_style
@@ -99,8 +100,7 @@ def _finish(ax: Axes, table: pd.DataFrame, metric: str) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     ax.set_xlabel("inference time, relative to one forward pass of the same network")
     sets = table["ood"].max()
-    ax.set_ylabel(f"{metric}, mean over {sets} OOD sets" if sets > 1 else metric)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    set_percent_axis(ax, f"{metric}, mean over {sets} OOD sets" if sets > 1 else metric)
     ax.margins(y=0.06)
 
 

@@ -43,12 +43,8 @@ def plot_feature_space(
         A capture with features, or the table that :func:`~isomax_viz.projections.feature_space_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    legend : bool
-        Whether to draw a legend.
-    theme : {"paper", "talk"}
-        Text and line sizes of a new figure.
-    ax : Axes, optional
-        Where to draw; by default a new figure.
+    legend, theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
         Passed on to :meth:`matplotlib.axes.Axes.plot` for the points.
 
@@ -137,10 +133,8 @@ def plot_prototype_distances(
     ----------
     data : Capture or DataFrame
         A capture with prototypes, or the table of :func:`~isomax_viz.projections.prototype_distances_table`.
-    theme : {"paper", "talk"}
-        Text and line sizes of a new figure.
-    ax : Axes, optional
-        Where to draw; by default a new figure.
+    theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
         Passed on to :meth:`matplotlib.axes.Axes.imshow`.
 

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from isomax_viz import style
 from isomax_viz._checks import check_choice, check_number
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.figures._canvas import Caption, attach, caption_of, small, write_note
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, caption_of, small, write_note
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import number, percent, score_label, titles
 from isomax_viz.figures.roc import plot_roc
 from isomax_viz.figures.scores import plot_scores
-from isomax_viz.histograms import scores_table
+from isomax_viz.histograms import chosen_ood, scores_table
 from isomax_viz.risks import expected_cost, risk_table
 from isomax_viz.style import OKABE_ITO, data_style
 from isomax_viz.tables import roc_table
@@ -70,9 +70,9 @@ def plot_risk(
 
     Notes
     -----
-    Points above the line of equal cost in the ROC panel are cheaper. Its slope is (cost of accepting an unknown image
-    times share of unknown images) over (cost of rejecting a known one times share of known ones). At the cheapest
-    threshold the curve has no point above the line.
+    Points to the upper left of the line of equal cost in the ROC panel are cheaper. Its slope is (cost of accepting an
+    unknown image times share of unknown images) over (cost of rejecting a known one times share of known ones). At the
+    cheapest threshold the curve of a single set has no point there.
 
     Examples
     --------
@@ -102,13 +102,18 @@ def _value(threshold: float | str, capture: Capture, ood: Any, score: Any, table
         check_choice("threshold", threshold, [CHEAPEST, *RULES], remedy="A number is accepted too.")
         if threshold != CHEAPEST:
             return find_threshold(capture, ood, score=score, rule=threshold)
-        best = float(table.loc[table["cheapest"], "threshold"].iloc[0])
-        if np.isfinite(best):
-            return best
-        # Rejecting everything is cheapest: the next number above all scores does it, and can be drawn.
-        top = float(table["threshold"].iloc[1])
-        return top + 0.001 * max(top - float(table["threshold"].iloc[-1]), 1e-9)
+        best = table.loc[table["cheapest"], "threshold"].iloc[0]
+        return _drawable(float(best), table)
     return float(check_number("threshold", threshold))
+
+
+def _drawable(threshold: float, table: pd.DataFrame) -> float:
+    """Return the threshold; for infinity, a number a little above all scores, which rejects everything too."""
+    if np.isfinite(threshold):
+        return threshold
+    top, bottom = float(table["threshold"].iloc[1]), float(table["threshold"].iloc[-1])
+    # Above them in float32 too, the precision of the scores.
+    return max(top + 0.001 * (top - bottom), float(np.nextafter(np.float32(top), np.float32(np.inf))))
 
 
 def _draw_histograms(ax: Axes, capture: Capture, ood: Any, score: Any, here: dict[str, float]) -> None:
@@ -141,13 +146,12 @@ def _draw_roc(
         length = float(np.hypot(down, across))
         step = 2 * np.array([down, across]) / length
         ends = np.array([here["fpr"], here["tpr"]]) + np.outer([-1, 1], step)
-        label = "line of equal cost: cheaper above"
+        label = "line of equal cost: cheaper to its upper left"
         ax.plot(ends[:, 0], ends[:, 1], color=_DARK, linewidth=1.1, linestyle=(0, (5, 2)), zorder=5, label=label)
     look = {"marker": "o", "markersize": 9, "color": _DARK, "markeredgecolor": "white", "zorder": 20}
-    ax.plot(
-        [here["fpr"]], [here["tpr"]], linestyle="none", clip_on=False, label="this threshold (mean of the sets)", **look
-    )
-    ax.legend(loc="lower right", framealpha=0.85, frameon=True, facecolor="white", edgecolor="none", fontsize=7.5)
+    several = " (mean of the sets)" if len(chosen_ood(capture, ood)) > 1 else ""
+    ax.plot([here["fpr"]], [here["tpr"]], linestyle="none", clip_on=False, label=f"this threshold{several}", **look)
+    ax.legend(loc="lower right", fontsize=7.5, **LEGEND)
     ax.set(xlim=(-0.01, 1.0), ylim=(0.0, 1.01))
     attach(ax, Caption(("ROC",), alt=caption_of(ax).alt), own=False)
 
@@ -188,9 +192,12 @@ def _cell(column: int, row: int, color: str) -> Any:
 
 def _draw_costs(ax: Axes, table: pd.DataFrame, here: dict[str, float]) -> None:
     finite = table[np.isfinite(table["threshold"])]
-    ax.plot(finite["threshold"].to_numpy(), finite["cost"].to_numpy(), color=OKABE_ITO["blue"], linewidth=1.7)
+    # Between two scores the cost is that of the higher one; the thresholds descend, so each step ends at its own.
+    ax.step(
+        finite["threshold"].to_numpy(), finite["cost"].to_numpy(), where="post", color=OKABE_ITO["blue"], linewidth=1.7
+    )
     best = table[table["cheapest"]].iloc[0]
-    place = best["threshold"] if np.isfinite(best["threshold"]) else finite["threshold"].max()
+    place = _drawable(float(best["threshold"]), table)
     ax.axvline(here["threshold"], color=_DARK, linewidth=1.0, zorder=2)
     look = {"linestyle": "none", "markeredgecolor": "white", "zorder": 5}
     ax.plot([place], [best["cost"]], marker="*", markersize=13, color=OKABE_ITO["vermillion"], **look,
@@ -200,7 +207,7 @@ def _draw_costs(ax: Axes, table: pd.DataFrame, here: dict[str, float]) -> None:
     ax.set_ylim(0, 1.35 * max(float(finite["cost"].max()), here["cost"], 1e-9))
     ax.set_xlabel(f"threshold on {score_label(table['score'].iloc[0])}")
     ax.set_ylabel("expected cost per image")
-    ax.legend(loc="upper center", ncols=2, fontsize=7.5)
+    ax.legend(loc="upper center", ncols=2, fontsize=7.5, **LEGEND)
     told = titles(table["loss"].iloc[0], None, [])
     costs = f"this threshold costs {number(here['cost'])} per image, the cheapest {number(best['cost'])}"
     alt = f"{', '.join([*told, costs])}."

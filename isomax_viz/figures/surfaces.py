@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import MaxNLocator
 
 from isomax_viz import style
 from isomax_viz.captures import Samples
@@ -28,20 +25,17 @@ from isomax_viz.figures._canvas import (
     title_pad,
     write_note,
 )
+from isomax_viz.figures._surface_layers import Grid, draw_lines, draw_points, draw_regions, draw_score
 from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
-from isomax_viz.figures.feature_space import CLASS_COLORS
 from isomax_viz.planes import Snapshot, ToyRun, surface_table
-from isomax_viz.style import OKABE_ITO, data_style
+from isomax_viz.style import data_style
 
 __all__ = ["plot_surface", "plot_surfaces"]
 
 _COLUMNS = ("loss", "data", "epoch", "space", "score", "group", "ood", "label", "name", "x", "y", "value", "threshold")
-_FEW = ((OKABE_ITO["vermillion"], "o"), (OKABE_ITO["sky blue"], "s"), (OKABE_ITO["purple"], "^"))
-MOST = 120  # points of a class or set that are drawn
 # Inches of a panel and its parts: fixed, so that a moving picture stands still.
 WIDTH, HEIGHT, SIDE, LEFT, BOTTOM, LEGEND_STRIP, TITLE_STRIP = 4.4, 3.85, 2.75, 0.66, 0.5, 0.75, 0.32
 _AXES = {"input": "coordinate", "features": "feature"}
-_HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
 
 
 def plot_surface(
@@ -67,12 +61,8 @@ def plot_surface(
         As in :func:`~isomax_viz.planes.surface_table`; not used for a table.
     regions : bool
         Fill the decision regions with the colours of the classes instead of drawing the score.
-    legend : bool
-        Whether to draw a legend.
-    theme : {"paper", "talk"}
-        Text and line sizes of a new figure.
-    ax : Axes, optional
-        Where to draw; by default a new figure.
+    legend, theme, ax
+        As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
         Passed on to :meth:`matplotlib.axes.Axes.imshow` for the background.
 
@@ -148,6 +138,7 @@ def plot_surfaces(
     if not listed or not chosen:
         raise ValueError("data and score must each have at least one entry, but one of them is empty.")
     tables = [surface_table(item, score=one, space=space, ood=ood) for one in chosen for item in listed]
+    shared = _shared(tables)
     wide, high = len(listed) * WIDTH, len(chosen) * HEIGHT + LEGEND_STRIP + TITLE_STRIP
     with style.context(theme):
         figure = CanvasFigure(figsize=(wide, high), dpi=DPI)
@@ -161,30 +152,35 @@ def plot_surfaces(
             bar = None if regions else figure.add_axes(beside)
             handles, caption = _draw(axes, bar, table, regions, {})
             attach(axes, caption, own=False)
-            own = " · ".join(part for part in caption.parts if part not in _shared(table))
+            own = " · ".join(part for part in caption.parts if part not in shared)
             axes.set_title(own, loc="left", pad=caption.pad)
-        figure.suptitle(" · ".join(_shared(tables[0])), x=0.012, y=1 - 0.08 / high, ha="left", va="top")
+        figure.suptitle(" · ".join(shared), x=0.012, y=1 - 0.08 / high, ha="left", va="top")
         figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.13 / high), ncols=int(wide // 2.2))
         write_note(figure, note(pd.concat([table.iloc[:1] for table in tables])))
     return figure
 
 
-def _shared(table: pd.DataFrame) -> tuple[str, ...]:
-    first = table.iloc[0]
-    return str(first["data"]), f"epoch {first['epoch']}"
+def _shared(tables: list[pd.DataFrame]) -> tuple[str, ...]:
+    """Return what all panels have in common, of data and epoch: the title of the figure, left out of theirs."""
+    told = [_where(table.iloc[0]) for table in tables]
+    return tuple(part for part in told[0] if all(part in other for other in told))
+
+
+def _where(first: pd.Series) -> tuple[str, ...]:
+    return (str(first["data"]), *([f"epoch {first['epoch']}"] if known(first["epoch"]) else []))
 
 
 def _draw(
     ax: Axes, bar: Axes | None, table: pd.DataFrame, regions: bool, options: dict[str, Any]
 ) -> tuple[list[Line2D], Caption]:
-    first, plane = table.iloc[0], _Grid(table[table["group"] == "plane"])
+    first, plane = table.iloc[0], Grid(table[table["group"] == "plane"])
     classes = int(max(table["label"].max() + 1, 2))
     if regions:
-        _draw_regions(ax, plane, classes, options)
+        draw_regions(ax, plane, classes, options)
     else:
-        _draw_score(ax, bar, plane, first, options)
-    lines = _draw_lines(ax, plane, classes, float(first["threshold"]))
-    handles = [*_draw_points(ax, table, classes), *lines]
+        draw_score(ax, bar, plane, first, options)
+    edges = draw_lines(ax, plane, classes, float(first["threshold"]))
+    handles = [*draw_points(ax, table, classes), *edges]
     ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal")
     unit = " (unit length)" if first["space"] == "features" and first["loss"] == "isomax+" else ""
     ax.set_xlabel(f"first {_AXES[first['space']]}{unit}")
@@ -197,97 +193,6 @@ def _draw(
     ).set_in_layout(False)  # fmt: skip
     parts = _parts(first)
     return handles, Caption(parts, note(table), _alt(table, parts, accepted), pad=title_pad(len(lines)))
-
-
-class _Grid:
-    """The plane's rows as matrices."""
-
-    def __init__(self, rows: pd.DataFrame) -> None:
-        self.x, self.y = (np.unique(rows[name].to_numpy()) for name in ("x", "y"))
-        shape = len(self.y), len(self.x)
-        self.value, self.label = (rows[name].to_numpy().reshape(shape) for name in ("value", "label"))
-        # A pixel is centred on its point.
-        half = (self.x[1] - self.x[0]) / 2, (self.y[1] - self.y[0]) / 2
-        self.extent = self.x[0] - half[0], self.x[-1] + half[0], self.y[0] - half[1], self.y[-1] + half[1]
-
-
-def _draw_score(ax: Axes, bar: Axes | None, plane: _Grid, first: pd.Series, options: dict[str, Any]) -> None:
-    # Distances have no end: the corners would take all the colours.
-    low, high = float(np.quantile(plane.value, 0.02)), float(plane.value.max())
-    look = {"cmap": "cividis", "origin": "lower", "interpolation": "bilinear", "vmin": low, "vmax": high}
-    image = ax.imshow(plane.value, extent=plane.extent, **(look | options))
-    label = score_label(first["score"])
-    place = {"cax": bar} if bar is not None else {"ax": ax, "pad": 0.02, "shrink": 0.9}
-    scale = ax.get_figure().colorbar(image, extend="min", ticks=MaxNLocator(5), **place)
-    scale.set_label(f"{label}: bright = in-distribution")
-    scale.outline.set_visible(False)
-
-
-def _draw_regions(ax: Axes, plane: _Grid, classes: int, options: dict[str, Any]) -> None:
-    pale = [tuple(0.45 + 0.55 * part for part in to_rgb(_look(label, classes)[0])) for label in range(classes)]
-    look = {"cmap": ListedColormap(pale), "origin": "lower", "interpolation": "nearest"}
-    ax.imshow(plane.label, extent=plane.extent, vmin=-0.5, vmax=classes - 0.5, **(look | options))
-
-
-def _draw_lines(ax: Axes, plane: _Grid, classes: int, threshold: float) -> list[Line2D]:
-    from scipy.ndimage import gaussian_filter  # slow to import, and only these lines need it
-
-    for label in range(1 if classes == 2 else 0, classes):
-        inside = (plane.label == label).astype(float)
-        if 0 < inside.sum() < inside.size:
-            # Smoothed, because a boundary between pixels would be drawn as stairs.
-            smooth = gaussian_filter(inside, 1.6, mode="nearest")
-            ax.contour(plane.x, plane.y, smooth, [0.5], colors="white", linewidths=1.0, zorder=2)
-    handles = []
-    if plane.value.min() < threshold <= plane.value.max():
-        drawn = ax.contour(plane.x, plane.y, plane.value, [threshold], colors="black", linestyles="solid", zorder=3)
-        drawn.set(linewidths=1.6, path_effects=_HALO)
-        drawn.set_gid("threshold")
-    grey = "#9a9a9a"
-    handles.append(Line2D([], [], color=grey, linewidth=1.4, label="decision boundary (white)"))
-    handles.append(Line2D([], [], color="black", linewidth=1.6, label="edge of what is accepted"))
-    return handles
-
-
-def _draw_points(ax: Axes, table: pd.DataFrame, classes: int) -> list[Line2D]:
-    handles = []
-    inside = table[table["group"] == "ID"]
-    look = {"linestyle": "none", "markersize": 3.6, "markeredgecolor": "white", "markeredgewidth": 0.5, "zorder": 4}
-    for label, rows in inside.groupby("label"):
-        color, marker = _look(int(label), classes)
-        (line,) = _thin(ax, rows, rows["name"].iloc[0], look | {"color": color, "marker": marker})
-        handles += [line] if classes <= len(_FEW) else []
-    for name in table.loc[table["ood"], "group"].unique():
-        look_of, rows = data_style(name), table[table["group"] == name]
-        marker = "D" if look_of.marker == "o" else look_of.marker  # round is what is known
-        other = {"color": look_of.color, "marker": marker, "markersize": 5, "zorder": 5, "markeredgewidth": 0.6}
-        handles += _thin(ax, rows, f"{look_of.label} (unknown)", look | other)
-    _draw_prototypes(ax, table[table["group"] == "prototype"], classes, handles)
-    return handles
-
-
-def _thin(ax: Axes, rows: pd.DataFrame, label: str, look: dict[str, Any]) -> list[Line2D]:
-    """Draw at most so many points, spread evenly over the set: more would hide the surface."""
-    chosen = rows.iloc[:: -(-len(rows) // MOST)]
-    return ax.plot(chosen["x"].to_numpy(), chosen["y"].to_numpy(), label=label, **look)
-
-
-def _draw_prototypes(ax: Axes, rows: pd.DataFrame, classes: int, handles: list[Line2D]) -> None:
-    if not len(rows):
-        return
-    look = {"linestyle": "none", "marker": "*", "markersize": 15, "markerfacecolor": "white", "zorder": 6}
-    look |= {"markeredgecolor": "black", "markeredgewidth": 0.9}
-    handles += ax.plot(rows["x"].to_numpy(), rows["y"].to_numpy(), label="prototype (SoftMax: class mean)", **look)
-    for row in rows.itertuples() if classes > len(_FEW) else ():
-        ax.text(
-            row.x, row.y, row.name, ha="center", va="center_baseline", fontsize=small() - 2, zorder=7, clip_on=True
-        ).set_in_layout(False)
-
-
-def _look(label: int, classes: int) -> tuple[str, str]:
-    if classes <= len(_FEW):
-        return _FEW[label]
-    return CLASS_COLORS[label % len(CLASS_COLORS)], "o"
 
 
 def _accepted(table: pd.DataFrame) -> str:
@@ -305,8 +210,8 @@ def _parts(first: pd.Series) -> tuple[str, ...]:
     loss = titles(first["loss"], None, [])
     if loss and known(scale):
         loss = (f"{loss[0]}, scale {number(float(scale))}",)
-    parts = [*loss, str(first["data"]), score_label(first["score"])]
-    return (*parts, f"epoch {first['epoch']}") if known(first["epoch"]) else tuple(parts)
+    data, *epoch = _where(first)
+    return (*loss, data, score_label(first["score"]), *epoch)
 
 
 def _alt(table: pd.DataFrame, parts: tuple[str, ...], accepted: str) -> str:

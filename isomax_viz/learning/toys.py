@@ -191,9 +191,9 @@ class _Recorder:
         room = 0.75 * (high - low).max()
         last = self._kept[-1][2]
         unknown = [np.quantile(last[name].features, [0.02, 0.98], axis=0) for name in self._toy.ood]
+        lowest, highest = low - room, high + room
         for least, most in unknown:
-            low_wanted, high_wanted = np.minimum(low, least), np.maximum(high, most)
-            low, high = np.maximum(low_wanted, low - room), np.minimum(high_wanted, high + room)
+            low, high = np.clip(least, lowest, low), np.clip(most, high, highest)
         return _grid_lines(np.stack([low, high]), self._lines)
 
 
