@@ -64,7 +64,8 @@ def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy:
         return value
     listed = ", ".join(repr(name) for name in accepted) or "(nothing is available)"
     message = f"{parameter} must be one of {listed}, but is {value!r}."
-    near = difflib.get_close_matches(str(value).lower(), [str(name) for name in accepted], n=1)
+    written = str(value).lower().replace("plus", "+")
+    near = difflib.get_close_matches(written, [str(name) for name in accepted], n=1)
     if near:
         message += f" Did you mean {near[0]!r}?"
     if remedy:

@@ -72,7 +72,7 @@ def write_parquet(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise missing_package("pyarrow", "write Parquet", install="'isomax_viz[parquet]'") from error
+        raise missing_package("pyarrow", "write Parquet") from error
     schema = pa.Schema.from_pandas(frame.iloc[:1], preserve_index=False).remove_metadata()
     for name, parts in vectors.items():
         schema = schema.append(pa.field(name, pa.list_(pa.float32(), parts[0].shape[1])))

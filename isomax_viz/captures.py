@@ -149,6 +149,8 @@ class Capture:
         # Copies: a record must not change when the caller's arrays do.
         test = Samples(**_copied({"logits": logits, "features": features, "distances": distances}), labels=labels)
         sets = {}
+        if not isinstance(ood, (Mapping, type(None))):
+            raise TypeError(f"ood must map names to logits, such as {{'mine': logits}}, but is {type(ood).__name__}.")
         for name, value in (ood or {}).items():
             if isinstance(value, Samples):
                 sets[name] = value

@@ -17,10 +17,11 @@ from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._checks import check_choice, check_known, check_number
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.changes import variant
 
 __all__ = ["SOURCE_COLUMNS", "VALUES", "chosen_ood", "logits_table", "scores_table", "source", "values_table"]
 
-SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "seed")
+SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
 INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
 
 VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
@@ -40,7 +41,8 @@ def source(capture: Capture) -> dict[str, Any]:
     >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
     'digits'
     """
-    return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | {"loss": capture.loss}
+    told = {"loss": capture.loss, "variant": variant(capture) or None}
+    return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | told
 
 
 def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, Samples]:

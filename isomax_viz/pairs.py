@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from isomax_viz import scores as scores_module
-from isomax_viz.alike import check_alike, shared_ood, variant
+from isomax_viz.alike import check_alike, shared_ood
 from isomax_viz.captures import Capture
+from isomax_viz.changes import variant
 from isomax_viz.histograms import source
 from isomax_viz.style import loss_style
 from isomax_viz.tables import as_list

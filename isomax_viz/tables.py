@@ -14,7 +14,6 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz.alike import variant
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, logits_table, scores_table, source, values_table
 
@@ -103,7 +102,7 @@ def evaluate(
     DataFrame
         ``data, backbone, loss, entropic_scale, score, ood, seed, preset, select`` (None where the capture does not
         say), ``variant`` (what else was changed in the training, None if nothing; see
-        :func:`isomax_viz.alike.variant`),
+        :func:`isomax_viz.changes.variant`),
         ``n_id, n_ood`` (images), ``accuracy`` of the test images and the metrics of
         :func:`isomax_viz.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
 
@@ -132,7 +131,6 @@ def evaluate(
             id_scores = scores_module.compute(score, capture.test)
             for name, samples in sets.items():
                 row = source(capture) | {
-                    "variant": variant(capture) or None,
                     "score": score.key,
                     "ood": name,
                     "accuracy": capture.test.accuracy,

@@ -22,7 +22,7 @@ STUDIES = {
         for seed in (0, 1, 2)
     ),
     "04_robustness": tuple(
-        Experiment(loss=loss, examples_per_class=n, epochs=600 // n, seed=seed)
+        Experiment(loss=loss, examples_per_class=n, preset="quick", epochs=300 // n, seed=seed)
         for loss in ("softmax", "isomax2")
         for n in (10, 30, 100)
         for seed in (0, 1, 2)

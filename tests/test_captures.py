@@ -109,6 +109,8 @@ def test_bad_captures_are_refused(capture):
             capture.replace(ood={name: capture.ood["near"]})
     with pytest.raises(ValueError, match="a key of ood\\['x'\\] must be one of 'logits'.*but is 'logit'.*Did you mean"):
         Capture.from_arrays(capture.test.logits, capture.test.labels, ood={"x": {"logit": capture.test.logits}})
+    with pytest.raises(TypeError, match=r"ood must map names to logits, such as \{'mine': logits\}, but is ndarray"):
+        Capture.from_arrays(capture.test.logits, capture.test.labels, ood=capture.test.logits)
     with pytest.raises(ValueError, match="must hold 'logits', but holds 'distances'"):
         Capture.from_arrays(capture.test.logits, capture.test.labels, ood={"x": {"distances": capture.test.logits}})
     with pytest.raises(ValueError, match="empty name"):
@@ -306,7 +308,7 @@ def test_parquet_says_what_is_missing(capture, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="The table could not be written to .*Choose a folder"):
         capture.to_parquet(tmp_path / "file" / "rows.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pyarrow is needed to write Parquet.*pip install 'isomax_viz\[parquet\]'"):
+    with pytest.raises(ImportError, match=r"pyarrow is needed to write Parquet.*pip install pyarrow"):
         capture.to_parquet(tmp_path / "rows.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -31,6 +31,7 @@ SMOKE = {"preset": "smoke"}
     ("settings", "message"),
     [
         ({"loss": "isomx"}, "loss must be one of 'softmax', 'isomax', 'isomax.', 'isomax2'.*Did you mean 'isomax'"),
+        ({"loss": "isomaxplus"}, r"is 'isomaxplus'. Did you mean 'isomax\+'"),
         ({"data": "digitz"}, "data must be one of 'digits'.*Did you mean 'digits'"),
         ({"backbone": "huge"}, "backbone must be one of 'small_cnn'"),
         ({"preset": "fast"}, "preset must be one of 'smoke', 'teaching', 'quick', 'paper', but is 'fast'"),

@@ -153,18 +153,23 @@ def check_table(table: pd.DataFrame, columns: Iterable[str], function: str, *, m
 def note(table: pd.DataFrame) -> str:
     """Return the small print of figures that are not from preset "paper", empty if no preset is known.
 
-    Networks of the best test epoch are marked under any preset: their accuracy is optimistic.
+    Networks of the best test epoch are marked under any preset (their accuracy is optimistic), and so is what was
+    changed against it.
 
     Examples
     --------
-    >>> note(pd.DataFrame({"preset": ["teaching"], "data": "digits", "backbone": "small_cnn", "seed": 0}))
-    'preset teaching · digits · small_cnn · seed 0'
+    >>> table = pd.DataFrame({"preset": ["quick"], "data": "digits", "backbone": "small_cnn", "seed": 0})
+    >>> note(table), note(table.assign(variant="epochs=2"))
+    ('preset quick · digits · small_cnn · seed 0', 'preset quick (epochs=2) · digits · small_cnn · seed 0')
     """
     presets = [str(value) for value in table["preset"].unique() if known(value)]
     peeked = "select" in table and (table["select"] == "best_test").any()
-    if not presets or (presets == ["paper"] and not peeked):
+    changes = [text if known(text) else "" for text in table["variant"].unique()] if "variant" in table else [""]
+    if not presets or (presets == ["paper"] and not peeked and changes == [""]):
         return ""
-    parts = [f"preset {', '.join(presets)}"]
+    # One change is spelled out; what changes from network to network is what the figure is about.
+    changed = f" ({changes[0]})" if len(changes) == 1 and changes[0] else " (changed)" if len(changes) > 1 else ""
+    parts = [f"preset {', '.join(presets)}{changed}"]
     for column in ("data", "backbone"):
         values = [str(value) for value in table[column].unique() if known(value)]
         parts += [", ".join(values)] if values else []
