@@ -27,7 +27,7 @@ help:
 	@touch $@
 
 .venv/installed: .venv/created pyproject.toml
-	@echo "Installing isomax_viz and what it needs (PyTorch is large: a few minutes the first time) ..."
+	@echo "Installing isomax_viz and what it needs (about 6 GB with PyTorch for CUDA: some minutes the first time, in which pip says nothing) ..."
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
