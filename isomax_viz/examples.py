@@ -15,9 +15,11 @@ __all__ = ["EXAMPLES", "load_example"]
 # name -> what it is. The files are data/captures/<name>/*.safetensors; data/captures/README.md states the protocol.
 EXAMPLES = {
     "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
-    "cifar10": "CIFAR10, small CNN, preset quick (two epochs): four losses, one seed; four OOD sets of 2,500 pictures.",
-    "cifar10-alpha": "The same network and data: IsoMax with entropic scales 1, 10 and 30, one seed.",
+    "cifar10": "CIFAR10, small CNN, preset quick (two epochs): four losses, three seeds; four OOD sets.",
+    "cifar10-alpha": "The same: IsoMax and IsoMax+ with entropic scales 1, 3, 10 and 30, two seeds; two OOD sets.",
 }
+# Which files, where it is not those of the folder of that name alone: scale 10 is in the captures of the four losses.
+_FILES = {"cifar10-alpha": ("cifar10-alpha/*.safetensors", "cifar10/*-isomax-s[01].*", "cifar10/*-isomax+-s[01].*")}
 
 
 def load_example(
@@ -41,8 +43,9 @@ def load_example(
     Returns
     -------
     list of Capture
-        In the order backbone, loss (SoftMax first), seed. They were recorded in float32 and are stored at half
-        precision; which sets carry features is told in ``data/captures/README.md``.
+        In the order backbone, loss (SoftMax first), entropic scale, seed; all with the same OOD sets. They were
+        recorded in float32 and are stored at half precision; ``data/captures/README.md`` tells the protocol and which
+        sets carry features.
 
     Raises
     ------
@@ -59,18 +62,27 @@ def load_example(
     [Capture(IsoMax+ · digits · small_cnn · teaching: test 599, ood letters 599, patches 599, ...)]
     """
     check_choice("name", name, EXAMPLES)
-    folder = data_folder() / "captures" / name
-    paths = sorted(folder.glob("*.safetensors"))
+    folder = data_folder() / "captures"
+    patterns = _FILES.get(name, (f"{name}/*.safetensors",))
+    paths = [path for pattern in patterns for path in folder.glob(pattern)]
     if not paths:
         raise FileNotFoundError(
-            f"There are no captures in {folder}. They come with the repository and with the wheel: get it again, or "
-            "record them with examples/record_examples.py."
+            f"There are no captures in {folder / name}. They come with the repository and with the wheel: get it "
+            "again, or record them with examples/record_examples.py."
         )
-    captures = sorted((Capture.load(path) for path in paths), key=_order)
+    captures = sorted(_with_common_sets([Capture.load(path) for path in paths]), key=_order)
     for key, wanted in (("loss", loss), ("backbone", backbone), ("seed", seed)):
         if wanted is not None:
             captures = _chosen(captures, key, wanted)
     return captures
+
+
+def _with_common_sets(captures: list[Capture]) -> list[Capture]:
+    common = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
+    return [
+        capture if list(capture.ood) == common else capture.replace(ood={name: capture.ood[name] for name in common})
+        for capture in captures
+    ]
 
 
 def _chosen(captures: list[Capture], key: str, wanted: Any) -> list[Capture]:

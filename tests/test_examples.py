@@ -77,6 +77,44 @@ def test_the_distances_belong_to_the_features_and_prototypes(digits):
             assert samples.distances == pytest.approx(distances, rel=2e-3, abs=2e-3)
 
 
+def readme_table(heading: str) -> list[list[str]]:
+    """Return the cells of the last table below a heading of the README, without its head."""
+    section = (CAPTURES / "README.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = section.split("|---")[-1].splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_the_networks_of_cifar10_are_what_their_readme_says():
+    captures = load_example("cifar10")
+    assert [(c.loss, c.meta["seed"]) for c in captures] == [(loss, seed) for loss in LOSSES for seed in (0, 1, 2)]
+    for capture in captures:
+        assert list(capture.ood) == ["cifar100", "tinyimagenet_resize", "gaussian", "uniform"]
+        assert set(capture.meta["ood"]) == set(capture.ood) and capture.train is None
+        assert [len(samples) for samples in capture.samples.values()] == [2500] * 5
+        assert capture.meta["epochs"] == 2 and capture.meta["precision"] == "float32"
+    for row, loss in zip(readme_table("cifar10"), LOSSES, strict=True):
+        label, accuracy, _, score, auroc, *_ = row
+        chosen = [capture for capture in captures if capture.loss == loss]
+        assert label == iv.style.loss_style(loss).label
+        assert 100 * np.mean([c.test.accuracy for c in chosen]) == pytest.approx(float(accuracy.split()[0]), abs=0.051)
+        found = iv.evaluate(chosen, scores=score.lower(), ood="tinyimagenet_resize")["AUROC"].mean()
+        assert 100 * found == pytest.approx(float(auroc.split()[0]), abs=0.051)
+
+
+def test_the_entropic_scales_come_with_those_of_the_four_losses():
+    captures = load_example("cifar10-alpha")
+    expected = [(loss, scale, seed) for loss in LOSSES[1:3] for scale in (1, 3, 10, 30) for seed in (0, 1)]
+    assert [(c.loss, c.meta["entropic_scale"], c.meta["seed"]) for c in captures] == expected
+    assert all(list(capture.ood) == ["cifar100", "tinyimagenet_resize"] for capture in captures)
+    for row, (loss, scale) in zip(readme_table("cifar10-alpha"), [e[:2] for e in expected[::2]], strict=True):
+        chosen = [c for c in captures if (c.loss, c.meta["entropic_scale"]) == (loss, scale)]
+        assert row[:2] == [iv.style.loss_style(loss).label, f"{scale:g}"]
+        assert 100 * np.mean([c.test.accuracy for c in chosen]) == pytest.approx(float(row[2].split()[0]), abs=0.051)
+        found = iv.evaluate(chosen, scores="es").groupby("ood")["AUROC"].mean()
+        told = [float(cell.split()[0]) for cell in row[3:]]
+        assert [100 * found["cifar100"], 100 * found["tinyimagenet_resize"]] == pytest.approx(told, abs=0.051)
+
+
 def test_half_precision_does_little_to_the_scores(trained, tmp_path):
     """Recorded here in float32 and stored both ways; the AUROC is scikit-learn's."""
     for capture in trained.values():
