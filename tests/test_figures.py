@@ -188,6 +188,17 @@ def test_the_legend_covers_no_data(softmax, isomax, kind):
             assert not under.any() or values[under].max() <= box.y0, (kind, capture.loss)
 
 
+def test_legend_words_on_cut_bars_and_threshold_keep_apart(softmax, isomax):
+    for figure in (figures.plot_grid(figures.plot_scores, [softmax, isomax], ood="letters", score="mps"),):
+        FigureCanvasAgg(figure).draw()
+        for ax in figure.axes:
+            words = [text.get_window_extent() for text in ax.texts if text.get_gid() == "cut"]
+            line = next(line for line in ax.lines if line.get_gid() == "threshold").get_window_extent()
+            assert not any(box.overlaps(line) for box in words)
+            if ax.get_legend() is not None:
+                assert not any(box.overlaps(ax.get_legend().get_window_extent()) for box in [*words, line])
+
+
 def test_the_threshold_stands_where_95_percent_are_accepted(isomax):
     ax = figures.plot_scores(isomax, "letters", score="mds")
     id_scores, ood_scores = -isomax.test.min_distances, -isomax.ood["letters"].min_distances
@@ -434,10 +445,16 @@ def test_comparisons_show_difference_interval_and_seeds(softmax, isomax):
     assert (point.get_markerfacecolor() != "white") == excludes
     assert [text.get_text() for text in ax.get_yticklabels()] == ["IsoMax better?", "the other way"]
     assert result.sentence in figures.describe(ax)
-    assert ax.get_title(loc="left") == ""  # one pair of networks each: no small marks to explain
+    pair = f"{result.a} − {result.b}"
+    assert ax.get_title(loc="left") == pair  # one pair of networks each: no small marks to explain
+    assert caption_of(ax).note == "test against letters · seed 0"
+    turned = compare((softmax, "mps"), (isomax, "es"), ood="letters", resamples=20)
+    mixed = figures.plot_comparisons({"this": result, "that": turned})
+    names = [text.get_text() for text in mixed.get_yticklabels()]
+    assert names == [f"this\n{pair}", f"that\n{result.b} − {result.a}"] and mixed.get_title(loc="left") == ""
     again = [item.replace(meta={**item.meta, "seed": 1}) for item in (isomax, softmax)]
     result = compare(([isomax, again[0]], "es"), ([softmax, again[1]], "mps"), ood="letters", resamples=40)
-    assert figures.plot_comparisons(result).get_title(loc="left") == "small marks: pairs of seeds"
+    assert figures.plot_comparisons(result).get_title(loc="left") == f"{pair} · small marks: pairs of seeds"
 
 
 def test_comparisons_of_different_kinds_are_refused(softmax, isomax):

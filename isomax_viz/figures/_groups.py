@@ -86,11 +86,12 @@ def _look(group: Group, loss: str, *, crowded: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The groups that were drawn, with the name of each in words."""
+    """The groups that were drawn, the name of each in words, and where a vertical line stands among them."""
 
     groups: tuple[Group, ...]
     names: dict[str, str]
     quantity: str
+    avoid: float | None = None
 
 
 def draw_groups(

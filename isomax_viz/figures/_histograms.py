@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -67,8 +68,8 @@ def draw_histogram(
     **kwargs: Any,
 ) -> Axes:
     """Draw a binned table with title, note and legend, and return the axes."""
-    drawn = draw_groups(ax, table, labels=labels, yscale=yscale, **kwargs)
-    set_density_axis(ax, drawn, legend=legend, avoid=avoid)
+    drawn = replace(draw_groups(ax, table, labels=labels, yscale=yscale, **kwargs), avoid=avoid)
+    set_density_axis(ax, drawn, legend=legend)
     first = table.iloc[0]
     parts = titles(first["loss"], first["data"], [group.name for group in drawn.groups if group.ood])
     word, unit = _SPOKEN.get(drawn.quantity, (f"{score_label(drawn.quantity)} score", ""))

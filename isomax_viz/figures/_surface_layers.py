@@ -23,6 +23,7 @@ __all__ = ["Grid", "draw_lines", "draw_points", "draw_regions", "draw_score"]
 _FEW = ((OKABE_ITO["vermillion"], "o"), (OKABE_ITO["sky blue"], "s"), (OKABE_ITO["purple"], "^"))
 MOST = 120  # points of a class or set that are drawn
 _HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
+_RIM = [Stroke(linewidth=1.9, foreground="#4D4D4D"), Normal()]  # white is lost on the bright end of the score
 # Neighbouring shades differ by less than the eye can tell (0.6 of lightness); twice as many make larger pictures.
 _SHADES = colormaps["cividis"].resampled(128)
 
@@ -75,7 +76,8 @@ def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float) -> list[Li
         if 0 < inside.sum() < inside.size:
             # Smoothed, because a boundary between pixels would be drawn as stairs.
             smooth = gaussian_filter(inside, 1.6, mode="nearest")
-            ax.contour(plane.x, plane.y, smooth, [0.5], colors="white", linewidths=1.0, zorder=2)
+            drawn = ax.contour(plane.x, plane.y, smooth, [0.5], colors="white", linewidths=1.0, zorder=2)
+            drawn.set(path_effects=_RIM)
     handles = []
     if plane.value.min() < threshold <= plane.value.max():
         # A contour at the very maximum has no inside: scores that saturate, as MPS does at 1, need one just below.
@@ -83,8 +85,8 @@ def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float) -> list[Li
         drawn = ax.contour(plane.x, plane.y, plane.value, [level], colors="black", linestyles="solid", zorder=3)
         drawn.set(linewidths=1.6, path_effects=_HALO)
         drawn.set_gid("threshold")
-    grey = "#9a9a9a"
-    handles.append(Line2D([], [], color=grey, linewidth=1.4, label="decision boundary (white)"))
+    look = {"color": "white", "linewidth": 1.0, "path_effects": _RIM}
+    handles.append(Line2D([], [], label="decision boundary (white)", **look))
     handles.append(Line2D([], [], color="black", linewidth=1.6, label="edge of what is accepted"))
     return handles
 
@@ -98,6 +100,10 @@ def draw_points(ax: Axes, table: pd.DataFrame, classes: int) -> list[Line2D]:
         color, marker = _look(int(label), classes)
         (line,) = _thin(ax, rows, rows["name"].iloc[0], look | {"color": color, "marker": marker})
         handles += [line] if classes <= len(_FEW) else []
+    if classes > len(_FEW) and len(inside):
+        # A sample of one colour would look like one class.
+        label = f"{inside['data'].iloc[0]} (coloured by class)"
+        handles.append(Line2D([], [], **(look | {"color": "#767676", "marker": "o", "markersize": 5, "label": label})))
     for name in table.loc[table["ood"], "group"].unique():
         look_of, rows = data_style(name), table[table["group"] == name]
         marker = "D" if look_of.marker == "o" else look_of.marker  # round is what is known

@@ -23,7 +23,7 @@ from isomax_viz.calibration import (
     temperature_table,
 )
 from isomax_viz.captures import Capture
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad, write_note
+from isomax_viz.figures._canvas import Caption, attach, drawing, small, title_pad, write_note
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import check_table, known, note, number, percent, titles
@@ -157,16 +157,17 @@ def plot_temperature(
         plot_reliability(capture, temperature=temperature, bins=bins, ax=add_panel(figure, 0.75, 0.75, 3.0, 3.0))
         middle = add_panel(figure, 4.75, 0.75, 2.7, 3.0)
         curves = (("cross_entropy", "cross-entropy (NLL)"), ("entropy", "entropy"))
-        _draw_over(middle, table, curves, temperature, marks, "nats, mean over the test images")
-        middle.legend(loc=(0.01, 0.58), fontsize=8, **LEGEND)
+        _draw_over(middle, table, curves, temperature, marks, "nats, mean over the test images", up=True)
+        _legend_above(middle)
         top = np.log(capture.test.classes)
-        middle.set_ylim(0, 1.25 * top)
+        middle.set_ylim(0, 1.45 * top)
         middle.axhline(top, color="#B0B0B0", linewidth=0.8, zorder=1)
-        middle.annotate("log K: all classes alike", (TEMPERATURES[0], top), (2, 2), textcoords="offset points",
-                        fontsize=small() - 1, color="#767676")  # fmt: skip
+        middle.annotate("log K", (1, top), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                        va="center", fontsize=small() - 1, color="#767676")  # fmt: skip
         here = temperature_table(capture, [temperature], ood=[], bins=bins).iloc[0]
         words = f"cross-entropy {number(here['cross_entropy'])}, entropy {number(here['entropy'])} nats"
-        attach(middle, Caption(("fit and doubt",), alt=f"At temperature {number(temperature)}: {words}."), own=False)
+        alt = f"At temperature {number(temperature)}: {words}."
+        attach(middle, Caption(("fit and doubt",), alt=alt, pad=title_pad(1)), own=False)
         _draw_detection(add_panel(figure, 8.5, 0.75, 2.7, 3.0), table, temperature, marks)
         write_note(figure, note(pd.DataFrame([source(capture)])))
     return figure
@@ -175,7 +176,7 @@ def plot_temperature(
 def _draw_detection(ax: Axes, table: pd.DataFrame, temperature: float, marks: dict[str, float]) -> None:
     label = "AUROC, mean over the OOD sets"
     _draw_over(ax, table, (("ES", "ES"), ("MPS", "MPS")), temperature, marks, label)
-    ax.legend(loc=(0.5, 0.3), fontsize=8, **LEGEND)
+    _legend_above(ax)
     set_percent_axis(ax, label)
     if table["ES"].isna().all():
         alt = "There is no out-of-distribution set to detect."
@@ -185,7 +186,13 @@ def _draw_detection(ax: Axes, table: pd.DataFrame, temperature: float, marks: di
         ax.set_ylim(max(0.0, min(low, 0.99) - 0.25 * (1 - low)), 1.002)
         best = table.loc[table["ES"].idxmax()]
         alt = f"AUROC of ES is largest ({percent(best['ES'])}) at temperature {number(best['temperature'])}."
-    attach(ax, Caption(("detection",), alt=alt), own=False)
+    attach(ax, Caption(("detection",), alt=alt, pad=title_pad(1)), own=False)
+
+
+def _legend_above(ax: Axes) -> None:
+    """Write the legend between title and axes, where no curve or mark can be."""
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, fontsize=small(), frameon=False, borderpad=0.2,
+              borderaxespad=0, handlelength=1.8, columnspacing=1.2)  # fmt: skip
 
 
 def _marks(capture: Capture) -> dict[str, float]:
@@ -208,6 +215,8 @@ def _draw_over(
     temperature: float,
     marks: dict[str, float],
     label: str,
+    *,
+    up: bool = False,
 ) -> None:
     x = table["temperature"].to_numpy()
     for (column, words), look in zip(curves, SPARE_STYLES, strict=False):
@@ -221,10 +230,17 @@ def _draw_over(
     ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if x[0] <= tick <= x[-1] * 1.001]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
     ax.xaxis.set_minor_locator(NullLocator())
-    for rank, (name, value) in enumerate(sorted(marks.items(), key=lambda item: item[1])):
+    named: list[tuple[float, str]] = []
+    for name, value in sorted(marks.items(), key=lambda item: item[1]):
         if x[0] <= value <= x[-1]:
             ax.axvline(value, color="#767676", linewidth=1.0, linestyle=":", zorder=1)
-            ax.annotate(name, (value, 0.02 + 0.07 * (rank % 3)), (2, 0), xycoords=("data", "axes fraction"),
-                        textcoords="offset points", fontsize=small() - 1, color="#4D4D4D")  # fmt: skip
+            # Marks that are too near each other for names side by side share one.
+            near = bool(named) and np.log(value / named[-1][0]) < 0.05 * np.log(x[-1] / x[0])
+            named = [*named[:-1], (value, f"{named[-1][1]}, {name}")] if near else [*named, (value, name)]
+    for value, name in named:
+        # Upright, where the curves are not: along the dotted line, not across its neighbours.
+        ax.annotate(name, (value, 0.985 if up else 0.02), (2, 0), xycoords=("data", "axes fraction"), rotation=90,
+                    textcoords="offset points", va="top" if up else "bottom", fontsize=small() - 1, color="#4D4D4D",
+                    annotation_clip=False)  # fmt: skip
     ax.set_xlabel("temperature")
     ax.set_ylabel(label)

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 
 from isomax_viz.comparisons import Comparison
 from isomax_viz.figures._canvas import Caption, attach, drawing, legend_size
+from isomax_viz.figures._words import known
+from isomax_viz.style import data_style
 
 __all__ = ["plot_comparisons"]
 
@@ -60,7 +62,11 @@ def plot_comparisons(
         axes.axvline(0, color="#4D4D4D", linewidth=0.9, zorder=1)
         for height, comparison in enumerate(rows.values()):
             _draw_row(axes, height, comparison, kwargs)
-        axes.set_yticks(range(len(rows)), list(rows), fontsize=legend_size())
+        pairs = [f"{comparison.a} − {comparison.b}" for comparison in rows.values()]
+        shared = pairs[0] if len(set(pairs)) == 1 else ""
+        # The sign of a difference means nothing without the order of the two.
+        told = [name if shared or name == pair else f"{name}\n{pair}" for name, pair in zip(rows, pairs, strict=True)]
+        axes.set_yticks(range(len(rows)), told, fontsize=legend_size())
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="#E5E5E5", linewidth=0.7)
@@ -68,8 +74,19 @@ def plot_comparisons(
         axes.set_xlabel(f"difference of {first.metric} (points), {100 * first.confidence:g} % interval")
         alt = " ".join(f"{name}: {comparison.sentence}" for name, comparison in rows.items())
         several = any(comparison.seeds > 1 for comparison in rows.values())
-        title = ("small marks: pairs of seeds",) if several else ()
-        return attach(axes, Caption(title, "", alt), own=ax is None)
+        title = ((shared,) if shared else ()) + (("small marks: pairs of seeds",) if several else ())
+        return attach(axes, Caption(title, _note(rows), alt), own=ax is None)
+
+
+def _note(rows: Mapping[str, Comparison]) -> str:
+    """Return the small print: the sets and the seeds, where all comparisons have the same."""
+    sets = {", ".join(data_style(name).label for name in row.frame["ood"].unique()) for row in rows.values()}
+    seeds = {tuple(row.frame.drop_duplicates("pair")["seed_a"]) for row in rows.values()}
+    parts = [f"test against {next(iter(sets))}"] if len(sets) == 1 else []
+    only = next(iter(seeds))
+    if len(seeds) == 1 and all(known(seed) for seed in only):
+        parts.append(f"seed{'s' if len(only) > 1 else ''} {', '.join(f'{seed:.0f}' for seed in only)}")
+    return " · ".join(parts)
 
 
 def _rows(data: Comparison | Mapping[str, Comparison]) -> dict[str, Comparison]:

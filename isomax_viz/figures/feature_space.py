@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from isomax_viz.captures import Capture
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
+from isomax_viz.figures._groups import id_label
 from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
 from isomax_viz.projections import feature_space_table, prototype_distances_table
 from isomax_viz.style import data_style
@@ -87,7 +89,7 @@ def plot_feature_space(
         axes.set_ylabel("second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         if legend:
-            axes.legend(loc="upper right", **LEGEND)
+            _draw_legend(axes, len(np.unique(known["label"])) <= MANY)
         parts = titles(table["loss"].iloc[0], table["data"].iloc[0], unknown)
         alt = f"Feature space, {', '.join(parts)}: the plane shows {explained} of the variance of the known features."
         return attach(axes, Caption(parts, note(table), alt), own=ax is None)
@@ -98,12 +100,21 @@ def _draw_known(ax: Axes, rows: pd.DataFrame, options: dict[str, Any]) -> None:
     look = {"marker": ".", "linestyle": "none", "markersize": 4.5, "alpha": 0.8}
     classes = np.unique(labels)
     if len(classes) > MANY:
-        ax.plot(x, y, **(look | {"color": "#94a4a2", "label": count_label("test, ID", len(rows))} | options))
+        ax.plot(x, y, **(look | {"color": "#94a4a2", "label": count_label(id_label(rows), len(rows))} | options))
         return
     for position, label in enumerate(classes):
         member, color = labels == label, CLASS_COLORS[label % len(CLASS_COLORS)]
-        words = count_label("test, ID", len(rows)) if position == 0 else "_class"
+        words = count_label(id_label(rows), len(rows)) if position == 0 else "_class"
         ax.plot(x[member], y[member], **(look | {"color": color, "label": words} | options))
+
+
+def _draw_legend(ax: Axes, coloured: bool) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    if coloured:
+        # The first class's colour would look like that of all points.
+        handles[0] = Line2D([], [], linestyle="none", marker=".", markersize=6, color="#767676")
+        labels[0] += ", coloured by class"
+    ax.legend(handles, labels, loc="best", **LEGEND)
 
 
 def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
@@ -111,7 +122,8 @@ def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
         return
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
     label = "class means" if loss == "softmax" else "prototypes"
-    ax.plot(x, y, linestyle="none", marker="X", markersize=9, color="#1a1a1a", markeredgecolor="white", label=label)
+    look = {"linestyle": "none", "marker": "X", "markersize": 9, "color": "#1a1a1a", "markeredgecolor": "white"}
+    ax.plot(x, y, label=label, zorder=6, **look)  # above a legend that finds no free place
     for place, name in zip(zip(x, y, strict=True), rows["name"], strict=True):
         ax.annotate(
             name,
@@ -120,6 +132,7 @@ def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
             textcoords="offset points",
             fontsize=small() + 1,
             fontweight="bold",
+            zorder=7,
             bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
 
@@ -183,12 +196,16 @@ def plot_prototype_distances(
 
 def _write_numbers(ax: Axes, values: np.ndarray) -> None:
     middle = float(np.nanmin(values) + np.nanmax(values)) / 2
+    # Three digits for the largest and as many decimals for all, fewer where they would be zeros throughout.
+    decimals = max(0, 2 - int(np.floor(np.log10(max(float(np.nanmax(values)), 1e-12)))))
+    while decimals and all(f"{value:.{decimals}f}".endswith("0") for value in values[~np.isnan(values)]):
+        decimals -= 1
     for (row, column), value in np.ndenumerate(values):
         if row != column:
             ax.text(
                 column,
                 row,
-                number(float(value)) if value < 10 else f"{value:.0f}",
+                f"{value:.{decimals}f}",
                 ha="center",
                 va="center",
                 fontsize=small() - 1,

@@ -97,6 +97,7 @@ def plot_grid(
         if options.get("legend", True):
             _common_legend(figure, axes)
         _label_outside(axes, wide)
+        _settle_legends(figure, axes)
     return figure
 
 
@@ -187,6 +188,17 @@ def _common_legend(figure: Figure, axes: list[Axes]) -> None:
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
         handlelength=swatch,
     )
+
+
+def _settle_legends(figure: Figure, axes: list[Axes]) -> None:
+    """Place the legends of histograms again where the panels have their final size, which only the layout knows."""
+    own = [ax for ax in axes if caption_of(ax).drawn is not None and ax.get_legend() is not None]
+    if not own:
+        return
+    figure.get_layout_engine().execute(figure)
+    shared = len(axes) > 1 and len({ax.get_ylim() for ax in axes}) == 1
+    for ax in own:
+        set_density_axis(ax, caption_of(ax).drawn, top=ax.get_ylim()[1] if shared else None)
 
 
 def _fitting_columns(figure: Figure, labels: list[str], *, swatch: float) -> int:

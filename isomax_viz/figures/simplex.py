@@ -133,11 +133,14 @@ def _draw_scales(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, entropic_sc
             zorder=6,
         )
     ax.axvline(scale, color=_DARK, linewidth=1.2, zorder=2)
-    for value, words, high in ((1.0, "detection", 0.94), (entropic_scale, "training", 0.88)):
+    for value, words in ((1.0, "detection"), (entropic_scale, "training")):
         ax.axvline(value, color="#767676", linewidth=1.0, linestyle=":", zorder=1)
-        ax.annotate(words, (value, high), (3, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
-                    fontsize=small() - 1, color="#4D4D4D")  # fmt: skip
+        # Upright: across, the words would meet the line of a chosen scale nearby.
+        ax.annotate(words, (value, 0.985), (2, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
+                    rotation=90, va="top", fontsize=small() - 1, color="#4D4D4D")  # fmt: skip
     ax.axhline(np.log(3), color="#B0B0B0", linewidth=0.8, zorder=1)
+    ax.annotate("log 3", (1, np.log(3)), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                va="center", fontsize=small() - 1, color="#767676")  # fmt: skip
     ax.set(xlim=(0, path["scale"].max()), ylim=(0, 1.25 * max(np.log(3), float(path["cross_entropy"].max()))))
     ax.set_xlabel("scale on the logits (1 / temperature)")
     ax.set_ylabel("nats")

@@ -21,7 +21,7 @@ __all__ = ["plot_training"]
 
 LABELS = {
     "accuracy": "accuracy",
-    "loss": "training loss (nats)",
+    "loss": "loss (nats)",
     "cross_entropy": "mean cross-entropy (nats)",
     "entropy": "mean entropy (nats)",
     "max_probability": "mean maximum probability",
@@ -132,8 +132,10 @@ def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
     losses, splits = rows["loss"].unique(), rows["split"].unique()
     handles = [Line2D([], [], color=loss_style(loss).color, linewidth=1.8) for loss in losses]
     labels = [loss_style(loss).label for loss in losses]
-    handles += [Line2D([], [], color="#4D4D4D", **SPLITS.get(split, {})) for split in splits]
-    ax.legend(handles, [*labels, *splits], loc="best", **LEGEND)
+    # A grey that is no loss's, since it stands for all colours.
+    handles += [Line2D([], [], color="#9A9A9A", **SPLITS.get(split, {})) for split in splits]
+    # The place is chosen by the lines alone, so the box must not cut a band.
+    ax.legend(handles, [*labels, *splits], loc="best", **(LEGEND | {"framealpha": 0.0}))
 
 
 def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
