@@ -5,11 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import textwrap
 import tomllib
+import zipfile
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import isomax_viz as iv
 
@@ -17,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
 TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "data/captures/README.md"]
+TEXTS.append(ROOT / "data/published/README.md")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted((ROOT / "isomax_viz").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
@@ -45,6 +52,15 @@ def resolve(name: str):
             value = fields[part] if part in fields else getattr(value, part)
         return value
     raise ModuleNotFoundError(name)
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the Python blocks of a page, or of a notebook's prose."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = nbformat.reads(text, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return [textwrap.dedent(block) for block in re.findall(r"^ *```python\n(.*?)^ *```", text, re.DOTALL | re.M)]
 
 
 def test_every_public_name_has_a_page():
@@ -97,14 +113,87 @@ def test_what_docstrings_refer_to_is_there(path):
 
 
 def test_the_code_on_the_pages_is_python_and_names_what_there_is():
-    for page in TEXTS:
-        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+    for page in [*TEXTS, *NOTEBOOKS]:
+        for block in blocks(page):
             tree = ast.parse(block)
             for node in ast.walk(tree):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "iv":
                     assert hasattr(iv, node.attr), f"{page.name}: iv.{node.attr}"
                 if isinstance(node, ast.ImportFrom) and node.module.startswith("isomax_viz"):
                     assert all(resolve(f"{node.module}.{alias.name}") for alias in node.names)
+
+
+# Statements that a test can't execute: all that hold one of these.
+NOT_EXECUTED = (
+    'preset="paper"',  # a download, a GPU and a day
+    "LocalCluster(",  # starts processes; tests/test_sweeps.py executes it
+    "tcp://scheduler:8786",  # the address of somebody's Dask cluster
+    "submitit",  # starts jobs; tests/test_sweeps.py executes it
+    "executor.update_parameters(",  # the same
+    "iv.sweep(experiments, executor)",  # the same
+)
+
+
+@pytest.fixture
+def short(monkeypatch, tmp_path):
+    """Short trainings in this process, in a folder and a store of their own; what the pages take for granted."""
+    import torch
+
+    from isomax_viz import running, scoring, sweeps
+    from isomax_viz.learning.protocols import PRESETS
+
+    for preset in ("teaching", "quick"):
+        monkeypatch.setitem(PRESETS, preset, PRESETS["smoke"].with_epochs(1))
+    load, run = running.data_of, sweeps.sweep
+
+    def few(experiment):
+        data = load(experiment)
+        return data if experiment.examples_per_class else data.with_examples_per_class(10, seed=experiment.seed)
+
+    for module in (running, scoring):
+        monkeypatch.setattr(module, "data_of", few)
+    # The first two of a list, here: tests/test_sweeps.py has the processes and clusters.
+    monkeypatch.setattr(iv, "sweep", lambda listed, executor=None: run(listed[:2], progress=False), raising=False)
+    monkeypatch.setenv("ISOMAX_VIZ_STORE", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile("my_pictures.zip", "w") as archive:
+        for number in range(4):
+            Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save("picture.png")
+            archive.write("picture.png", f"root/class{number % 2}/{number}.png")
+    layers = torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
+    return {
+        "logits": rng.normal(size=(60, 10)),
+        "my_logits": rng.normal(size=(40, 10)),
+        "labels": np.arange(60) % 10,
+        "targets": torch.arange(60) % 10,
+        "features": torch.randn(60, 128),
+        "my_features": torch.randn(40, 128),
+        "images": torch.randn(60, 1, 8, 8),
+        "other_images": torch.randn(40, 1, 8, 8),
+        "model": torch.nn.Sequential(torch.nn.Flatten(), *layers),
+        "capture": iv.load_example("digits", loss="isomax+", seed=0)[0],
+        "iv": iv,
+        "__name__": "__main__",
+    }
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in [*PAGES, ROOT / "README.md"] if blocks(page)],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_the_code_on_the_pages_runs(page, short):
+    for block in blocks(page):
+        for statement in ast.parse(block).body:
+            code = ast.get_source_segment(block, statement)
+            if not any(part in code for part in NOT_EXECUTED):
+                exec(compile(ast.Module([statement], []), f"{page.name}: {code}", "exec"), short)
+
+
+def test_what_is_not_executed_is_still_on_a_page():
+    text = "\n".join(block for page in [*PAGES, ROOT / "README.md"] for block in blocks(page))
+    assert [part for part in NOT_EXECUTED if part not in text] == []
 
 
 def test_the_definitions_are_those_of_the_code():
