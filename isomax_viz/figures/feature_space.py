@@ -113,7 +113,6 @@ def _draw_legend(ax: Axes, coloured: bool) -> None:
     if coloured:
         # The first class's colour would look like that of all points.
         handles[0] = Line2D([], [], linestyle="none", marker=".", markersize=6, color="#767676")
-        labels[0] += ", coloured by class"
     ax.legend(handles, labels, loc="best", **LEGEND)
 
 
