@@ -17,7 +17,8 @@ from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._checks import as_numeric, check_labels, check_matrix, check_number
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.histograms import chosen_ood
+from isomax_viz.origins import source
 from isomax_viz.reliability import BINNINGS, calibration_error, reliability_table
 from isomax_viz.samples import log_softmax
 

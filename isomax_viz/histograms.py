@@ -17,11 +17,10 @@ from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._checks import check_choice, check_known, check_number
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.changes import variant
+from isomax_viz.origins import source
 
-__all__ = ["SOURCE_COLUMNS", "VALUES", "chosen_ood", "logits_table", "scores_table", "source", "values_table"]
+__all__ = ["VALUES", "chosen_ood", "logits_table", "scores_table", "values_table"]
 
-SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
 INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
 
 VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
@@ -31,18 +30,6 @@ VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
 }
 
 Groups = Sequence[tuple[str, bool, np.ndarray]]  # name, whether out-of-distribution, values
-
-
-def source(capture: Capture) -> dict[str, Any]:
-    """Return where a capture comes from, one value per column of ``SOURCE_COLUMNS``, None where nobody said.
-
-    Examples
-    --------
-    >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
-    'digits'
-    """
-    told = {"loss": capture.loss, "variant": variant(capture) or None}
-    return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | told
 
 
 def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, Samples]:

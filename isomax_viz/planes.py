@@ -15,8 +15,9 @@ import pandas as pd
 from isomax_viz import scores as scores_module
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.histograms import chosen_ood
 from isomax_viz.metrics import threshold_at_tpr
+from isomax_viz.origins import source
 from isomax_viz.projections import class_names
 
 __all__ = ["SPACES", "Plane", "Snapshot", "ToyRun", "surface_table"]

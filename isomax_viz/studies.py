@@ -10,7 +10,7 @@ import pandas as pd
 from isomax_viz._checks import check_choice
 from isomax_viz.alike import check_alike, check_once, shared_ood
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.histograms import source
+from isomax_viz.origins import source
 from isomax_viz.tables import Captures, as_list, evaluate
 
 __all__ = ["ALPHA_QUANTITIES", "ROBUSTNESS_QUANTITIES", "alpha_table", "examples_per_class", "robustness_table"]

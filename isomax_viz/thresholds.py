@@ -12,7 +12,8 @@ from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._checks import check_choice, check_number
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.histograms import chosen_ood, source
+from isomax_viz.histograms import chosen_ood
+from isomax_viz.origins import source
 from isomax_viz.tables import Captures, as_list
 
 __all__ = ["RULES", "find_threshold", "same_share", "score_range", "threshold_table"]

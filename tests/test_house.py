@@ -35,7 +35,7 @@ LOWER = (
 
 # Each may import only from those before it.
 ORDER = """
-_check_arrays _checks _paths _processes _atomic _capture_files _parquet style samples _packing captures changes examples
+_check_arrays _checks _paths _processes _atomic _capture_files _parquet style samples _packing captures origins examples
 columns scores _counting metrics
 bootstrap histograms alike tables shelf thresholds risks reliability calibration selections projections planes
 pairs comparisons

@@ -27,7 +27,7 @@ from isomax_viz.figures._canvas import Caption, attach, drawing, small, title_pa
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import check_table, known, note, number, percent, titles
-from isomax_viz.histograms import source
+from isomax_viz.origins import source
 from isomax_viz.style import SPARE_STYLES, loss_style
 
 __all__ = ["plot_reliability", "plot_temperature"]

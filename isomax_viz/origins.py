@@ -1,4 +1,4 @@
-"""What was changed in a training against its preset."""
+"""Where a capture comes from: its loss, data and training, and what was changed in that against its preset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from isomax_viz.captures import Capture
 
-__all__ = ["USUAL", "variant"]
+__all__ = ["SOURCE_COLUMNS", "USUAL", "source", "variant"]
+
+SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
 
 # What decides about a network beside its loss, data, backbone, preset, scale and seed, and what it is unless changed.
 USUAL: dict[str, Any] = {
@@ -53,3 +55,15 @@ def variant(capture: Capture, *, without: Collection[str] = ()) -> str:
         if name not in without and value != usual:
             changed.append(f"{name}={value}")
     return ", ".join(changed)
+
+
+def source(capture: Capture) -> dict[str, Any]:
+    """Return where a capture comes from, one value per column of ``SOURCE_COLUMNS``, None where nobody said.
+
+    Examples
+    --------
+    >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
+    'digits'
+    """
+    told = {"loss": capture.loss, "variant": variant(capture) or None}
+    return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | told
