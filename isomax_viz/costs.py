@@ -16,7 +16,6 @@ from isomax_viz import methods, scores
 from isomax_viz._checks import check_number
 from isomax_viz.alike import check_alike, shared_ood
 from isomax_viz.captures import Capture, Samples
-from isomax_viz.learning.batches import INFERENCE_BATCH
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording import class_means
@@ -33,7 +32,7 @@ def measure(
     *,
     approaches: Approaches | None = None,
     ood: str | Iterable[str] | None = None,
-    pictures: int = INFERENCE_BATCH,
+    pictures: int = 100,
     rounds: int = 9,
     store: str | Path | None = None,
     device: str | torch.device | None = None,

@@ -38,7 +38,8 @@ class SmallCNN(nn.Module):
         for i, width in enumerate((32, 32, 64, 64, 128, 128)):
             if i in (2, 4):
                 layers.append(nn.MaxPool2d(2))
-            layers += [nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            convolution = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             in_channels = width
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 

@@ -12,11 +12,34 @@ from torch.utils.data import DataLoader, Dataset
 
 from isomax_viz.datasets import ImageSet
 
-__all__ = ["INFERENCE_BATCH", "Batches", "device_memory"]
+__all__ = ["Batches", "device_memory", "inference_batch"]
 
-# Pictures per forward pass where nothing is learned. On a CPU larger batches fall out of the cache: measured with
-# small_cnn at 32x32, 500 pictures at once ran at a third of the speed of 100.
-INFERENCE_BATCH = 100
+# Pixels per forward pass where nothing is learned. On a CPU larger batches fall out of the cache, and the C library
+# returns their memory to the system after each layer: small_cnn ran at 1,870 pictures of 32x32 a second in batches of
+# 64 and at 1,270 in batches of 100; at 64x64 at 490 in batches of 16 and at 310 in batches of 100. In smaller ones the
+# threads wait for each other: at 8x8 it ran at 24,200 in batches of 100 and at 30,200 in batches of 1,000.
+_PIXELS = {"cpu": 2**16}
+_PIXELS_ELSEWHERE = 2**19
+_FEWEST, _MOST = 16, 1000
+
+
+def inference_batch(height: int, width: int, device: torch.device) -> int:
+    """Return how many pictures to pass through a network at a time where nothing is learned.
+
+    Parameters
+    ----------
+    height, width : int
+        Of a picture, in pixels.
+    device : torch.device
+        Where the network runs.
+
+    Examples
+    --------
+    >>> [inference_batch(side, side, torch.device("cpu")) for side in (8, 32, 64, 224)]
+    [1000, 64, 16, 16]
+    """
+    fitting = _PIXELS.get(device.type, _PIXELS_ELSEWHERE) // max(height * width, 1)
+    return min(max(fitting, _FEWEST), _MOST)
 
 
 class _Pictures(Dataset):
@@ -94,8 +117,15 @@ class Batches:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield normalised pictures (n, channels, height, width) and labels in order."""
+    def in_order(self, batch_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised pictures (n, channels, height, width) and labels in order.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            By default what suits inference, :func:`inference_batch`.
+        """
+        batch_size = batch_size or inference_batch(*self._images.size, self.device)
         order = torch.arange(len(self), device=self.device)
         for pictures, indices in self._chosen(order.split(batch_size)):
             yield self._normalised(pictures), self.labels[indices]

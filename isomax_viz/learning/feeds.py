@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch.utils.data import RandomSampler
 
 from isomax_viz._checks import as_numeric, check_number
 from isomax_viz.datasets import ImageSet
-from isomax_viz.learning.batches import INFERENCE_BATCH
+from isomax_viz.learning.batches import inference_batch
 
 __all__ = ["Feed", "checked_normalisation"]
 
@@ -84,14 +85,14 @@ class Feed:
 
     def batches(self, value: Any) -> Iterator[Batch]:
         """Yield batches of floats with their labels."""
-        size = INFERENCE_BATCH if self.batch_size is None else self.batch_size
-        check_number("batch_size", size, at_least=1, whole=True)
+        if self.batch_size is not None:
+            check_number("batch_size", self.batch_size, at_least=1, whole=True)
         if isinstance(value, ImageSet):
-            yield from self._of_pictures(value, size)
+            yield from self._of_pictures(value)
         elif isinstance(value, tuple) and len(value) == 2 and _is_array(value[0]):
-            yield from self._of_arrays(*value, size)
+            yield from self._of_arrays(*value)
         elif _is_array(value):
-            yield from self._of_arrays(value, None, size)
+            yield from self._of_arrays(value, None)
         elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
             yield from self._of_batches(value)
         else:
@@ -119,9 +120,9 @@ class Feed:
                     f"{self.name} is a {type(batches).__name__} of batches without labels. If images and their labels "
                     "are meant, pass both as arrays in a tuple: (images, labels)."
                 )
-            yield from self._of_arrays(images, labels, max(len(images), 1))
+            yield from self._of_arrays(images, labels, len(images))
 
-    def _of_pictures(self, images: ImageSet, size: int) -> Iterator[Batch]:
+    def _of_pictures(self, images: ImageSet) -> Iterator[Batch]:
         if self.normalise is None:
             raise ValueError(
                 f"{self.name} is an ImageSet, but nothing says how the network wants its pictures. Pass "
@@ -134,11 +135,12 @@ class Feed:
                     f"normalise has a {name} of {len(part)} channels, but {self.name} has {images.channels}. Give one "
                     "number for each channel, or one for all."
                 )
+        size = self._batch_size(images.size)
         for start in range(0, len(images), size):
             part = torch.from_numpy(np.array(images.images[start : start + size])).permute(0, 3, 1, 2)
             yield (part.float() / 255 - mean) / std, images.labels[start : start + size]
 
-    def _of_arrays(self, images: Any, labels: Any, size: int) -> Iterator[Batch]:
+    def _of_arrays(self, images: Any, labels: Any, size: int | None = None) -> Iterator[Batch]:
         tensor = images if isinstance(images, Tensor) else torch.from_numpy(as_numeric(self.name, images))
         if not tensor.is_floating_point():
             raise TypeError(
@@ -155,8 +157,13 @@ class Feed:
             raise ValueError(
                 f"{self.name} holds images with NaN or infinite numbers. Mend the preprocessing, or drop them."
             )
+        size = size or self._batch_size(tensor.shape[2:])
         for start in range(0, len(tensor), size):
             yield tensor[start : start + size], None if labels is None else labels[start : start + size]
+
+    def _batch_size(self, places: Sequence[int]) -> int:
+        # What is no picture (vectors, sound) counts its places, all in one row.
+        return self.batch_size or inference_batch(1, math.prod(places), self.device)
 
 
 def _is_array(value: Any) -> bool:

@@ -13,8 +13,9 @@ from torch import nn
 
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
-from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
+from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import choose_device, suitable_layout
+from isomax_viz.learning.folding import folded
 from isomax_viz.learning.fooling import is_made_here, make_fooling
 from isomax_viz.learning.losses import features_for
 
@@ -46,23 +47,27 @@ def record_samples(
     device : str or torch.device, optional
         Where to run.
     batch_size : int, optional
-        Pictures per forward pass; by default what suits the device.
+        Pictures per forward pass; by default what suits the device and their size.
 
     Returns
     -------
     Samples
         Float32, in the order of the pictures; distances only where the head has prototypes. Memory is bounded by the
         arrays themselves and one batch.
+
+    Notes
+    -----
+    Batch normalisation is computed with the convolution before it (:mod:`isomax_viz.learning.folding`), so that
+    features agree with those of ``model.backbone(pictures)`` to the rounding of float32, not bit by bit.
     """
     device = choose_device(device)
     layout = suitable_layout(device)
     model.to(device, memory_format=layout).eval()
     batches = Batches(images, mean=data.mean, std=data.std, device=device, layout=layout)
-    batch_size = batch_size or (INFERENCE_BATCH if device.type == "cpu" else 500)
-    head, start = model.head, 0
+    backbone, head, start = folded(model.backbone), model.head, 0
     arrays: dict[str, np.ndarray] = {}
     for pictures, _ in batches.in_order(batch_size):
-        features = model.backbone(pictures).float()
+        features = backbone(pictures).float()
         logits = head(features)
         class_logits = head.class_logits(logits, **features_for(head, features))
         parts = {"features": features, "logits": logits, "predictions": class_logits.argmax(dim=1)}

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from isomax_viz.datasets import InDistribution
-from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
+from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.checkpoints import Checkpoint, restore_training, training_tensors
 from isomax_viz.learning.devices import (
     choose_device,
@@ -181,11 +181,11 @@ def train(
 
 
 @torch.no_grad()
-def evaluate_epoch(model: nn.Module, batches: Batches, *, batch_size: int = INFERENCE_BATCH) -> dict[str, float]:
+def evaluate_epoch(model: nn.Module, batches: Batches) -> dict[str, float]:
     """Return the history's figures for a set of pictures, in evaluation mode and without learning from it."""
     record = EpochRecord()
     model.eval()
-    for images, targets in batches.in_order(batch_size):
+    for images, targets in batches.in_order():
         features = model.backbone(images)
         logits = model.head(features)
         loss = model.head.loss(logits, targets, **features_for(model.head, features))

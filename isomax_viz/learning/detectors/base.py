@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from isomax_viz._checks import missing_package
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution
-from isomax_viz.learning.batches import INFERENCE_BATCH, Batches
+from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import suitable_layout, suitable_threads
 
 __all__ = ["Detector", "FeatureDetector", "Known", "NotFittedError", "joined", "numbers", "pytorch_ood"]
@@ -138,8 +138,7 @@ class Known:
 
     def inputs(self, images: ImageSet) -> Iterator[Tensor]:
         """Yield normalised pictures in batches that suit the device."""
-        size = INFERENCE_BATCH if self.device.type == "cpu" else 500
-        return (pictures for pictures, _ in self.batches(images).in_order(size))
+        return (pictures for pictures, _ in self.batches(images).in_order())
 
     def some_training_pictures(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Return up to n training pictures, drawn without replacement, with their labels."""
