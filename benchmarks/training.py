@@ -92,7 +92,7 @@ def tutorial_loop(network: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -
     statistics.mean(losses), statistics.mean(entropies)
 
 
-def training_rows(*, n: int = 1280, rounds: int = 5) -> list[Row]:
+def training_rows(*, n: int = 1280, rounds: int = 11) -> list[Row]:
     """Images per second of the training loop, in float32 and in the fast mode."""
     images = pictures(n)
     data = InDistribution("noise", images, pictures(BATCH, seed=1))

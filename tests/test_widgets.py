@@ -217,6 +217,23 @@ def test_errors_show_in_the_view_and_raise_under_test(captures, monkeypatch):
         item.close()
 
 
+def test_the_former_picture_is_pale_while_another_is_drawn(view, monkeypatch):
+    seen, draw = [], view.painter.picture
+
+    def watched(look):
+        seen.append("isomax-viz-stale" in view.picture._dom_classes)
+        return draw(look)
+
+    monkeypatch.setattr(view.painter, "picture", watched)
+    view.controls["view"].value = "entropy"
+    view.controls["view"].value = "scores"  # kept from the beginning
+    assert seen == [True, False]
+    monkeypatch.setattr(view.painter, "picture", lambda look: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        view.controls["view"].value = "logits"
+    assert "isomax-viz-stale" not in view.picture._dom_classes
+
+
 def test_one_set_stays_chosen(view):
     button = view.controls["ood"].buttons["letters"]
     button.value = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from isomax_viz.thresholds import score_range
@@ -36,8 +38,9 @@ def _draw(explorer: Any) -> None:
     with explorer.silently():
         get["ood"].offer([name for name in explorer.shelf.ood if name in capture.ood])
     look = explorer.look
-    picture = explorer.painter.picture(look)
-    explorer.picture.value = picture.png
+    with _pale_until_drawn(explorer, look):
+        picture = explorer.painter.picture(look)
+        explorer.picture.value = picture.png
     explorer.bands.put(picture.place)
     low, high = score_range(capture, look.ood, score=look.score)
     get["threshold"].show(look.threshold[0], low=low, high=high)
@@ -48,6 +51,19 @@ def _draw(explorer: Any) -> None:
         ("quantity", "quantity" in VIEWS[look.view].uses),
     ):
         get[name].layout.display = None if needed else "none"
+
+
+@contextmanager
+def _pale_until_drawn(explorer: Any, look: Look) -> Iterator[None]:
+    """Make the former picture pale while another is drawn: the buttons say already what is to come."""
+    if explorer.painter.knows(look):
+        yield
+        return
+    explorer.picture.add_class(words.STALE)
+    try:
+        yield
+    finally:
+        explorer.picture.remove_class(words.STALE)
 
 
 def refresh_drawer(explorer: Any) -> None:

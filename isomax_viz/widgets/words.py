@@ -10,7 +10,10 @@ from isomax_viz import scores
 from isomax_viz.metrics import METRICS
 from isomax_viz.style import data_style
 
-__all__ = ["CSS", "code_html", "error_html", "sentence_html", "summary_html", "verdict_html"]
+__all__ = ["CSS", "STALE", "code_html", "error_html", "sentence_html", "summary_html", "verdict_html"]
+
+# Of a picture whose settings have changed and that is being drawn anew.
+STALE = "isomax-viz-stale"
 
 # Colours come from JupyterLab's own variables, so that light and dark themes are both legible; the second value serves
 # front ends without them.
@@ -38,6 +41,8 @@ CSS = """<style>
   border: none; border-radius: 0; background: transparent; color: transparent; }
 .isomax-viz .isomax-viz-bands .widget-toggle-button:hover { background: rgba(0, 114, 178, 0.12); }
 .isomax-viz-picture img { max-width: 100%; height: auto; object-fit: contain; border-radius: 3px; background: white; }
+/* Later than most pictures are drawn, so that quick changes do not flicker. */
+.isomax-viz img.isomax-viz-stale { opacity: 0.35; transition: opacity 0s 0.15s; }
 .isomax-viz table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 2px 0 6px 0; }
 .isomax-viz th, .isomax-viz td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap; }
 .isomax-viz th:first-child, .isomax-viz td:first-child { text-align: left; }
