@@ -19,6 +19,7 @@ from isomax_viz.captures import Capture, Samples
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording import class_means
+from isomax_viz.loss_names import without_extra_data
 from isomax_viz.scoring import experiment_of, known_of
 from isomax_viz.tables import Captures, as_list, evaluate
 
@@ -118,9 +119,11 @@ def training_key(capture: Capture) -> str:
     --------
     >>> training_key(Capture.from_arrays([[1.0, 0.0]], [0], loss="softmax", meta={"outliers": "oe"}))
     'softmax+oe'
+    >>> training_key(Capture.from_arrays([[1.0, 0.0]], [0], loss="softmax+oe", meta={"outliers": "oe"}))
+    'softmax+oe'
     """
     extra = capture.meta.get("outliers")
-    return f"{capture.loss}+{extra}" if extra else capture.loss
+    return f"{without_extra_data(capture.loss)}+{extra}" if extra else capture.loss
 
 
 def _measured(group: list[Capture]) -> Capture:

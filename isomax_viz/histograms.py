@@ -77,10 +77,12 @@ def _edges(groups: Sequence[np.ndarray], bins: int | Sequence[float], limits: tu
     check_number("bins", bins, at_least=1, whole=True)
     if limits is None:
         limits = min(float(values.min()) for values in groups), max(float(values.max()) for values in groups)
-    low, high = (float(limit) for limit in limits)
+    # In double precision: edges between float32 values that lie close together must not fall into one.
+    low, high = (np.float64(limit) for limit in limits)
     if not low <= high:
-        raise ValueError(f"limits must be (lowest, highest), but is ({low}, {high}).")
-    return int(bins), (low, high) if low < high else (low - 0.5, high + 0.5)
+        raise ValueError(f"limits must be (lowest, highest), but is ({low:g}, {high:g}).")
+    margin = max(0.5, float(np.spacing(abs(low))) * int(bins))
+    return int(bins), (low, high) if low < high else (low - margin, high + margin)
 
 
 def _binned(

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._checks import check_choice
+from isomax_viz.loss_names import has_prototypes
 from isomax_viz.scores import words
 
 __all__ = [
@@ -104,9 +105,6 @@ WITH_OUTLIERS = {
     "acet": Training("ACET", ("tuning", "accuracy_drop"), "Hein et al. 2019"),
     "energy": Training("energy bounds", ("tuning", "additional_data"), "Liu et al. 2020"),
 }
-
-# Their minimum distance score takes distances to class means of the training features instead.
-_WITHOUT_PROTOTYPES = ("softmax", "godin", "logit_norm")
 
 _ADVERSARIAL = "validated on training pictures and FGSM pictures made from them"
 _PREPROCESSED = ("tuning", "slow_inference", "input_preprocessing", "gradients")
@@ -215,8 +213,8 @@ def demands(loss: str, score: str) -> frozenset[str]:
     """
     check_choice("score", score, SCORINGS)
     demanded = frozenset(training(loss).demands) | frozenset(SCORINGS[score].demands)
-    plain = loss if loss in TRAININGS else loss.rpartition("+")[0]
-    return demanded | set(_FEATURES) if score == "mds" and plain in _WITHOUT_PROTOTYPES else demanded
+    # Without prototypes, distances are those to the class means of the training features.
+    return demanded if score != "mds" or has_prototypes(loss) else demanded | set(_FEATURES)
 
 
 def label(loss: str, score: str) -> str:

@@ -16,6 +16,7 @@ from isomax_viz import scores as scores_module
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood
+from isomax_viz.loss_names import compares_directions
 from isomax_viz.metrics import threshold_at_tpr
 from isomax_viz.origins import source
 from isomax_viz.projections import class_names
@@ -191,7 +192,7 @@ def surface_table(
 
 
 def _placed(capture: Capture, features: np.ndarray, outside: float = 0.0) -> np.ndarray:
-    if capture.loss != "isomax+":
+    if not compares_directions(capture.loss):
         return features
     lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     return features / lengths * (1 + outside)

@@ -11,6 +11,7 @@ import pandas as pd
 from isomax_viz._checks import check_number
 from isomax_viz.captures import Capture
 from isomax_viz.histograms import chosen_ood
+from isomax_viz.loss_names import compares_directions
 from isomax_viz.origins import source
 
 __all__ = ["feature_space_table", "prototype_distances_table"]
@@ -42,8 +43,8 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
 
     Notes
     -----
-    IsoMax+ compares directions only, so its features and prototypes are brought to length 1 first. Distances in the
-    plane are at most those in feature space.
+    IsoMax+ and Scaled Cosine compare directions only, so their features and prototypes are brought to length 1 first.
+    Distances in the plane are at most those in feature space.
 
     Examples
     --------
@@ -63,6 +64,10 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
             "when building the capture."
         )
     known = _comparable(capture, capture.test.features)
+    if len(known) < 2 or known.shape[1] < 2:
+        raise ValueError(
+            f"A plane needs at least 2 test images and 2 features, but there are {len(known)} and {known.shape[1]}."
+        )
     centre = known.mean(axis=0)
     values, directions = np.linalg.eigh(np.cov(known - centre, rowvar=False))
     plane = directions[:, :-3:-1]
@@ -97,7 +102,7 @@ def class_names(capture: Capture) -> list[str]:
 
 def _comparable(capture: Capture, features: np.ndarray) -> np.ndarray:
     values = features.astype(np.float64)
-    if capture.loss != "isomax+":
+    if not compares_directions(capture.loss):
         return values
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
@@ -119,7 +124,7 @@ def prototype_distances_table(capture: Capture) -> pd.DataFrame:
     -------
     DataFrame
         ``loss, entropic_scale, data, backbone, preset, seed``, ``row, column`` (class numbers), ``row_name,
-        column_name`` and ``distance`` (for IsoMax+ between unit vectors), one row per ordered pair.
+        column_name`` and ``distance`` (for IsoMax+ and Scaled Cosine between unit vectors), one row per ordered pair.
 
     Raises
     ------

@@ -117,7 +117,7 @@ def _summary(results: pd.DataFrame) -> pd.DataFrame:
     long.loc[about_classes, ["score", "ood"]] = ""
     long.loc[about_classes, "n_ood"] = nan
     # An accuracy is repeated for each score and OOD set of one capture; counting it once keeps its spread honest.
-    long = long.drop_duplicates().dropna(subset="value")
+    long = pd.concat([long[~about_classes], long[about_classes].drop_duplicates()]).dropna(subset="value")
     _check_values(long)
     groups = long.groupby([*_KEYS, *_SETTINGS], sort=False, dropna=False)
     smallest = {name: (name, "min") for name in _COUNTS}

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from isomax_viz.loss_names import EXTRA_DATA, without_extra_data
+
 __all__ = ["DATA_STYLES", "LOSS_STYLES", "OKABE_ITO", "SPARE_STYLES", "Style", "context", "data_style", "loss_style"]
 
 OKABE_ITO = {
@@ -61,11 +63,12 @@ LOSS_STYLES = {
 }
 
 # Training with extra data keeps the colour of its loss: another name, line and marker.
-_EXTRA_DATA = {
-    "oe": ("+ outliers", (0, (8, 2)), "*"),
-    "acet": ("+ ACET", (0, (4, 1, 1, 1, 1, 1)), "X"),
-    "energy": ("+ energy bounds", (0, (2, 2)), "p"),
-}
+_EXTRA_LOOKS = (
+    ("+ outliers", (0, (8, 2)), "*"),
+    ("+ ACET", (0, (4, 1, 1, 1, 1, 1)), "X"),
+    ("+ energy bounds", (0, (2, 2)), "p"),
+)
+_EXTRA_DATA = dict(zip(EXTRA_DATA, _EXTRA_LOOKS, strict=True))
 
 DATA_STYLES = {
     "digits": Style("digits", "#4D4D4D"),
@@ -122,9 +125,9 @@ def loss_style(loss: Any) -> Style:
     name = str(loss)
     if name in LOSS_STYLES:
         return LOSS_STYLES[name]
-    base, _, method = name.rpartition("+")
-    if base and method in _EXTRA_DATA:
-        words, line, marker = _EXTRA_DATA[method]
+    base = without_extra_data(name)
+    if base != name:
+        words, line, marker = _EXTRA_DATA[name.removeprefix(f"{base}+")]
         style = loss_style(base)
         return replace(style, label=f"{style.label} {words}", linestyle=line, marker=marker)
     if name == "unknown":

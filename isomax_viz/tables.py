@@ -56,8 +56,8 @@ def as_list(captures: Captures) -> list[Capture]:
     return listed
 
 
-def _kept(names: Any) -> Any:
-    # A generator would be empty for the second capture.
+def as_names(names: Any) -> Any:
+    """Return names that can be gone through more than once: a generator would be empty for the second capture."""
     return names if names is None or isinstance(names, str) or callable(names) else list(names)
 
 
@@ -122,7 +122,7 @@ def evaluate(
     1  softmax    es  mine     2      1    1.0
     """
     by_default = scores is DEFAULT_SCORES
-    scores, ood = _kept(scores), _kept(ood)
+    scores, ood = as_names(scores), as_names(ood)
     rows = []
     for capture in as_list(captures):
         sets = chosen_ood(capture, ood)
@@ -184,7 +184,7 @@ def roc_table(
     1  0.0  1.0             True    1.0
     2  1.0  1.0            False    1.0
     """
-    parts, score, ood = [], _kept(score), _kept(ood)
+    parts, score, ood = [], as_names(score), as_names(ood)
     for number, capture in enumerate(as_list(captures)):
         if isinstance(ood, list) and not ood:
             raise ValueError("ood is empty. A curve compares with at least one out-of-distribution set.")

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from isomax_viz import Capture, compare, figures, metrics, style, tables
+from isomax_viz import Capture, compare, figures, metrics, projections, style, tables
 from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of, png
 from isomax_viz.figures._histograms import density_top, groups_of
 
@@ -250,6 +250,58 @@ def test_roc_tells_losses_sets_scores_and_seeds_apart(softmax, isomax):
     mixed = pd.concat([tables.roc_table(softmax, "letters", score="mps"), tables.roc_table(isomax, "letters")])
     labels = figures.plot_roc(mixed).get_legend_handles_labels()[1]
     assert [label.split(" (")[0] for label in labels] == ["SoftMax · MPS", "IsoMax · ES"]
+
+
+def test_roc_averages_over_seeds_alone(softmax, isomax):
+    quick = isomax.replace(meta={**isomax.meta, "preset": "quick"})
+    short = isomax.replace(meta={**isomax.meta, "epochs": 3})
+    other = isomax.replace(meta={**isomax.meta, "data": "cifar10"})
+    unnamed = isomax.replace(meta={**isomax.meta, "seed": None})
+    for captures, wanted in (
+        ([isomax, quick], ["preset teaching", "preset quick"]),
+        ([isomax, short], ["settings unchanged", "epochs=3"]),
+        ([isomax, other, softmax], ["IsoMax · digits", "IsoMax · CIFAR10", "SoftMax · digits"]),
+    ):
+        labels = figures.plot_roc(captures, "letters").get_legend_handles_labels()[1]
+        assert [label.split(" (AUROC")[0] for label in labels] == wanted
+        again = tables.roc_table(captures, "letters").to_csv(index=False)  # "nothing" comes back as NaN
+        assert figures.plot_roc(pd.read_csv(io.StringIO(again))).get_legend_handles_labels()[1] == labels
+    for captures in ([isomax, isomax], [unnamed, unnamed]):  # no two seeds: there is no spread to tell
+        (label,) = figures.plot_roc(captures, "letters").get_legend_handles_labels()[1]
+        assert label.endswith(" %, mean of 2)")
+    spoken = figures.describe(figures.plot_training([isomax, quick]))
+    assert "IsoMax preset teaching test" in spoken and "IsoMax preset quick test" in spoken
+
+
+@pytest.mark.parametrize("loss", ["softmax", "softmax+oe", "logit_norm", "godin"])
+def test_losses_without_prototypes_have_class_means(isomax, loss):
+    capture = isomax.replace(meta={**isomax.meta, "loss": loss}, prototypes=np.eye(5))
+    assert figures.plot_distances(capture).get_xlabel() == "distance to class mean of training features"
+    assert "between class means" in figures.describe(figures.plot_prototype_distances(capture))
+
+
+@pytest.mark.parametrize("loss", ["isomax+", "isomax++oe", "isomax++acet", "scaled_cosine"])
+def test_losses_that_compare_directions_are_drawn_in_unit_vectors(isomax, loss):
+    capture = isomax.replace(meta={**isomax.meta, "loss": loss}, prototypes=3 * np.eye(5))
+    assert figures.plot_distances(capture).get_xlabel() == "feature-prototype distance (unit vectors)"
+    table = projections.prototype_distances_table(capture)
+    np.testing.assert_allclose(table.loc[table["row"] != table["column"], "distance"], np.sqrt(2))
+    again = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    assert len(figures.plot_prototype_distances(again).get_xticklabels()) == 5
+
+
+def test_histograms_of_values_that_float32_hardly_tells_apart():
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 10
+    known, unknown = rng.normal(size=(300, 10)), rng.normal(size=(200, 10))
+    known[np.arange(300), labels] += rng.uniform(18, 26, 300)  # probabilities between 0.999999 and 1
+    unknown[:, 0] += rng.uniform(18, 26, 200)
+    capture = Capture.from_arrays(known, labels, ood={"blobs": unknown}, loss="softmax")
+    table = tables.values_table(capture, "max_probability")
+    assert (table["right"] > table["left"]).all()
+    assert table.groupby("group")["count"].sum().to_dict() == {"ID": 300, "blobs": 200}
+    equal = Capture.from_arrays(np.full((3, 2), 1e20), [0, 1, 0], ood={"far": np.full((2, 2), 1e20)})
+    assert tables.logits_table(equal)["count"].sum() == 3 + 3 + 4
 
 
 def test_training_curves_show_the_history(softmax, isomax):

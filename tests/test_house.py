@@ -35,8 +35,8 @@ LOWER = (
 
 # Each may import only from those before it.
 ORDER = """
-_check_arrays _checks _paths _processes _atomic _capture_files _parquet style samples _packing captures origins examples
-columns scores _counting metrics
+_check_arrays _checks _paths _processes _atomic _capture_files _parquet loss_names style samples _packing captures
+origins examples columns scores _counting metrics
 bootstrap histograms alike tables shelf thresholds risks reliability calibration selections projections planes
 pairs comparisons
 overlaps studies loss_blocks methods _published published printed paper_rows paper_tables datasets figures sharing

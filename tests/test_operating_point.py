@@ -96,6 +96,32 @@ def test_the_operating_point_lies_where_the_counts_say(capture):
     assert list(line.get_xdata()) == [-0.4, -0.4]
 
 
+def test_each_point_lies_on_its_own_curve_whatever_the_captures_differ_in():
+    scaled = [make_capture(seed=seed).replace(meta={"loss": "isomax", "entropic_scale": seed}) for seed in (1, 3, 10)]
+    captures = [make_capture("softmax", seed=5), *scaled, make_capture("isomax", seed=6)]
+    sets = (name for name in ["a"])  # can be gone through once only
+    figure = figures.plot_operating_point(captures, sets, score="es", threshold="tpr95", panels="roc")
+    (ax,) = figure.axes
+    points = [line for line in ax.lines if line.get_gid() == "operating point"]
+    found = {(point.get_xdata()[0], point.get_ydata()[0]) for point in points}
+    rows = threshold_table(captures, "a", score="es", threshold="tpr95")
+    assert found == set(zip(rows["FPR"], rows["TPR"], strict=True)) and len(found) == 5
+    curves = [line for line in ax.lines if line.get_zorder() == 3]
+    for point, curve in zip(points, curves, strict=True):
+        assert point.get_color() == curve.get_color()
+        assert (point.get_xdata()[0], point.get_ydata()[0]) in set(
+            zip(curve.get_xdata(), curve.get_ydata(), strict=True)
+        )
+
+
+def test_a_plane_needs_two_images_and_two_features():
+    logits, labels = [[1.0, 0.0], [0.0, 1.0]], [0, 1]
+    for images, features in ((1, [[1.0, 2.0]]), (2, [[1.0], [2.0]])):
+        capture = Capture.from_arrays(logits[:images], labels[:images], features=features)
+        with pytest.raises(ValueError, match="at least 2 test images and 2 features"):
+            feature_space_table(capture)
+
+
 def test_the_plane_is_that_of_scikit_learn(capture):
     table = feature_space_table(capture)
     known = capture.test.features.astype(float)

@@ -379,6 +379,12 @@ def test_presets_and_entropic_scales_are_not_averaged_together():
     assert pairs["seeds"].tolist() == [2] * 5
 
 
+def test_equal_results_of_unknown_seeds_all_count():
+    results = result(seed=[None] * 3, AUROC=[0.9, 0.9, 0.93])
+    pair = only_pair(results, "isomax+", 3)
+    assert pair["seeds"] == 3 and pair["mean"] == pytest.approx(0.91)
+
+
 def test_each_published_table_gives_its_own_row():
     results = result(backbone=RES34, loss="isomax2", score="es", entropic_scale=None)
     both = pd.concat([published.table("isomax2", 1), published.table("isomax2", 5)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from isomax_viz.loss_names import compares_directions, has_prototypes, without_extra_data
 from isomax_viz.scores import words
 from isomax_viz.style import data_style, loss_style
 
@@ -19,6 +20,8 @@ __all__ = [
     "percent",
     "quantity_label",
     "score_label",
+    "setting_label",
+    "settings_within_losses",
     "titles",
 ]
 
@@ -35,6 +38,10 @@ _QUANTITIES = {
     "entropy": "entropy (nats)",
     "normalised_entropy": "entropy / log(number of classes)",
     "max_probability": "maximum probability",
+}
+_TO_MEANS = {
+    "distance": "distance to class mean of training features",
+    "min_distance": "distance to nearest class mean of training features",
 }
 
 
@@ -54,12 +61,10 @@ def quantity_label(quantity: str, loss: str) -> str:
     'distance to class mean of training features'
     """
     if quantity == "logit":
-        return _LOGITS.get(loss, "logit")
-    if loss == "softmax" and quantity == "distance":
-        return "distance to class mean of training features"
-    if loss == "softmax" and quantity == "min_distance":
-        return "distance to nearest class mean of training features"
-    if loss == "isomax+" and quantity in ("distance", "min_distance"):
+        return _LOGITS.get(without_extra_data(loss), "logit")
+    if quantity in _TO_MEANS and not has_prototypes(loss):
+        return _TO_MEANS[quantity]
+    if quantity in _TO_MEANS and compares_directions(loss):
         return f"{_QUANTITIES[quantity]} (unit vectors)"
     if quantity in _QUANTITIES:
         return _QUANTITIES[quantity]
@@ -79,15 +84,52 @@ def score_label(score: str) -> str:
     return words(str(score)).label
 
 
+# What captures of one loss may differ in beside the seed.
+_SETTINGS = ("entropic_scale", "data", "backbone", "preset", "select", "variant")
+
+
+def settings_within_losses(table: pd.DataFrame) -> list[str]:
+    """Return the columns in which captures of one loss differ, beside the seed.
+
+    Losses without an entropic scale have none, and a setting may belong to one loss: only where one loss has several
+    values does a column tell anything apart.
+
+    Examples
+    --------
+    >>> settings_within_losses(pd.DataFrame({"loss": ["isomax", "isomax", "softmax"], "entropic_scale": [1, 10, None]}))
+    ['entropic_scale']
+    """
+    by_loss = table.groupby("loss", dropna=False)
+    return [name for name in _SETTINGS if name in table and (by_loss[name].nunique(dropna=False) > 1).any()]
+
+
+def setting_label(name: str, value: Any) -> str:
+    """Return a setting in words.
+
+    Examples
+    --------
+    >>> setting_label("entropic_scale", 10.0), setting_label("variant", None), setting_label("preset", "quick")
+    ('entropic scale 10', 'settings unchanged', 'preset quick')
+    """
+    words = name.replace("_", " ")
+    if name == "variant":
+        return str(value) if known(value) and value else "settings unchanged"
+    if not known(value):
+        return f"no {words}"
+    if name == "data":
+        return data_style(str(value)).label
+    return f"{words} {number(value) if name == 'entropic_scale' else value}"
+
+
 def number(value: float) -> str:
     """Return a number with three significant digits and a true minus sign.
 
     Examples
     --------
-    >>> number(-0.42189), number(1234.5)
-    ('−0.422', '1,234')
+    >>> number(-0.42189), number(1234.5), number(999.7)
+    ('−0.422', '1,234', '1,000')
     """
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
     return text.replace("-", "−")
 
 
@@ -173,7 +215,7 @@ def note(table: pd.DataFrame) -> str:
     for column in ("data", "backbone"):
         values = [str(value) for value in table[column].unique() if known(value)]
         parts += [", ".join(values)] if values else []
-    seeds = [f"{value:.0f}" for value in table["seed"].unique() if known(value)]
+    seeds = [value if isinstance(value, str) else f"{value:.0f}" for value in table["seed"].unique() if known(value)]
     parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
     parts += ["best test epoch"] if peeked else []
     return " · ".join(parts)

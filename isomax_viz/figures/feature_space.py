@@ -14,6 +14,7 @@ from isomax_viz.captures import Capture
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._groups import id_label
 from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
+from isomax_viz.loss_names import compares_directions, has_prototypes
 from isomax_viz.projections import feature_space_table, prototype_distances_table
 from isomax_viz.style import data_style
 
@@ -72,7 +73,7 @@ def plot_feature_space(
     'first principal component (both: 100.0 % of the variance of ID)'
     """
     table = data if isinstance(data, pd.DataFrame) else feature_space_table(data, ood)
-    check_table(table, _FEATURE_COLUMNS, "feature_space_table")
+    check_table(table, _FEATURE_COLUMNS, "feature_space_table", module="projections")
     known = table[table["group"] == "ID"]
     unknown = list(table.loc[table["ood"], "group"].unique())
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
@@ -120,7 +121,7 @@ def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
     if rows.empty:
         return
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
-    label = "class means" if loss == "softmax" else "prototypes"
+    label = "prototypes" if has_prototypes(loss) else "class means"
     look = {"linestyle": "none", "marker": "X", "markersize": 9, "color": "#1a1a1a", "markeredgecolor": "white"}
     ax.plot(x, y, label=label, zorder=6, **look)  # above a legend that finds no free place
     for place, name in zip(zip(x, y, strict=True), rows["name"], strict=True):
@@ -166,16 +167,16 @@ def plot_prototype_distances(
     ['5', '5']
     """
     table = data if isinstance(data, pd.DataFrame) else prototype_distances_table(data)
-    check_table(table, _DISTANCE_COLUMNS, "prototype_distances_table")
+    check_table(table, _DISTANCE_COLUMNS, "prototype_distances_table", module="projections")
     matrix = table.pivot(index="row", columns="column", values="distance").to_numpy()
-    names = table.drop_duplicates("column")["column_name"].tolist()
+    names = [str(name) for name in table.drop_duplicates("column")["column_name"]]
     shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
     loss = table["loss"].iloc[0]
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
         image = axes.imshow(shown, **({"cmap": "cividis", "aspect": "equal", "interpolation": "nearest"} | kwargs))
-        meaning = "distance between class means" if loss == "softmax" else "distance between prototypes"
+        meaning = f"distance between {'prototypes' if has_prototypes(loss) else 'class means'}"
         bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02)
-        bar.set_label(f"{meaning} (unit vectors)" if loss == "isomax+" else meaning)
+        bar.set_label(f"{meaning} (unit vectors)" if compares_directions(loss) else meaning)
         bar.outline.set_visible(False)
         if len(names) <= 12:
             _write_numbers(axes, shown)

@@ -28,10 +28,10 @@ from isomax_viz.figures._canvas import (
 )
 from isomax_viz.figures._png import encode_png
 from isomax_viz.figures._words import number, percent
-from isomax_viz.figures.roc import _varying, plot_roc
+from isomax_viz.figures.roc import plot_roc, varying_columns
 from isomax_viz.figures.scores import plot_scores
 from isomax_viz.histograms import scores_table
-from isomax_viz.tables import Captures, as_list, roc_table
+from isomax_viz.tables import Captures, as_list, as_names, roc_table
 from isomax_viz.thresholds import threshold_table
 
 __all__ = ["MovingPoint", "plot_operating_point"]
@@ -131,7 +131,7 @@ class MovingPoint:
         share: bool = False,
         theme: str = "paper",
     ) -> None:
-        self._captures, self._ood, self._score = as_list(data), ood, score
+        self._captures, self._ood, self._score = as_list(data), as_names(ood), score
         self._panels = check_known("panels", panels, PANELS)
         self._background: Any = None
         with style.context(theme):
@@ -158,7 +158,8 @@ class MovingPoint:
         self._words = [_words(ax) for ax in self._histograms]
         # The rows of a group of curves, in the order in which plot_roc draws them.
         rows = threshold_table(self._captures, self._ood, score=self._score)
-        self._order = np.concatenate([index for index in rows.groupby(_varying(roc), sort=False).indices.values()])
+        groups = rows.groupby(varying_columns(roc), sort=False, dropna=False).ngroup()
+        self._order = np.argsort(groups.to_numpy(), kind="stable")
         self._points = [point for ax in axes[len(widths) :] for point in _points(ax)]
 
     def _limits(self) -> tuple[float, float]:
@@ -177,7 +178,7 @@ class MovingPoint:
             words.xy = (share, 1.0)
             words.set_horizontalalignment("left" if share < 0.5 else "right")
         fpr, tpr = table["FPR"].to_numpy()[self._order], table["TPR"].to_numpy()[self._order]
-        for point, x, y in zip(self._points, fpr, tpr, strict=False):
+        for point, x, y in zip(self._points, fpr, tpr, strict=bool(self._points)):
             point.set_data([x], [y])
         return table
 

@@ -13,15 +13,24 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from isomax_viz._checks import check_known
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
-from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
+from isomax_viz.figures._words import (
+    check_table,
+    known,
+    note,
+    percent,
+    score_label,
+    setting_label,
+    settings_within_losses,
+    titles,
+)
 from isomax_viz.style import SPARE_STYLES, Style, data_style, loss_style
 from isomax_viz.tables import roc_table
 
-__all__ = ["plot_roc"]
+__all__ = ["plot_roc", "varying_columns"]
 
 COLUMNS = ("loss", "data", "score", "ood", "fpr", "tpr", "operating_point", "AUROC")
 # What may tell curves apart, in the order in which it takes the colour, then the line style.
-VARYING = ("loss", "ood", "score", "entropic_scale")
+VARYING = ("loss", "ood", "score")
 
 
 def plot_roc(
@@ -61,8 +70,9 @@ def plot_roc(
 
     Notes
     -----
-    Colour and line style stand for what differs between the curves: loss, then set, then score. Captures that differ in
-    their seed alone are drawn as one curve each, with the mean of their AUROC and its standard deviation in the legend.
+    Colour and line style stand for what differs between the curves: loss, then set, score, and what else tells captures
+    of one loss apart. Captures that differ in their seed alone are drawn as one curve each, with the mean of their
+    AUROC and its standard deviation in the legend.
 
     Examples
     --------
@@ -72,14 +82,14 @@ def plot_roc(
     ['SoftMax (AUROC 100.0 %)']
     """
     table = _roc_rows(data, ood) if isinstance(data, pd.DataFrame) else roc_table(data, ood, score=score)
-    varying = _varying(table)
+    varying = varying_columns(table)
     looks = {name: _looks(name, table[name].drop_duplicates()) for name in varying}
     spoken = []
     with drawing(ax, theme=theme, size=(4.8, 4.8)) as axes:
         axes.plot([0, 1], [0, 1], color="#B0B0B0", linewidth=0.8, zorder=1)
         axes.axhline(0.95, color="#B0B0B0", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         for _, rows in table.groupby(varying, sort=False, dropna=False):
-            styles = [looks[name][rows[name].iloc[0]] for name in varying]
+            styles = [looks[name][_key(rows[name].iloc[0])] for name in varying]
             label = f"{' · '.join(style.label for style in styles)} ({_auroc(rows)})"
             spoken.append(label)
             _draw_curves(axes, rows, styles, {"label": label} | kwargs)
@@ -96,14 +106,20 @@ def _roc_rows(table: pd.DataFrame, ood: str | Iterable[str] | None) -> pd.DataFr
     return table if ood is None else table[table["ood"].isin(check_known("ood", ood, table["ood"].unique()))]
 
 
-def _varying(table: pd.DataFrame) -> list[str]:
-    """Return the columns that tell curves apart."""
-    varying = [name for name in VARYING[:3] if table[name].nunique() > 1]
-    # Losses without an entropic scale have none: it tells curves apart only where one loss has several.
-    scale = VARYING[3]
-    if scale in table and (table.groupby("loss")[scale].nunique() > 1).any():
-        varying.append(scale)
-    return varying or ["loss"]
+def varying_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns that tell curves apart.
+
+    Examples
+    --------
+    >>> varying_columns(pd.DataFrame({"loss": "isomax", "ood": "letters", "score": ["es", "mps"]}))
+    ['score']
+    """
+    varying = [name for name in VARYING if table[name].nunique() > 1]
+    return [*varying, *settings_within_losses(table)] or ["loss"]
+
+
+def _key(value: Any) -> Any:
+    return value if known(value) else None  # NaN is no key of a dictionary
 
 
 def _looks(name: str, values: pd.Series) -> dict[Any, Style]:
@@ -111,22 +127,21 @@ def _looks(name: str, values: pd.Series) -> dict[Any, Style]:
         return {value: loss_style(value) for value in values}
     if name == "ood":
         return {value: data_style(value) for value in values}
-    word = score_label if name == "score" else _scale_label
-    spare = [SPARE_STYLES[i % len(SPARE_STYLES)] for i in range(len(values))]
-    return {
-        value: Style(word(value), style.color, style.linestyle, style.marker)
-        for value, style in zip(values, spare, strict=True)
-    }
-
-
-def _scale_label(value: Any) -> str:
-    return f"entropic scale {number(value)}" if known(value) else "no entropic scale"
+    looks = {}
+    for number_of_value, value in enumerate(values):
+        words = score_label(value) if name == "score" else setting_label(name, value)
+        spare = SPARE_STYLES[number_of_value % len(SPARE_STYLES)]
+        looks[_key(value)] = Style(words, spare.color, spare.linestyle, spare.marker)
+    return looks
 
 
 def _auroc(rows: pd.DataFrame) -> str:
-    areas = rows.loc[rows["operating_point"], "AUROC"].to_numpy()
+    runs = rows[rows["operating_point"]]
+    areas = runs["AUROC"].to_numpy()
     if len(areas) == 1:
         return f"AUROC {percent(areas[0])}"
+    if "seed" in runs and not (runs["seed"].notna().all() and runs["seed"].is_unique):
+        return f"AUROC {percent(areas.mean())}, mean of {len(areas)}"  # not of as many seeds
     return f"AUROC {100 * areas.mean():.1f} ± {100 * areas.std(ddof=1):.1f} %, {len(areas)} runs"
 
 

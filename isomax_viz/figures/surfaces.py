@@ -27,6 +27,7 @@ from isomax_viz.figures._canvas import (
 )
 from isomax_viz.figures._surface_layers import Grid, draw_lines, draw_points, draw_regions, draw_score
 from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
+from isomax_viz.loss_names import compares_directions
 from isomax_viz.planes import Snapshot, ToyRun, surface_table
 from isomax_viz.style import data_style
 
@@ -182,7 +183,7 @@ def _draw(
     edges = draw_lines(ax, plane, classes, float(first["threshold"]))
     handles = [*draw_points(ax, table, classes), *edges]
     ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal")
-    unit = " (unit length)" if first["space"] == "features" and first["loss"] == "isomax+" else ""
+    unit = " (unit length)" if first["space"] == "features" and compares_directions(first["loss"]) else ""
     ax.set_xlabel(f"first {_AXES[first['space']]}{unit}")
     ax.set_ylabel(f"second {_AXES[first['space']]}{unit}")
     accepted = _accepted(table)

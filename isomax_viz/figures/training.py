@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
-from isomax_viz.figures._words import check_table, note, number, percent, titles
+from isomax_viz.figures._words import check_table, note, number, percent, setting_label, settings_within_losses, titles
 from isomax_viz.style import loss_style
 from isomax_viz.tables import training_table
 
@@ -145,10 +145,10 @@ def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
     run = ["loss", "split", *(name for name in ("capture", "seed") if name in rows.columns)]
     last = rows[rows["epoch"] == rows.groupby(run, sort=False, dropna=False)["epoch"].transform("max")]
     word = percent if quantity == "accuracy" else number
-    values = [
-        f"{loss_style(loss).label} {split} {word(part['value'].mean())}"
-        for (loss, split), part in last.groupby(["loss", "split"], sort=False)
-    ]
+    settings, values = settings_within_losses(rows), []
+    for (loss, *told, split), part in last.groupby(["loss", *settings, "split"], sort=False, dropna=False):
+        of_which = [setting_label(name, value) for name, value in zip(settings, told, strict=True)]
+        values.append(" ".join([loss_style(loss).label, *of_which, split, word(part["value"].mean())]))
     label = LABELS.get(quantity, quantity.replace("_", " "))
     epochs = last["epoch"].unique()
     when = f"epoch {epochs[0]:.0f}" if len(epochs) == 1 else "the last epoch of each training"
