@@ -26,7 +26,7 @@ from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers
 from isomax_viz.learning.recording import record_capture, record_ood
 from isomax_viz.learning.training import train
-from isomax_viz.store import Store
+from isomax_viz.store import Store, StoreError
 
 __all__ = ["Description", "data_of", "finished", "load_network", "run"]
 
@@ -95,7 +95,7 @@ def run(
             if capture is None:
                 capture = _create(experiment, wanted, store=store, device=device, progress=progress, **training)
             elif _missing(capture, wanted):
-                data, network = data_of(experiment), load_network(experiment, store=store)
+                data, network = _same_data(experiment, store), load_network(experiment, store=store)
                 missing = [wanted[name] for name in _missing(capture, wanted)]
                 capture = record_ood(capture, network, data, missing, device=device)
                 store.replace_capture(experiment.id, capture)
@@ -171,7 +171,7 @@ def _recorded_again(experiment: Description, store: Store, *, device: str | torc
     manifest = store.manifest(experiment.id)
     network, history = load_network(experiment, store=store), pd.DataFrame(manifest["history"])
     meta = _meta(experiment, manifest)
-    capture = record_capture(network, data_of(experiment), meta=meta, history=history, device=device)
+    capture = record_capture(network, _same_data(experiment, store), meta=meta, history=history, device=device)
     store.replace_capture(experiment.id, capture)
     return capture
 
@@ -191,6 +191,22 @@ def data_of(experiment: Description) -> InDistribution:
     if experiment.examples_per_class is None:
         return data
     return data.with_examples_per_class(experiment.examples_per_class, seed=experiment.seed)
+
+
+def _same_data(experiment: Description, store: Store) -> InDistribution:
+    """Return the pictures of a stored experiment, if they are those that it was trained on."""
+    data, then = data_of(experiment), store.manifest(experiment.id).get("pictures")
+    if then is not None and then != _fingerprints(data):
+        raise StoreError(
+            f"{experiment.title} was trained on other pictures than {experiment.data!r} has now (a smaller bundle, "
+            "another download): what would be recorded now can't be compared with it. Bring the former files back, or "
+            f"remove it and train again: iv.store.remove({experiment.id!r})."
+        )
+    return data
+
+
+def _fingerprints(data: InDistribution) -> dict[str, str]:
+    return {"train": data.train.fingerprint, "test": data.test.fingerprint}
 
 
 def _built(experiment: Description, data: InDistribution) -> Classifier:
@@ -254,6 +270,7 @@ def _create(
         "computing": history.attrs["computing"],
         "versions": _versions(),
         "history": history.to_dict(orient="list"),
+        "pictures": _fingerprints(data),
     }
     if extra_data:
         manifest["extra_data"] = extra_data

@@ -68,7 +68,7 @@ def test_the_same_share_of_known_images(capture, share):
     [
         ({"threshold": "tpr90"}, "threshold must be one of 'tpr95', 'dtacc', but is 'tpr90'"),
         ({"threshold": [1.0, 2.0]}, "threshold must have one number per capture \\(1\\), but has 2"),
-        ({"threshold": float("inf")}, "threshold must be a number"),
+        ({"threshold": float("nan")}, "threshold must be a number"),
         ({"ood": "c"}, "ood must be one of 'a', 'b', but is 'c'"),
     ],
 )

@@ -62,6 +62,21 @@ def test_the_list_says_what_was_trained(folder, trained):
     pd.testing.assert_frame_equal(store.list(Store(folder)), store.list(str(folder)))
 
 
+def test_the_list_names_extra_data_as_the_results_do(folder, monkeypatch):
+    experiment = Experiment(loss="softmax", outliers="oe", preset="smoke")
+    (folder / experiment.id).mkdir()
+    known = iv.Capture.load(folder / Experiment(loss="softmax", preset="smoke").id / "capture.safetensors")
+    manifest = document(folder, known.meta["id"])
+    manifest |= {"id": experiment.id, "experiment": experiment.model_dump(mode="json")}
+    rewrite(folder, experiment.id, manifest)
+    known.replace(meta=known.meta | experiment.meta | {"id": experiment.id}).save(
+        folder / experiment.id / "capture.safetensors"
+    )
+    listed, shown = (table.set_index("id")["loss"] for table in (store.list(folder), store.frame(folder=folder)))
+    assert listed[experiment.id] == "softmax+oe" == shown[experiment.id].iloc[0]
+    assert listed[known.meta["id"]] == "softmax"
+
+
 def test_a_thousand_are_listed_without_opening_a_capture_a_history_or_a_network(folder):
     name = Experiment(loss="isomax", preset="smoke").id
     manifest = document(folder, name)
@@ -323,3 +338,20 @@ def test_removing_waits_for_whoever_is_working_on_it(folder, caplog):
             assert name in Store(folder)
         thread.join(timeout=30)
     assert name not in Store(folder)
+
+
+def test_sets_do_not_join_a_capture_of_other_pictures(tmp_path, monkeypatch):
+    experiment = Experiment(loss="isomax", preset="smoke", seed=5)
+    capture = experiment.run(ood="letters", store=tmp_path, progress=False)
+    data = iv.datasets.load_id("digits")
+    fewer = data.with_examples_per_class(20, seed=0)  # as if the files had been replaced
+    monkeypatch.setattr(iv.datasets, "load_id", lambda name, **options: fewer)
+    with pytest.raises(StoreError, match="trained on other pictures than 'digits' has now.*iv.store.remove"):
+        experiment.run(ood=("letters", "uniform"), store=tmp_path, progress=False)
+    again = experiment.run(ood="letters", store=tmp_path, progress=False)  # what is there is still read
+    np.testing.assert_array_equal(again.test.logits, capture.test.logits)
+    monkeypatch.undo()
+    assert list(experiment.run(ood=("letters", "uniform"), store=tmp_path, progress=False).ood) == [
+        "letters",
+        "uniform",
+    ]
