@@ -259,7 +259,7 @@ def test_roc_averages_over_seeds_alone(softmax, isomax):
     unnamed = isomax.replace(meta={**isomax.meta, "seed": None})
     for captures, wanted in (
         ([isomax, quick], ["preset teaching", "preset quick"]),
-        ([isomax, short], ["settings unchanged", "epochs=3"]),
+        ([isomax, short], ["unchanged", "epochs=3"]),
         ([isomax, other, softmax], ["IsoMax · digits", "IsoMax · CIFAR10", "SoftMax · digits"]),
     ):
         labels = figures.plot_roc(captures, "letters").get_legend_handles_labels()[1]

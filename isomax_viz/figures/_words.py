@@ -89,7 +89,7 @@ _SETTINGS = ("entropic_scale", "data", "backbone", "preset", "select", "variant"
 
 
 def settings_within_losses(table: pd.DataFrame) -> list[str]:
-    """Return the columns in which captures of one loss differ, beside the seed.
+    """Return as many columns as are needed to tell captures of one loss apart, beside the seed.
 
     Losses without an entropic scale have none, and a setting may belong to one loss: only where one loss has several
     values does a column tell anything apart.
@@ -99,8 +99,15 @@ def settings_within_losses(table: pd.DataFrame) -> list[str]:
     >>> settings_within_losses(pd.DataFrame({"loss": ["isomax", "isomax", "softmax"], "entropic_scale": [1, 10, None]}))
     ['entropic_scale']
     """
-    by_loss = table.groupby("loss", dropna=False)
-    return [name for name in _SETTINGS if name in table and (by_loss[name].nunique(dropna=False) > 1).any()]
+    chosen: list[str] = []
+    for name in _SETTINGS:
+        if name in table and _count(table, [*chosen, name]) > _count(table, chosen):
+            chosen.append(name)
+    return chosen
+
+
+def _count(table: pd.DataFrame, settings: list[str]) -> int:
+    return table.groupby(["loss", *settings], dropna=False).ngroups
 
 
 def setting_label(name: str, value: Any) -> str:
@@ -109,11 +116,11 @@ def setting_label(name: str, value: Any) -> str:
     Examples
     --------
     >>> setting_label("entropic_scale", 10.0), setting_label("variant", None), setting_label("preset", "quick")
-    ('entropic scale 10', 'settings unchanged', 'preset quick')
+    ('entropic scale 10', 'unchanged', 'preset quick')
     """
     words = name.replace("_", " ")
     if name == "variant":
-        return str(value) if known(value) and value else "settings unchanged"
+        return str(value) if known(value) and value else "unchanged"
     if not known(value):
         return f"no {words}"
     if name == "data":

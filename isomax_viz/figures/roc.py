@@ -83,14 +83,14 @@ def plot_roc(
     """
     table = _roc_rows(data, ood) if isinstance(data, pd.DataFrame) else roc_table(data, ood, score=score)
     varying = varying_columns(table)
-    looks = {name: _looks(name, table[name].drop_duplicates()) for name in varying}
+    looks = {name: _looks(name, table[name].drop_duplicates(), alone=len(varying) == 1) for name in varying}
     spoken = []
     with drawing(ax, theme=theme, size=(4.8, 4.8)) as axes:
         axes.plot([0, 1], [0, 1], color="#B0B0B0", linewidth=0.8, zorder=1)
         axes.axhline(0.95, color="#B0B0B0", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         for _, rows in table.groupby(varying, sort=False, dropna=False):
             styles = [looks[name][_key(rows[name].iloc[0])] for name in varying]
-            label = f"{' · '.join(style.label for style in styles)} ({_auroc(rows)})"
+            label = f"{' · '.join(style.label for style in styles if style.label)} ({_auroc(rows)})"
             spoken.append(label)
             _draw_curves(axes, rows, styles, {"label": label} | kwargs)
         _finish(axes, table)
@@ -122,7 +122,7 @@ def _key(value: Any) -> Any:
     return value if known(value) else None  # NaN is no key of a dictionary
 
 
-def _looks(name: str, values: pd.Series) -> dict[Any, Style]:
+def _looks(name: str, values: pd.Series, *, alone: bool) -> dict[Any, Style]:
     if name == "loss":
         return {value: loss_style(value) for value in values}
     if name == "ood":
@@ -130,6 +130,8 @@ def _looks(name: str, values: pd.Series) -> dict[Any, Style]:
     looks = {}
     for number_of_value, value in enumerate(values):
         words = score_label(value) if name == "score" else setting_label(name, value)
+        if name == "entropic_scale" and not alone:  # legends have little room, and losses without a scale need no word
+            words = words.removeprefix("entropic ") if known(value) else ""
         spare = SPARE_STYLES[number_of_value % len(SPARE_STYLES)]
         looks[_key(value)] = Style(words, spare.color, spare.linestyle, spare.marker)
     return looks
