@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._atomic import hidden_name, put_in_place, settle
+from isomax_viz._check_arrays import sealed
 
 __all__ = ["CaptureError", "DamagedCaptureError", "damaged", "narrowed", "read_capture", "save_arrays", "write_capture"]
 
@@ -95,8 +96,9 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
     path : Path
         Written by :func:`write_capture`.
     mmap : bool
-        Leave the arrays on the disk until they are used. The checksum of the content and of the arrays' names, shapes
-        and dtypes is verified; that of their values is not, since it would read them all.
+        Leave the arrays on the disk until they are used, but for those at half precision, which are widened here. The
+        checksum of the content and of the arrays' names, shapes and dtypes is verified; that of their values is not,
+        since it would read them all.
 
     Raises
     ------
@@ -125,7 +127,8 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
             whole = header["sha256"] == _digest(arrays, document)
         if not whole:
             raise damaged(path, "its checksum does not match")
-        return {name: _widened(array) for name, array in arrays.items()}, json.loads(document)
+        # Sealed, so that nobody need copy them.
+        return {name: sealed(_widened(array)) for name, array in arrays.items()}, json.loads(document)
     except (CaptureError, FileNotFoundError):
         raise
     except OSError as error:
@@ -139,6 +142,8 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
 def narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays at half precision, whole numbers in two bytes; reading a file widens them again.
 
+    Score columns stay as they are: what tells samples apart may begin at the fourth digit, as with ODIN.
+
     Raises
     ------
     ValueError
@@ -151,6 +156,9 @@ def narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     found = {}
     for name, array in arrays.items():
+        if name.rpartition("/")[2].startswith("score"):
+            found[name] = array
+            continue
         dtype = np.int16 if np.issubdtype(array.dtype, np.integer) else np.float16
         largest = np.iinfo(dtype).max if dtype is np.int16 else np.finfo(dtype).max
         if array.size and np.abs(array).max() > largest:

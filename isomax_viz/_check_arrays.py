@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_numeric", "check_column", "check_finite", "check_labels", "check_matrix", "check_scores"]
+__all__ = [
+    "as_numeric",
+    "check_column",
+    "check_finite",
+    "check_labels",
+    "check_matrix",
+    "check_scores",
+    "owned",
+    "sealed",
+]
 
 
 def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarray:
@@ -69,8 +78,44 @@ def as_numeric(parameter: str, values: Any) -> np.ndarray:
     return array
 
 
-def check_matrix(parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None) -> np.ndarray:
-    """Return ``values`` as a finite float32 array of shape (rows, columns).
+def sealed(array: np.ndarray) -> np.ndarray:
+    """Return an array that nobody else works with, read-only from now on, as are the arrays that it is a view of.
+
+    Examples
+    --------
+    >>> sealed(np.zeros(2)).flags.writeable
+    False
+    """
+    part: Any = array
+    while isinstance(part, np.ndarray):
+        part.flags.writeable = False
+        part = part.base
+    return array
+
+
+def owned(array: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return the array read-only, as a copy where it shares memory with a source that may still be written to.
+
+    Examples
+    --------
+    >>> mine, given = np.zeros(2), sealed(np.zeros(2))
+    >>> np.shares_memory(owned(mine, mine), mine), np.shares_memory(owned(given, given), given)
+    (False, True)
+    """
+    part: Any = source
+    while isinstance(part, np.ndarray):
+        # A read-only view changes with the array behind it: pandas hands out such views.
+        if part.flags.writeable and np.may_share_memory(array, source):
+            return sealed(array.copy())
+        part = part.base
+    array.flags.writeable = False
+    return array
+
+
+def check_matrix(
+    parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None, own: bool = False
+) -> np.ndarray:
+    """Return ``values`` as a finite float32 array of shape (rows, columns); see :func:`owned` for ``own``.
 
     Raises
     ------
@@ -87,7 +132,8 @@ def check_matrix(parameter: str, values: Any, *, rows: int | None = None, column
     ValueError: logits must have shape (samples, columns), but has shape (2,). Give one row per sample.
     """
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is found below
-        array = as_numeric(parameter, values).astype(np.float32, copy=False)
+        source = as_numeric(parameter, values)
+        array = source.astype(np.float32, copy=False)
     wanted = f"({'samples' if rows is None else rows}, {'columns' if columns is None else columns})"
     if (
         array.ndim != 2
@@ -100,11 +146,12 @@ def check_matrix(parameter: str, values: Any, *, rows: int | None = None, column
         array,
         remedy="Find where the network produced them (too high a learning rate is common) or drop these samples.",
     )
-    return np.ascontiguousarray(array)
+    array = np.ascontiguousarray(array)
+    return owned(array, source) if own else array
 
 
 def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
-    """Return ``values`` as a finite float array of shape (rows,); float32 stays float32.
+    """Return ``values`` as a finite float array of shape (rows,) of its own; float32 stays float32.
 
     Examples
     --------
@@ -113,13 +160,13 @@ def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
         ...
     ValueError: extra_scores['odin'] must have shape (2,), but has shape (1,). Give one number per sample.
     """
-    array = as_numeric(parameter, values)
-    if array.shape != (rows,):
+    source = as_numeric(parameter, values)
+    if source.shape != (rows,):
         raise ValueError(
-            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one number per sample."
+            f"{parameter} must have shape ({rows},), but has shape {source.shape}. Give one number per sample."
         )
-    array = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
-    return check_finite(parameter, array, remedy="A score must be a finite number for every sample.")
+    array = source if source.dtype == np.float32 else source.astype(np.float64, copy=False)
+    return owned(check_finite(parameter, array, remedy="A score must be a finite number for every sample."), source)
 
 
 def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.ndarray:

@@ -6,6 +6,7 @@ Sets are numbered, not named, in the arrays' names: a set's name may hold any ch
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def unpack(arrays: Mapping[str, np.ndarray], content: Mapping[str, Any], *, chec
     KeyError, ValueError, TypeError, AttributeError
         If an array is missing or impossible.
     """
-    build = (lambda group: Samples(**group)) if checked else Samples._unchecked
+    build = partial(Samples._stored, checked=checked)
     groups: dict[str, dict[str, Any]] = {}
     for key, array in arrays.items():
         if "/" in key:

@@ -167,13 +167,13 @@ def at_temperature(capture: Capture, temperature: float) -> Capture:
     Returns
     -------
     Capture
-        Distances, features, predictions and extra scores stay; ``meta["temperature"]`` is by what the recorded logits
-        are divided in all.
+        Distances, features, predictions and extra scores stay; ``meta["logits_divided_by"]`` is by what the recorded
+        logits are divided in all. (``meta["temperature"]`` is a setting of logit normalisation in the training.)
 
     Examples
     --------
     >>> cold = at_temperature(Capture.from_arrays([[-0.2, -0.5]], [0], loss="isomax"), 0.1)
-    >>> cold.test.logits.tolist(), cold.meta["temperature"]
+    >>> cold.test.logits.tolist(), cold.meta["logits_divided_by"]
     ([[-2.0, -5.0]], 0.1)
     """
     check_number("temperature", temperature, above=0)
@@ -182,7 +182,8 @@ def at_temperature(capture: Capture, temperature: float) -> Capture:
         return None if samples is None else replace(samples, logits=samples.logits / np.float32(temperature))
 
     sets = {name: divided(samples) for name, samples in capture.ood.items()}
-    meta = {**capture.meta, "temperature": float(capture.meta.get("temperature", 1.0)) * float(temperature)}
+    before = float(capture.meta.get("logits_divided_by", 1.0))
+    meta = {**capture.meta, "logits_divided_by": before * float(temperature)}
     return capture.replace(test=divided(capture.test), train=divided(capture.train), ood=sets, meta=meta)
 
 

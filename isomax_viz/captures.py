@@ -14,15 +14,11 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, narrowed, read_capture, write_capture
-from isomax_viz._checks import as_numeric, check_choice, check_known, check_matrix
+from isomax_viz._checks import check_choice, check_known, check_matrix
 from isomax_viz._packing import pack, unpack
-from isomax_viz.samples import Samples, frozen, log_softmax
+from isomax_viz.samples import Samples, log_softmax
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
-
-
-def _copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: None if array is None else as_numeric(name, array).copy() for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,8 +66,8 @@ class Capture:
                     "Record both with the same network."
                 )
         if self.prototypes is not None:
-            prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes)
-            object.__setattr__(self, "prototypes", frozen(prototypes))
+            prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes, own=True)
+            object.__setattr__(self, "prototypes", prototypes)
         object.__setattr__(self, "ood", dict(self.ood))
         object.__setattr__(self, "meta", dict(self.meta))
 
@@ -146,8 +142,7 @@ class Capture:
         >>> Capture.from_arrays([[3.0, 0.0]], [0], ood={"mine": {"logits": [[0.2, 0.1]], "distances": [[1.0, 1.1]]}})
         Capture(unknown loss: test 1, ood mine 1)
         """
-        # Copies: a record must not change when the caller's arrays do.
-        test = Samples(**_copied({"logits": logits, "features": features, "distances": distances}), labels=labels)
+        test = Samples(logits=logits, labels=labels, features=features, distances=distances)
         sets = {}
         if not isinstance(ood, (Mapping, type(None))):
             raise TypeError(f"ood must map names to logits, such as {{'mine': logits}}, but is {type(ood).__name__}.")
@@ -162,8 +157,8 @@ class Capture:
                 raise ValueError(
                     f"ood[{name!r}] must hold 'logits', but holds {', '.join(map(repr, arrays)) or 'nothing'}."
                 )
-            arrays["logits"] = check_matrix(f"ood[{name!r}]", arrays["logits"], columns=test.classes)
-            sets[name] = Samples(**_copied(arrays), labels=np.full(len(arrays["logits"]), -1))
+            arrays["logits"] = check_matrix(f"ood[{name!r}]", arrays["logits"], columns=test.classes, own=True)
+            sets[name] = Samples(**arrays, labels=np.full(len(arrays["logits"]), -1))
         return cls(test=test, ood=sets, meta={**(meta or {}), **({"loss": loss} if loss else {})})
 
     def to_frame(self) -> pd.DataFrame:
@@ -240,7 +235,7 @@ class Capture:
         path : str or Path
         dtype : {"float32", "float16"}
             "float16" halves the file for sharing: about three digits of each value are kept, ``meta["stored_as"]`` says
-            so, and loading gives float32 again.
+            so, and loading gives float32 again. Score columns stay as they are: many differ in later digits only.
 
         Returns
         -------
@@ -275,7 +270,8 @@ class Capture:
             Leave the arrays on the disk until they are used: a capture of any size opens at once, and what several
             processes use is in memory once. Only the checksum of provenance, history, names and shapes is verified;
             that of the values would read them all, and is verified by loading without ``mmap`` or by
-            :func:`isomax_viz.store.verify`. Windows lets nobody replace the file while it is mapped.
+            :func:`isomax_viz.store.verify`. Windows lets nobody replace the file while it is mapped. Arrays of a file
+            saved as float16 are widened on opening, and so read at once into this process's memory.
 
         Raises
         ------

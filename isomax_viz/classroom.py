@@ -99,7 +99,7 @@ def write_student_versions(notebooks: str | Path = "notebooks") -> list[Path]:
     FileNotFoundError
         If no notebook there has an answer.
     """
-    folder = Path(notebooks)
+    folder = Path(notebooks).expanduser()
     read = {path.name: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
     lessons = {name: notebook for name, notebook in read.items() if _has_answers(notebook)}
     if not lessons:

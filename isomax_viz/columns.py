@@ -14,6 +14,7 @@ import numpy as np
 
 from isomax_viz._checks import check_known
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.samples import check_column_name
 
 __all__ = ["COLUMNS", "Score", "add_column", "column", "read"]
 
@@ -168,8 +169,6 @@ _LISTED = (
 )  # fmt: skip
 
 COLUMNS = {score.key: score for score in _LISTED}
-# Keys of isomax_viz.scores.SCORES, which come first: a column of such a name would never be read.
-_COMPUTED = ("mps", "es", "mds", "max_logit", "energy", "gen", "scaled_mps")
 
 
 def add_column(capture: Capture, key: str, values: Mapping[str, Any]) -> Capture:
@@ -200,11 +199,7 @@ def add_column(capture: Capture, key: str, values: Mapping[str, Any]) -> Capture
     >>> add_column(capture, "mine", {"test": [0.9], "letters": [0.2]}).ood["letters"]
     Samples(n=1, classes=2, no features, no distances, scores mine)
     """
-    if key in _COMPUTED:
-        raise ValueError(
-            f"key must be none of {', '.join(map(repr, _COMPUTED))}, which are computed scores, but is {key!r}. "
-            "Choose another name: this column would never be read."
-        )
+    check_column_name("key", key)
     check_known("a set of values", values, capture.samples)
     parts = {
         name: replace(capture.samples[name], extra_scores={**capture.samples[name].extra_scores, key: array})

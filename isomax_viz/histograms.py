@@ -49,9 +49,11 @@ def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, S
     (['letters'], ['letters', 'patches'])
     """
     if not isinstance(capture, Capture):
+        remedy = "For several captures side by side use iv.plot_grid, such as iv.plot_grid(iv.plot_scores, captures)."
+        if hasattr(capture, "run"):
+            remedy = "Pass what its run() returns."
         raise TypeError(
-            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. "
-            "For several captures side by side use iv.plot_grid(iv.plot_logits, captures)."
+            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. {remedy}"
         )
     if ood is None and not capture.ood:
         raise ValueError(

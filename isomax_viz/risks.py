@@ -19,7 +19,7 @@ from isomax_viz.origins import source
 __all__ = ["cheapest_threshold", "disagreements", "expected_cost", "risk_table", "two_meanings"]
 
 # Networks that differ in one of these are no rivals.
-_SETTING = ("data", "backbone", "preset", "select")
+_SETTING = ("data", "backbone", "preset", "select", "variant")
 
 
 def expected_cost(
@@ -100,7 +100,7 @@ def risk_table(
     2        2.0  0.5  1.0  2.25     False
     3        1.0  1.0  1.0  2.00     False
     """
-    chosen = scores_module.get(score)
+    chosen = scores_module.get(score, capture.test)
     inside = np.sort(scores_module.compute(chosen, capture.test))
     sets = {name: np.sort(scores_module.compute(chosen, item)) for name, item in chosen_ood(capture, ood).items()}
     if not sets:
@@ -165,16 +165,17 @@ def disagreements(table: pd.DataFrame, metrics: tuple[str, str] = ("AUROC", "TNR
     ----------
     table : DataFrame
         Of ``iv.evaluate``: a detector is a loss (with its entropic scale, where one loss has several) with a score.
-        Only detectors of the same unknown set, seed, data, backbone, preset and selected epoch are compared.
+        Only detectors of the same unknown set, seed, data, backbone, preset, selected epoch and changes to the training
+        are compared.
     metrics : (str, str)
         Two of its columns.
 
     Returns
     -------
     DataFrame
-        The columns of ``data, backbone, preset, select`` that hold more than one value, ``ood, seed, first, second``
-        (detectors; the first one is ahead by the first metric) and, for both metrics, the difference of the first
-        detector to the second. Attribute ``attrs["pairs"]``: how many pairs were compared.
+        The columns of ``data, backbone, preset, select, variant`` that hold more than one value, ``ood, seed, first,
+        second`` (detectors; the first one is ahead by the first metric) and, for both metrics, the difference of the
+        first detector to the second. Attribute ``attrs["pairs"]``: how many pairs were compared.
 
     Examples
     --------

@@ -11,7 +11,10 @@ import numpy as np
 
 from isomax_viz._checks import check_column, check_labels, check_matrix
 
-__all__ = ["Samples", "frozen", "in_blocks", "log_softmax"]
+__all__ = ["Samples", "check_column_name", "frozen", "in_blocks", "log_softmax"]
+
+# Keys of isomax_viz.scores.SCORES, which come first: a column of such a name would never be read.
+_COMPUTED = ("mps", "es", "mds", "max_logit", "energy", "gen", "scaled_mps")
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -39,6 +42,22 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log1p(others.sum(axis=-1, keepdims=True))
 
 
+def check_column_name(parameter: str, name: str) -> str:
+    """Return the name of a score column, unless it is that of a computed score in upper or lower case.
+
+    Examples
+    --------
+    >>> check_column_name("key", "odin")
+    'odin'
+    """
+    if str(name).lower() in _COMPUTED:
+        raise ValueError(
+            f"{parameter} must be none of {', '.join(map(repr, _COMPUTED))}, which are computed scores, but is "
+            f"{name!r}. Choose another name: this column would never be read."
+        )
+    return name
+
+
 def frozen(array: np.ndarray | None) -> np.ndarray | None:
     """Return a read-only view of an array."""
     if array is None:
@@ -51,6 +70,8 @@ def frozen(array: np.ndarray | None) -> np.ndarray | None:
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """What the network said about one set of images; all arrays are read-only and share their first axis.
+
+    Arrays that somebody may still write to are copied, others (a mapped file, arrays of other samples) are not.
 
     Parameters
     ----------
@@ -73,7 +94,8 @@ class Samples:
     Raises
     ------
     ValueError
-        If shapes disagree, labels are out of range, or a value is NaN or infinite.
+        If shapes disagree, labels are out of range, a value is NaN or infinite, or a column has the name of a computed
+        score.
 
     Examples
     --------
@@ -92,7 +114,12 @@ class Samples:
     extra_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        logits = check_matrix("logits", self.logits)
+        for name in self.extra_scores:
+            check_column_name("a key of extra_scores", name)
+        self._check()
+
+    def _check(self) -> None:
+        logits = check_matrix("logits", self.logits, own=True)
         n, classes = logits.shape
         if classes < 2:
             raise ValueError(
@@ -101,27 +128,31 @@ class Samples:
             )
         values = {"logits": logits, "labels": check_labels("labels", self.labels, rows=n, classes=classes)}
         if self.features is not None:
-            values["features"] = check_matrix("features", self.features, rows=n)
+            values["features"] = check_matrix("features", self.features, rows=n, own=True)
         if self.distances is not None:
-            values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes)
+            values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes, own=True)
         predictions = logits.argmax(axis=1) if self.predictions is None else self.predictions
         values["predictions"] = check_labels("predictions", predictions, rows=n, classes=classes)
         for name, array in values.items():
             object.__setattr__(self, name, frozen(array))
         columns = {
-            name: frozen(check_column(f"extra_scores[{name!r}]", column, rows=n))
-            for name, column in self.extra_scores.items()
+            name: check_column(f"extra_scores[{name!r}]", column, rows=n) for name, column in self.extra_scores.items()
         }
         object.__setattr__(self, "extra_scores", columns)
 
     @classmethod
-    def _unchecked(cls, arrays: Mapping[str, Any]) -> Samples:
-        """Build from what samples were written as, without reading the values: they may lie on the disk."""
+    def _stored(cls, arrays: Mapping[str, Any], *, checked: bool) -> Samples:
+        """Build from what samples were written as; ``checked`` reads the values, which may lie on the disk.
+
+        A file is read whatever its columns are called: earlier versions wrote some under names of computed scores.
+        """
         samples = object.__new__(cls)
         for item in fields(cls):
             value = arrays.get(item.name, {} if item.name == "extra_scores" else None)
             value = {key: frozen(column) for key, column in value.items()} if isinstance(value, dict) else frozen(value)
             object.__setattr__(samples, item.name, value)
+        if checked:
+            samples._check()
         return samples
 
     def __len__(self) -> int:

@@ -193,6 +193,8 @@ def get(score: str | Callable[[Samples], np.ndarray], samples: Samples | None = 
 
     Raises
     ------
+    TypeError
+        If it is neither a name nor a function.
     ValueError
         If the key is unknown.
 
@@ -213,9 +215,11 @@ def get(score: str | Callable[[Samples], np.ndarray], samples: Samples | None = 
         name = getattr(score, "__name__", type(score).__name__)
         lines = (score.__doc__ or "").strip().splitlines()
         return Score(name, name, name, "", lines[0] if lines else "", "", score)
-    key = score.lower() if isinstance(score, str) else score
+    if not isinstance(score, str):
+        raise TypeError(f"score must be one name or function, but is {score!r:.80}.")
+    key = score.lower()
     columns = COLUMNS if samples is None else samples.extra_scores
-    if isinstance(key, str) and key not in SCORES:
+    if key not in SCORES:
         for name in (score, key):
             if name in columns:
                 return column(name)

@@ -64,7 +64,8 @@ def list(folder: Folder = None) -> pd.DataFrame:  # hides the builtin in this mo
     Returns
     -------
     DataFrame
-        ``id, data, backbone, loss, entropic_scale`` (missing where the loss has none), ``seed, preset, epochs,
+        ``id, data, backbone, loss`` (with extra data followed by its method, such as ``"softmax+oe"``),
+        ``entropic_scale`` (missing where the loss has none), ``seed, preset, epochs,
         accuracy`` (of the test pictures, in [0, 1]), ``duration_s, device, bytes, created`` (UTC). An experiment whose
         manifest can't be read has a row with nothing but ``id``, ``bytes`` and ``created``, and a warning is logged.
 
@@ -96,6 +97,8 @@ def _row(store: Store, experiment_id: str) -> dict[str, Any]:
         return row
     experiment = manifest["experiment"]
     row |= {name: experiment.get(name) for name in ("data", "backbone", "loss", "seed", "preset")}
+    if experiment.get("outliers"):
+        row["loss"] = f"{row['loss']}+{experiment['outliers']}"
     row |= {name: manifest.get(name) for name in ("duration_s", "device")}
     row["epochs"] = manifest.get("protocol", {}).get("epochs")
     if manifest["version"] > 1:

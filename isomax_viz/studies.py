@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,8 +54,8 @@ def alpha_table(
     Raises
     ------
     ValueError
-        If ``select_on`` is not named, the captures differ in more than scale and seed, two are alike in both, or one
-        has no entropic scale.
+        If ``select_on`` is not named, several scores are, the captures differ in more than scale and seed, two are
+        alike in both, or one has no entropic scale.
 
     Notes
     -----
@@ -69,7 +70,7 @@ def alpha_table(
     >>> table[["entropic_scale", "quantity", "ood", "role", "value"]].head(3).to_numpy().tolist()
     [[1.0, 'accuracy', '', '', 1.0], [1.0, 'TNR@TPR95', 'x', 'choice', 1.0], [1.0, 'AUROC', 'x', 'choice', 1.0]]
     """
-    listed = as_list(captures)
+    listed, score = as_list(captures), _only(score)
     alike = ("loss", "data", "backbone", "preset", "select")
     check_alike(listed, alike, "the entropic scale and the seed", remedy=_APART)
     check_once(listed, ["entropic_scale"])
@@ -96,6 +97,14 @@ def alpha_table(
         parts += [shared | row for row in rows]
     table = pd.DataFrame(parts)
     return table.assign(chosen_scale=_best_scale(table))
+
+
+def _only(score: Any) -> Any:
+    # Rows of two scores would stand under the name of the first, and be averaged.
+    listed = [score] if isinstance(score, str) or callable(score) else list(score)
+    if len(listed) > 1:
+        raise ValueError(f"score must be one score, but {len(listed)} are given: {listed}. Make a table for each.")
+    return listed
 
 
 def _best_scale(table: pd.DataFrame) -> float:
@@ -133,8 +142,8 @@ def robustness_table(
     Raises
     ------
     ValueError
-        If the captures differ in more than that, two are alike in all of it, or one does not say how many examples it
-        was trained with.
+        If the captures differ in more than that, two are alike in all of it, one does not say how many examples it
+        was trained with, or several scores are named.
 
     Notes
     -----
@@ -147,7 +156,7 @@ def robustness_table(
     >>> robustness_table(capture)[["examples_per_class", "quantity", "value"]].to_numpy().tolist()
     [[20, 'accuracy', 1.0], [20, 'mean AUROC', 0.5]]
     """
-    listed = as_list(captures)
+    listed, score = as_list(captures), _only(score)
     _check_robustness(listed)
     names = shared_ood(listed, ood)
     rows = []

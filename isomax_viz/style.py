@@ -15,7 +15,17 @@ from typing import Any
 
 from isomax_viz.loss_names import EXTRA_DATA, without_extra_data
 
-__all__ = ["DATA_STYLES", "LOSS_STYLES", "OKABE_ITO", "SPARE_STYLES", "Style", "context", "data_style", "loss_style"]
+__all__ = [
+    "DATA_STYLES",
+    "LOSS_STYLES",
+    "OKABE_ITO",
+    "SPARE_STYLES",
+    "Style",
+    "context",
+    "data_style",
+    "loss_style",
+    "zoom",
+]
 
 OKABE_ITO = {
     "black": "#000000",
@@ -190,6 +200,29 @@ _THEMES = {
 }
 
 
+def zoom(panels: int) -> float:
+    """Return how much larger than usual a figure is drawn under the present settings.
+
+    Large words need a larger figure, or they lie over each other. One panel has some room to spare; several have none.
+
+    Parameters
+    ----------
+    panels : int
+        How many stand in the figure.
+
+    Examples
+    --------
+    >>> with context("talk"):
+    ...     zoom(1), zoom(4)
+    (1.2, 1.45)
+    """
+    from matplotlib import rcParams
+
+    if rcParams["axes.titlesize"] != _THEMES["talk"]["axes.titlesize"]:
+        return 1.0
+    return 1.2 if panels == 1 else 1.45
+
+
 @contextmanager
 def context(theme: str = "paper") -> Iterator[None]:
     """Apply the figure settings inside a ``with`` block and restore the former ones after it.
@@ -197,7 +230,7 @@ def context(theme: str = "paper") -> Iterator[None]:
     Parameters
     ----------
     theme : {"paper", "talk"}
-        ``"talk"`` has larger text and lines, for projection.
+        ``"talk"`` has larger text and lines, for projection; figures made in it are larger too (:func:`zoom`).
 
     Examples
     --------

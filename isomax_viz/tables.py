@@ -45,6 +45,9 @@ def as_list(captures: Captures) -> list[Capture]:
     >>> as_list(Capture.from_arrays([[3.0, 0.0]], [0]))
     [Capture(unknown loss: test 1)]
     """
+    if hasattr(captures, "run") and hasattr(captures, "loss"):  # an Experiment, which lies above this module
+        what = type(captures).__name__
+        raise TypeError(f"captures must be one Capture or a list of them, but is {what}. Pass what its run() returns.")
     listed = [captures] if isinstance(captures, Capture) else captures
     listed = list(listed.values()) if isinstance(listed, dict) else listed
     listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed]
@@ -52,7 +55,8 @@ def as_list(captures: Captures) -> list[Capture]:
         raise ValueError("captures is empty. Give one Capture or a list of them.")
     for item in listed:
         if not isinstance(item, Capture):
-            raise TypeError(f"captures must be one Capture or a list of them, but holds a {type(item).__name__}.")
+            remedy = " Pass what its run() returns." if hasattr(item, "run") else ""
+            raise TypeError(f"captures must be one Capture or a list of them, but holds a {type(item).__name__}.{remedy}")
     return listed
 
 

@@ -14,9 +14,9 @@ from isomax_viz._checks import check_choice, check_number
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood
 from isomax_viz.origins import source
-from isomax_viz.tables import Captures, as_list
+from isomax_viz.tables import Captures, as_list, as_names
 
-__all__ = ["RULES", "find_threshold", "same_share", "score_range", "threshold_table"]
+__all__ = ["RULES", "check_threshold", "find_threshold", "same_share", "score_range", "threshold_table"]
 
 RULES = {
     "tpr95": "the largest threshold that accepts at least 95 % of the ID images",
@@ -124,7 +124,8 @@ def threshold_table(
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float, {"tpr95", "dtacc"} or one float per capture
-        A number, or a rule of :data:`RULES` that gives each capture its own.
+        A number, or a rule of :data:`RULES` that gives each capture its own. Infinity accepts nothing, minus infinity
+        everything.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def threshold_table(
        threshold  id_accepted  id_rejected  ood_accepted  ood_rejected  TPR  TNR
     0        3.5            1            1             0             1  0.5  1.0
     """
-    listed = as_list(captures)
+    listed, ood = as_list(captures), as_names(ood)
     rows = []
     for number, (capture, value) in enumerate(zip(listed, _values(listed, ood, score, threshold), strict=True)):
         chosen = scores_module.get(score, capture.test)
@@ -172,4 +173,16 @@ def _values(captures: list[Capture], ood: Any, score: Any, threshold: Any) -> li
     values = list(threshold) if isinstance(threshold, (Sequence, np.ndarray)) else [threshold] * len(captures)
     if len(values) != len(captures):
         raise ValueError(f"threshold must have one number per capture ({len(captures)}), but has {len(values)}.")
-    return [float(check_number("threshold", value)) for value in values]
+    return [check_threshold(value) for value in values]
+
+
+def check_threshold(value: Any) -> float:
+    """Return a threshold as a float; it may be infinite, as where rejecting everything costs least.
+
+    Examples
+    --------
+    >>> check_threshold(float("inf"))
+    inf
+    """
+    infinite = isinstance(value, (float, np.floating)) and np.isinf(value)
+    return float(value if infinite else check_number("threshold", value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from isomax_viz import Capture, CaptureError, Samples, _capture_files, scores
+from isomax_viz import captures as captures_module
+from isomax_viz._capture_files import read_capture
+from isomax_viz._check_arrays import sealed
 
 
 def test_derived_arrays_equal_a_float64_loop(capture):
@@ -74,6 +78,57 @@ def test_a_record_can_not_be_changed_and_leaves_the_given_arrays_alone():
     assert built.test.logits[0, 0] == built.ood["x"].logits[0, 0] == 1  # and the record still the record
     with pytest.raises(AttributeError):
         samples.labels = logits
+
+
+def given_arrays(kind, shape):
+    """Return an array as the caller passes it, and the array with which the caller can still change it."""
+    base = np.zeros(shape, dtype=np.float64 if kind == "float64" else np.float32)
+    if kind == "view":  # as pandas hands out: read-only, but what lies behind it is not
+        view = base.view()
+        view.flags.writeable = False
+        return view, base
+    if kind == "tensor":
+        return pytest.importorskip("torch").from_numpy(base), base
+    return base, base
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "view", "tensor"])
+def test_a_record_stays_when_any_of_the_callers_arrays_change(capture, kind):
+    given = {name: given_arrays(kind, (3, 4)) for name in ("logits", "features", "distances")}
+    column, prototypes, added = given_arrays(kind, 3), given_arrays(kind, (4, 5)), given_arrays(kind, 60)
+    arrays = {name: array for name, (array, _) in given.items()}
+    samples = Samples(**arrays, labels=[0, 1, 2], extra_scores={"mine": column[0]})
+    again = scores.add_column(capture.replace(prototypes=prototypes[0]), "mine", {"test": added[0]})
+    whole = Capture.from_arrays(**arrays, labels=[0, 1, 2], ood={"x": arrays})
+    for _, base in (*given.values(), column, prototypes, added):
+        base += 1
+    kept = [getattr(item, name) for item in (samples, whole.test, whole.ood["x"]) for name in given]
+    kept += [samples.extra_scores["mine"], again.prototypes, again.test.extra_scores["mine"]]
+    assert not any(array.any() or array.flags.writeable for array in kept)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_what_nobody_can_change_is_not_copied(capture, tmp_path, mmap, monkeypatch):
+    fixed = sealed(np.zeros((3, 4), dtype=np.float32))
+    samples = Samples(fixed, [0, 1, 2], features=fixed, extra_scores={"mine": fixed.T[0].copy()})
+    assert np.shares_memory(samples.logits, fixed) and np.shares_memory(samples.features, fixed)
+    other = replace(samples, distances=fixed)
+    assert np.shares_memory(other.logits, fixed)
+    assert np.shares_memory(other.extra_scores["mine"], samples.extra_scores["mine"])
+    full = scores.add_column(capture, "mine", {"test": np.ones(60)}).replace(prototypes=np.ones((4, 5)))
+    path, read = full.save(tmp_path / "c.safetensors"), {}
+    monkeypatch.setattr(captures_module, "read_capture", lambda *a, **k: keep(read, read_capture(*a, **k)))
+    loaded = Capture.load(path, mmap=mmap)
+    parts = {"test/logits": loaded.test.logits, "test/features": loaded.test.features, "prototypes": loaded.prototypes}
+    parts["test/score0"] = loaded.test.extra_scores["mine"]
+    assert all(np.shares_memory(array, read[name]) for name, array in parts.items())
+    changed = replace(loaded.test, distances=None)
+    assert np.shares_memory(changed.logits, read["test/logits"])
+
+
+def keep(arrays, found):
+    arrays.update(found[0])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -149,13 +204,14 @@ def finite(shape):
 def sample_sets(draw, classes, *, ood):
     """Samples with any of the optional arrays, float extremes among them; a set may be empty."""
     n, features = draw(st.integers(0, 5)), draw(st.integers(1, 3))
+    columns = st.text(min_size=1, max_size=6).filter(lambda name: name.lower() not in scores.SCORES)
     return Samples(
         logits=draw(finite((n, classes))),
         labels=np.full(n, -1) if ood else draw(hnp.arrays(np.int64, n, elements=st.integers(-1, classes - 1))),
         features=draw(st.none() | finite((n, features))),
         distances=draw(st.none() | finite((n, classes))),
         predictions=draw(st.none() | hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1))),
-        extra_scores=draw(st.dictionaries(st.text(min_size=1, max_size=6), finite((n,)), max_size=2)),
+        extra_scores=draw(st.dictionaries(columns, finite((n,)), max_size=2)),
     )
 
 

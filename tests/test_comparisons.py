@@ -252,6 +252,13 @@ def test_names_say_what_tells_the_sides_apart():
     assert iv.compare((carrying, "mine"), (carrying, "mine"), ood="letters", resamples=5).a == "IsoMax/mine"
 
 
+@pytest.mark.parametrize(("seeds", "told"), [(["0"], "seed 0"), (["a", "b"], "seeds a, b"), ([0.0, 1], "seeds 0, 1")])
+def test_seeds_that_are_words_are_printed_as_they_are(seeds, told):
+    captures = [made(number, gap=2).replace(meta={"seed": seed}) for number, seed in enumerate(seeds)]
+    ax = iv.plot_comparisons(iv.compare((captures, "es"), (captures, "mps"), resamples=5))
+    assert ax.figure.texts[0].get_text() == f"test against letters, patches · {told}"
+
+
 def test_counts_that_do_not_fit_the_scores_are_refused(rng):
     counts = bootstrap.draw_counts(rng, 5, 3)
     with pytest.raises(

@@ -304,6 +304,26 @@ def test_histograms_of_values_that_float32_hardly_tells_apart():
     assert tables.logits_table(equal)["count"].sum() == 3 + 3 + 4
 
 
+def test_misspelt_options_are_called_what_they_are(softmax):
+    for call in (
+        lambda: figures.plot_scores(softmax, scores="mds"),
+        lambda: figures.plot_grid(figures.plot_scores, [softmax], scores="mds"),
+    ):
+        with pytest.raises(TypeError, match="plot_scores has no option 'scores'.* Did you mean 'score'"):
+            call()
+    with pytest.raises(TypeError, match="takes the function first"):
+        figures.plot_grid([softmax], figures.plot_scores)
+    with pytest.raises(TypeError, match="score must be one name or function"):
+        figures.plot_scores(softmax, score=["es", "mds"])
+
+
+def test_a_quantity_without_splits_is_drawn_once(softmax):
+    same = softmax.history.assign(learning_rate=0.1)
+    ax = figures.plot_training(softmax.replace(history=same), quantity="learning_rate")
+    assert len(ax.lines) == 1 and [text.get_text() for text in ax.get_legend().texts] == ["SoftMax"]
+    assert "SoftMax 0.1." in figures.describe(ax)
+
+
 def test_training_curves_show_the_history(softmax, isomax):
     ax = figures.plot_training([softmax, isomax])
     drawn = {(line.get_color(), line.get_linestyle()): line.get_ydata() for line in ax.lines}
@@ -420,6 +440,24 @@ def test_words_stay_inside_the_picture(softmax, plot, theme):
     assert box.x0 >= 0 and box.y0 >= 0 and box.y1 <= height and box.x1 <= width
     note = ax.figure.texts[0].get_window_extent()
     assert note.y1 < ax.xaxis.label.get_window_extent().y0
+
+
+@pytest.mark.filterwarnings("error")  # "axes sizes collapsed to zero"
+@pytest.mark.parametrize("theme", ["paper", "talk"])
+def test_legends_of_several_panels_stay_inside_the_picture_and_apart_from_each_other(softmax, isomax, theme):
+    pair = [softmax, isomax]
+    for figure in (
+        figures.plot_grid(figures.plot_scores, pair * 2, theme=theme),
+        figures.plot_operating_point(softmax, score="mps", theme=theme),
+        figures.plot_operating_point(pair, score="energy", theme=theme, panels="scores"),
+        figures.plot_operating_point(pair, score="energy", theme=theme, panels="roc"),
+    ):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        width, height = canvas.get_width_height()
+        boxes = [ax.get_legend().get_window_extent() for ax in figure.axes if ax.get_legend()]
+        assert boxes and all(0 <= box.x0 and box.x1 <= width and 0 <= box.y0 and box.y1 <= height for box in boxes)
+        assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

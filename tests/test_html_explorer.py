@@ -41,6 +41,18 @@ def make(loss="isomax", *, n=300, sets=("letters", "patches"), seed=0, **meta) -
     )  # fmt: skip
 
 
+def test_pages_and_figures_are_written_to_the_home_that_a_path_begins_with(tmp_path, monkeypatch):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    capture = make(n=20)
+    assert to_html(capture, "~/new/page.html") == home / "new" / "page.html"
+    assert iv.figures.save_figure(iv.plot_entropy(capture), "~/new/entropy.png") == home / "new" / "entropy.png"
+    assert len(list((home / "new").iterdir())) == 2 and not list(elsewhere.iterdir())
+
+
 class Page(HTMLParser):
     """The tags of a page, the text of its scripts, and the attributes that name other places."""
 

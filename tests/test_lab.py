@@ -20,8 +20,9 @@ from isomax_viz import Capture, Samples, calibration, classroom, figures, metric
 from isomax_viz.datasets import TOYS, Toy, load_toy, toy_from_images
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.losses import HEADS
+from isomax_viz.origins import variant
 from isomax_viz.planes import surface_table
-from isomax_viz.thresholds import find_threshold
+from isomax_viz.thresholds import find_threshold, threshold_table
 from isomax_viz.widgets.lab import BY_HAND, EXAMPLES
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -462,10 +463,20 @@ def test_fewer_bins_of_equal_count_are_named():
 def test_temperatures_multiply(known):
     twice = calibration.at_temperature(calibration.at_temperature(known, 0.5), 0.2)
     np.testing.assert_allclose(twice.test.logits, known.test.logits / 0.1, rtol=1e-5)
-    assert twice.meta["temperature"] == pytest.approx(0.1)
+    assert twice.meta["logits_divided_by"] == pytest.approx(0.1)
     figure = figures.plot_temperature(calibration.at_temperature(known, 0.1))
     marked = {text.get_text(): text.xy[0] for text in figure.axes[1].texts}
     assert marked["training"] == pytest.approx(1.0)  # these logits are as cold as in the training already
+
+
+def test_a_temperature_leaves_the_settings_of_the_training_alone(known):
+    """Logit normalisation has a setting of that name."""
+    normalised = known.replace(meta=iv.Experiment(loss="logit_norm").meta)
+    warm = calibration.at_temperature(normalised, 2.0)
+    assert warm.meta["temperature"] == 0.04 and warm.meta["logits_divided_by"] == 2.0
+    assert variant(calibration.at_temperature(known, 0.1)) == ""
+    marked = {text.get_text(): text.xy[0] for text in figures.plot_temperature(normalised).axes[1].texts}
+    assert marked["detection"] == 1.0
 
 
 def test_without_unknown_sets_the_temperature_figure_says_so():
@@ -541,6 +552,39 @@ def test_rejecting_everything_can_be_drawn_however_near_the_scores_are():
     words = [text.get_text() for text in figure.axes[2].texts]
     assert words == ["0\n0.0 %", "4\n100.0 %", "0\n0.0 %", "3\n100.0 %"]
     assert "this threshold costs 0.5 per image, the cheapest 0.5" in figures.describe(figure)
+
+
+def test_an_infinite_threshold_counts_and_is_drawn_at_the_edge(known):
+    same = known.replace(ood={"same": Samples(known.test.logits, np.full(400, -1))})
+    reject_all = risks.cheapest_threshold(same, accept_unknown=10.0)
+    values = scores.compute("es", same.test)
+    for threshold, share, edge in ((reject_all, 0, values.max()), (-np.inf, 1, values.min())):
+        assert np.isinf(threshold)
+        row = threshold_table(same, threshold=threshold).iloc[0]
+        assert row["threshold"] == threshold and row["TPR"] == row["FPR"] == share
+        figure = figures.plot_risk(same, threshold=threshold)
+        words = [text.get_text() for text in figure.axes[2].texts]
+        assert words == 2 * [f"{400 * share}\n{100 * share:.1f} %", f"{400 - 400 * share}\n{100 - 100 * share:.1f} %"]
+        line = next(line for line in figure.axes[0].lines if line.get_zorder() == 20)
+        assert 0 < np.sign(threshold) * (line.get_xdata()[0] - edge) < 0.01 * np.ptp(values)
+    for nothing in (np.nan, [np.nan]):
+        with pytest.raises(ValueError, match="threshold must be a number, but is nan"):
+            threshold_table(known, "near", threshold=nothing)
+    with pytest.raises(ValueError, match="threshold must be a number, but is nan"):
+        figures.plot_risk(known, threshold=np.nan)
+
+
+def test_sets_may_be_named_by_a_generator(known):
+    names = ["near", "far"]
+    once = threshold_table([known, known], (name for name in names), threshold="dtacc")
+    pd.testing.assert_frame_equal(once, threshold_table([known, known], names, threshold="dtacc"))
+    assert png(figures.plot_risk(known, (name for name in names))) == png(figures.plot_risk(known, names))
+
+
+def test_a_grid_refuses_figures_that_take_no_axes(known):
+    for function in (figures.plot_risk, figures.plot_operating_point):
+        with pytest.raises(TypeError, match=f"take the axes to draw on .ax=.*, but {function.__name__} takes none"):
+            iv.plot_grid(function, [known])
 
 
 def test_between_two_scores_the_drawn_cost_is_that_of_a_threshold_there(known):
@@ -623,6 +667,16 @@ def test_detectors_of_other_data_are_no_rivals_and_two_scales_are_two_detectors(
         ["y", "isomax, scale 10 / es", "isomax, scale 1 / es"],
         ["x", "isomax, scale 1 / es", "isomax, scale 10 / es"],
     ]
+
+
+def test_trainings_that_were_changed_otherwise_are_no_rivals():
+    values = [("softmax", None, 0.9, 0.3), ("softmax", "epochs=2", 0.8, 0.5)]
+    values += [("isomax", None, 0.7, 0.4), ("isomax", "epochs=2", 0.6, 0.8)]
+    table = pd.DataFrame(values, columns=["loss", "variant", "AUROC", "TNR@TPR95"])
+    found = risks.disagreements(table.assign(score="es", ood="noise", seed=0))
+    assert found.attrs["pairs"] == 2
+    assert found["first"].tolist() == ["softmax / es"] * 2 and found["second"].tolist() == ["isomax / es"] * 2
+    assert [value if isinstance(value, str) else "" for value in found["variant"]] == ["epochs=2", ""]
 
 
 # ---------------------------------------------------------------------------------------------------------- widgets
@@ -787,7 +841,7 @@ def test_links_of_student_versions_lead_somewhere(path):
     assert targets and all((NOTEBOOKS / "student" / target).exists() for target in targets)
 
 
-def test_a_student_version_by_hand(tmp_path):
+def test_a_student_version_by_hand(tmp_path, monkeypatch):
     cells = [
         new_markdown_cell("# One\n[two](two.ipynb) [three](three.ipynb#part) [web](https://example.org)"),
         new_code_cell("x = 1", execution_count=1),
@@ -798,6 +852,9 @@ def test_a_student_version_by_hand(tmp_path):
         nbformat.write(new_notebook(cells=part), tmp_path / f"{name}.ipynb")
     written = classroom.write_student_versions(tmp_path)
     assert [path.name for path in written] == ["one.ipynb", "two.ipynb"]
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert classroom.write_student_versions("~") == written
     student = nbformat.read(written[0], as_version=4)
     assert [cell.source for cell in student.cells[1:]] == ["x = 1", classroom.PLACEHOLDER]
     assert "(two.ipynb) [three](../three.ipynb#part) [web](https://example.org)" in student.cells[0].source

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Capture, Samples, figures, metrics, scores, selections, tables, thresholds
+from isomax_viz import Capture, Samples, figures, metrics, risks, scores, selections, tables, thresholds
 from isomax_viz._capture_files import read_capture, write_capture
 
 
@@ -96,6 +96,11 @@ def test_a_column_is_a_score_like_any_other(with_column):
     )
     assert figures.plot_scores(with_column, "near", score="mine").get_xlabel() == "mine score (not a probability)"
     assert "mine" in figures.describe(figures.plot_roc(with_column, "near", score=["es", "mine"]))
+    costs = risks.risk_table(with_column, "near", score="mine")
+    assert set(costs["threshold"]) == {np.inf, *mine, *near.extra_scores["mine"]}
+    threshold = risks.cheapest_threshold(with_column, "near", score="mine")
+    assert threshold == costs.loc[costs["cost"].idxmin(), "threshold"]
+    assert figures.plot_risk(with_column, "near", score="mine").axes[3].get_xlabel() == "threshold on mine"
 
 
 def test_columns_travel_with_the_file_in_their_order(with_column, tmp_path, rng):
@@ -137,9 +142,18 @@ def test_unknown_scores_are_named_with_all_that_there_are(with_column):
         scores.get("odin")(with_column.test)
 
 
-def test_a_column_does_not_hide_a_computed_score(capture):
-    hidden = capture.replace(test=replace(capture.test, extra_scores={"es": np.zeros(60)}))
-    assert scores.compute("es", hidden.test).tolist() == scores.compute("es", capture.test).tolist()
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("name", ["es", "Energy"])
+def test_a_column_of_an_earlier_version_does_not_hide_a_computed_score(capture, tmp_path, name, mmap):
+    """Such columns are refused; the files that hold one are read as ever."""
+    path = scores.add_column(capture, "mine", {"test": np.zeros(60)}).save(tmp_path / "capture.safetensors")
+    arrays, content = read_capture(path)
+    content["scores"] = {"test": [name]}
+    write_capture(path, arrays, content)
+    hidden = Capture.load(path, mmap=mmap)
+    assert hidden.test.extra_scores[name].tolist() == [0.0] * 60
+    assert scores.compute(name, hidden.test).tolist() == scores.compute(name, capture.test).tolist()
+    assert Capture.load(hidden.save(tmp_path / "again.safetensors")).test.extra_scores[name].tolist() == [0.0] * 60
 
 
 def test_known_columns_have_their_words():
@@ -147,10 +161,14 @@ def test_known_columns_have_their_words():
     assert scores.words("mine").name == "mine" and scores.words("es").label == "ES"
 
 
-@pytest.mark.parametrize("key", scores.SCORES)
+@pytest.mark.parametrize("key", [*scores.SCORES, "Energy", "MPS"])
 def test_a_column_that_would_never_be_read_is_refused(capture, key):
-    with pytest.raises(ValueError, match=f"key must be none of 'mps', .*, but is {key!r}. Choose another name"):
+    with pytest.raises(ValueError, match=f"^key must be none of 'mps', .*, but is {key!r}. Choose another name"):
         scores.add_column(capture, key, {"test": np.zeros(60)})
+    with pytest.raises(ValueError, match=f"a key of extra_scores must be none of 'mps', .*, but is {key!r}. Choose"):
+        Samples([[0.0, 1.0]], [0], extra_scores={key: [0.0]})
+    with pytest.raises(ValueError, match=f"a key of extra_scores must be none of 'mps', .*, but is {key!r}. Choose"):
+        replace(capture.test, extra_scores={key: np.zeros(60)})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -191,6 +193,27 @@ def test_robustness_lines_are_means_and_points_are_seeds(sizes, quantity):
     assert ax.get_legend_handles_labels()[1] == ["SoftMax", "IsoMax2"]
     assert ax.get_ylabel() == ("accuracy" if quantity == "accuracy" else "mean AUROC (3 sets)")
     assert iv.figures.describe(ax).startswith("digits")
+
+
+@pytest.mark.parametrize("quantity", studies.ALPHA_QUANTITIES)
+def test_a_table_is_drawn_the_same_after_it_was_written_and_read(scales, quantity):
+    """The accuracy belongs to no set: its empty names are missing in a file."""
+    table = studies.alpha_table(scales, select_on="patches")
+    for part in (table, table[table["quantity"] == quantity]):
+        again = pd.read_csv(io.StringIO(part.to_csv(index=False)))
+        drawn, plain = (iv.plot_alpha(one, quantity=quantity) for one in (again, part))
+        assert drawn._repr_png_() == plain._repr_png_() and len(means_and_points(drawn)[0]) > 0
+
+
+def test_one_table_holds_one_score(scales, sizes):
+    for make, captures in ((studies.robustness_table, sizes), (iv.plot_robustness, sizes)):
+        with pytest.raises(ValueError, match=r"score must be one score, but 2 are given: \['es', 'mps'\]. Make a"):
+            make(captures, score=["es", "mps"])
+    for make in (studies.alpha_table, iv.plot_alpha):
+        with pytest.raises(ValueError, match="score must be one score, but 2 are given"):
+            make(scales, select_on="patches", score=("es", "mps"))
+    only = studies.robustness_table(sizes, score=(name for name in ["mps"]))
+    pd.testing.assert_frame_equal(only, studies.robustness_table(sizes, score="mps"))
 
 
 def test_studies_say_what_is_wrong(scales, sizes):

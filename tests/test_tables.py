@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,10 @@ def test_wrong_input_is_told_what_to_do(capture):
         tables.logits_table([capture])
     with pytest.raises(TypeError, match="captures must be one Capture or a list of them, but holds a dict"):
         tables.evaluate([{}])
+    asked = SimpleNamespace(loss="isomax", run=None)  # as an Experiment: its capture is meant
+    for function in (tables.evaluate, tables.roc_table, tables.logits_table):
+        with pytest.raises(TypeError, match=r"Pass what its run\(\) returns"):
+            function(asked)
     with pytest.raises(ValueError, match="captures is empty"):
         tables.evaluate([])
     with pytest.raises(ValueError, match="ood is empty"):

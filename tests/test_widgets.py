@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import gc
 import json
 import os
@@ -23,10 +24,11 @@ from matplotlib import _pylab_helpers
 from PIL import Image
 
 from isomax_viz import Capture, evaluate, explore, figures, metrics, projections, tables, train_toy
-from isomax_viz.datasets import ImageSet
+from isomax_viz.datasets import ImageSet, load_id
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES, compute
 from isomax_viz.shelf import Shelf
+from isomax_viz.store import StoreError
 from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import (
     drawing,
@@ -39,6 +41,7 @@ from isomax_viz.widgets import (
 )
 from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet
+from isomax_viz.widgets.one_image import ask_network
 from isomax_viz.widgets.views import VIEWS, code
 from isomax_viz.widgets.watch import read_history
 
@@ -508,6 +511,30 @@ def test_pictures_that_are_unknown_or_others_are_not_shown(captures):
     with pytest.raises(ValueError, match="not those that the capture recorded"):
         shown.controls["more"].value = "pictures"
     assert "not those that the capture recorded" in shown.message.value
+    shown.close()
+
+
+def test_one_image_is_judged_by_the_network_of_the_capture_alone(trained, tmp_path_factory):
+    capture = next(item for item in trained.values() if item.loss == "isomax+")
+    pictures = load_id("digits").test.subset([0, 1])
+    said = ask_network(capture, pictures.noted(), store=tmp_path_factory.getbasetemp() / "store")
+    np.testing.assert_allclose(said.logits, capture.test.logits[:2], rtol=1e-4, atol=1e-6)
+    other = capture.replace(test=dataclasses.replace(capture.test, logits=capture.test.logits + 0.1))
+    with pytest.raises(StoreError, match="not the one behind this capture"):
+        ask_network(other, pictures, store=tmp_path_factory.getbasetemp() / "store")
+
+
+def test_feature_space_leaves_out_sets_without_features_and_says_so(captures):
+    lacking = [
+        item.replace(ood={**item.ood, "patches": dataclasses.replace(item.ood["patches"], features=None)})
+        for item in captures
+    ]
+    shown = explore(lacking)
+    shown.restore({"ood": ["letters", "patches"], "view": "features"})
+    assert picture(shown) == png(figures.plot_feature_space(lacking[0], ["letters"]).figure)
+    assert "Recorded without features: patches." in shown.summary.value
+    shown.controls["view"].value = "entropy"
+    assert "without features" not in shown.summary.value and shown.state()["ood"] == ["letters", "patches"]
     shown.close()
 
 

@@ -18,6 +18,7 @@ from matplotlib.font_manager import FontProperties
 
 from isomax_viz import style
 from isomax_viz._checks import check_choice
+from isomax_viz.figures._options import worded_options
 from isomax_viz.figures._png import KEPT, SHOWN, encode_png
 
 __all__ = ["Caption", "CanvasAxes", "CanvasFigure", "attach", "caption_of", "describe", "drawing", "png", "save_figure"]
@@ -94,9 +95,10 @@ def title_pad(lines: int) -> float:
     return 5 + 1.35 * lines * legend_size()
 
 
-def new_figure(width: float, height: float) -> CanvasFigure:
-    """Return an empty figure of that size in inches, whose layout follows the labels."""
-    return CanvasFigure(figsize=(width, height), dpi=DPI, layout="constrained")
+def new_figure(width: float, height: float, *, panels: int = 1) -> CanvasFigure:
+    """Return an empty figure of that size in inches (times the theme's zoom), whose layout follows the labels."""
+    zoom = style.zoom(panels)
+    return CanvasFigure(figsize=(zoom * width, zoom * height), dpi=DPI, layout="constrained")
 
 
 def _still_figure(width: float, height: float, lines: int) -> CanvasFigure:
@@ -104,6 +106,7 @@ def _still_figure(width: float, height: float, lines: int) -> CanvasFigure:
 
     Axes stand still while a widget switches what they show, and a quarter of the drawing time is saved.
     """
+    width, height = style.zoom(1) * width, style.zoom(1) * height
     figure = CanvasFigure(figsize=(width, height), dpi=DPI)
     across, up = width * 72, height * 72
     title, label, tick = (float(rcParams[name]) for name in ("axes.titlesize", "axes.labelsize", "xtick.labelsize"))
@@ -139,7 +142,8 @@ def drawing(
         return
     with style.context(theme):
         figure = new_figure(*size) if lines is None else _still_figure(*size, lines)
-        yield figure.add_subplot(axes_class=CanvasAxes)
+        with worded_options():
+            yield figure.add_subplot(axes_class=CanvasAxes)
 
 
 def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
@@ -260,7 +264,7 @@ def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> 
     ...     save_figure(plot_entropy(capture), f"{folder}/entropy.svg").name
     'entropy.svg'
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     suffix = check_choice("The suffix of path", path.suffix.lower().lstrip("."), FORMATS)
     figure = drawn.get_figure(root=True)
     text = describe(drawn if isinstance(drawn, Figure) else figure) or None

@@ -81,6 +81,9 @@ def plot_alpha(
     check_choice("quantity", quantity, ALPHA_QUANTITIES)
     if isinstance(data, pd.DataFrame):
         table = check_table(data, COLUMNS, "alpha_table", module="studies")
+        # A file has no empty text: what was written as one is missing when it is read again.
+        words = {name: table[name].astype(object) for name in ("ood", "role")}
+        table = table.assign(**{name: column.where(column.notna(), "") for name, column in words.items()})
     else:
         table = alpha_table(data, select_on=select_on, score=score, ood=ood)
     check_choice("quantity", quantity, table["quantity"].unique())

@@ -198,7 +198,7 @@ def _legend_above(ax: Axes) -> None:
 def _marks(capture: Capture) -> dict[str, float]:
     """Return the temperatures that mean something for this network, as seen from the logits of the capture."""
     scale = capture.meta.get("entropic_scale")
-    recorded = 1 / float(capture.meta.get("temperature", 1.0))  # the logits may have been divided before
+    recorded = 1 / float(capture.meta.get("logits_divided_by", 1.0))  # see at_temperature
     marks = {"training": recorded / float(scale)} if known(scale) and scale else {}
     marks["detection"] = recorded
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Number
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -85,7 +86,8 @@ def _note(rows: Mapping[str, Comparison]) -> str:
     parts = [f"test against {next(iter(sets))}"] if len(sets) == 1 else []
     only = next(iter(seeds))
     if len(seeds) == 1 and all(known(seed) for seed in only):
-        parts.append(f"seed{'s' if len(only) > 1 else ''} {', '.join(f'{seed:.0f}' for seed in only)}")
+        words = [f"{seed:.0f}" if isinstance(seed, Number) else str(seed) for seed in only]
+        parts.append(f"seed{'s' if len(only) > 1 else ''} {', '.join(words)}")
     return " · ".join(parts)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -16,6 +18,7 @@ from isomax_viz._checks import check_number
 from isomax_viz.captures import Capture
 from isomax_viz.figures._canvas import NOTE_STRIP, CanvasAxes, caption_of, legend_size, new_figure, write_note
 from isomax_viz.figures._histograms import set_density_axis
+from isomax_viz.figures._options import worded_options
 
 __all__ = ["plot_grid"]
 
@@ -37,7 +40,7 @@ def plot_grid(
     Parameters
     ----------
     plot_function : callable
-        Any ``plot_*`` function of this package (or one with the same signature).
+        Any ``plot_*`` function of this package that takes ``ax`` (or one with the same signature).
     data : list or dict of what the function draws
         One panel each: captures, tables, or (for ROC and training curves) lists of captures.
     each : mapping of one option to its values, optional
@@ -62,6 +65,8 @@ def plot_grid(
 
     Raises
     ------
+    TypeError
+        If the function takes no ``ax``: those that draw several panels make a figure of their own.
     ValueError
         If there is nothing to draw or more than one option in ``each``.
 
@@ -74,6 +79,7 @@ def plot_grid(
     >>> [ax.get_title(loc="left") for ax in figure.axes], figure.get_suptitle()
     (['SoftMax', 'IsoMax'], 'test against letters')
     """
+    _check_takes_axes(plot_function)
     panels = _as_list(data)
     name, values = _one_option(each)
     if columns is not None:
@@ -85,12 +91,13 @@ def plot_grid(
     square = getattr(plot_function, "__name__", "") == "plot_roc"
     width, height = size or ((3.9, 3.9) if square else (4.2, 3.0) if wide < 4 else (3.3, 2.8))
     with style.context(theme):
-        figure = new_figure(width * wide, height * high + 0.5)
+        figure = new_figure(width * wide, height * high + 0.5, panels=len(cells))
         figure.one_note = True
         axes = []
         for place, (item, option) in enumerate(cells, start=1):
             ax = figure.add_subplot(high, wide, place, axes_class=CanvasAxes)
-            axes.append(plot_function(item, ax=ax, **(options | option)))
+            with worded_options():
+                axes.append(plot_function(item, ax=ax, **(options | option)))
         _share(axes, sharex, sharey)
         _title(figure, axes)
         write_note(figure, _common_note(axes))
@@ -99,6 +106,20 @@ def plot_grid(
         _label_outside(axes, wide)
         _settle_legends(figure, axes)
     return figure
+
+
+def _check_takes_axes(plot_function: Callable[..., Axes]) -> None:
+    if not callable(plot_function):
+        raise TypeError("plot_grid takes the function first, then the data: iv.plot_grid(iv.plot_scores, captures).")
+    kinds: dict[str, Any] = {}
+    with suppress(ValueError):  # what is not written in Python need not tell what it takes
+        kinds = {name: item.kind for name, item in inspect.signature(plot_function).parameters.items()}
+    if kinds and "ax" not in kinds and inspect.Parameter.VAR_KEYWORD not in kinds.values():
+        name = getattr(plot_function, "__name__", repr(plot_function))
+        raise TypeError(
+            f"plot_function must take the axes to draw on (ax=...), but {name} takes none: it makes a figure of its "
+            "own. Call it by itself, once for each capture."
+        )
 
 
 def _as_list(data: Any) -> list[Any]:

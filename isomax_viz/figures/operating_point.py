@@ -18,6 +18,7 @@ from isomax_viz._checks import check_known
 from isomax_viz.captures import Samples
 from isomax_viz.figures._canvas import (
     DPI,
+    LEGEND,
     NOTE_STRIP,
     CanvasAxes,
     CanvasFigure,
@@ -140,7 +141,7 @@ class MovingPoint:
     def _draw(self, limits: tuple[float, float] | None) -> None:
         size = 6.0 if len(self._captures) == 1 else 5.4
         widths = [size] * len(self._captures) if "scores" in self._panels else []
-        self.figure, axes = _panels(widths + ([3.6] if "roc" in self._panels else []))
+        self.figure, axes = _panels(widths + ([3.6 if widths else 7.6] if "roc" in self._panels else []))
         roc = roc_table(self._captures, self._ood, score=self._score)
         self._histograms = axes[: len(widths)]
         for ax, capture in zip(self._histograms, self._captures, strict=False):
@@ -149,6 +150,9 @@ class MovingPoint:
             plot_roc(roc, ax=ax)
             if widths:
                 ax.set_title("ROC", loc="left")
+            else:  # the axes are square: there is room for the legend beside them
+                ax.set_anchor("W")
+                ax.legend(loc="lower left", bbox_to_anchor=(1.1, 0.0), **LEGEND)
         for ax in axes:
             for artist in ax.get_children():
                 if artist.get_gid() in ("threshold", "operating point"):
@@ -201,17 +205,19 @@ class MovingPoint:
 
 def _panels(widths: list[float]) -> tuple[CanvasFigure, list[Axes]]:
     """Return a figure with axes of those widths (in inches, with their labels) and margins from the font sizes."""
+    zoom = style.zoom(len(widths))
+    widths, high = [zoom * width for width in widths], zoom * HEIGHT
     width = sum(widths)
-    figure = CanvasFigure(figsize=(width, HEIGHT), dpi=DPI)
+    figure = CanvasFigure(figsize=(width, high), dpi=DPI)
     figure.one_note = True
     title, label, tick = (float(rcParams[name]) for name in ("axes.titlesize", "axes.labelsize", "xtick.labelsize"))
     left, right = (1.5 * label + 3.4 * tick + 8) / 72, 26 / 72
     bottom = (1.6 * label + 1.3 * tick + 6) / 72 + NOTE_STRIP
-    top = HEIGHT - (1.45 * title + title_pad(1)) / 72
+    top = high - (1.45 * title + title_pad(1)) / 72
     axes, start = [], 0.0
     for panel in widths:
         place = (start + left, bottom, panel - left - right, top - bottom)
-        fractions = [value / total for value, total in zip(place, (width, HEIGHT) * 2, strict=True)]
+        fractions = [value / total for value, total in zip(place, (width, high) * 2, strict=True)]
         axes.append(figure.add_axes(fractions, axes_class=CanvasAxes))
         start += panel
     return figure, axes

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isomax_viz import style
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._checks import check_choice
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, caption_of, small, write_note
 from isomax_viz.figures._fixed import add_panel, fixed_figure
@@ -21,8 +21,8 @@ from isomax_viz.figures.scores import plot_scores
 from isomax_viz.histograms import chosen_ood, scores_table
 from isomax_viz.risks import expected_cost, risk_table
 from isomax_viz.style import OKABE_ITO, data_style
-from isomax_viz.tables import roc_table
-from isomax_viz.thresholds import RULES, find_threshold, threshold_table
+from isomax_viz.tables import as_names, roc_table
+from isomax_viz.thresholds import RULES, check_threshold, find_threshold, threshold_table
 
 __all__ = ["plot_risk"]
 
@@ -51,7 +51,8 @@ def plot_risk(
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float or {"cheapest", "tpr95", "dtacc"}
-        A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.thresholds.RULES`.
+        A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.thresholds.RULES`. An infinite one
+        is drawn just beyond all scores.
     accept_unknown, reject_known, share_unknown
         See :func:`isomax_viz.risks.expected_cost`.
     theme : {"paper", "talk"}
@@ -82,6 +83,7 @@ def plot_risk(
     ['SoftMax · test against letters', 'ROC', 'what the threshold does', 'cost per image at every threshold']
     """
     costs = {"accept_unknown": accept_unknown, "reject_known": reject_known, "share_unknown": share_unknown}
+    ood = as_names(ood)
     table = risk_table(capture, ood, score=score, **costs)
     value = _value(threshold, capture, ood, score, table)
     counts = threshold_table(capture, ood, score=score, threshold=value)
@@ -102,18 +104,19 @@ def _value(threshold: float | str, capture: Capture, ood: Any, score: Any, table
         check_choice("threshold", threshold, [CHEAPEST, *RULES], remedy="A number is accepted too.")
         if threshold != CHEAPEST:
             return find_threshold(capture, ood, score=score, rule=threshold)
-        best = table.loc[table["cheapest"], "threshold"].iloc[0]
-        return _drawable(float(best), table)
-    return float(check_number("threshold", threshold))
+        threshold = float(table.loc[table["cheapest"], "threshold"].iloc[0])
+    return _drawable(check_threshold(threshold), table)
 
 
 def _drawable(threshold: float, table: pd.DataFrame) -> float:
-    """Return the threshold; for infinity, a number a little above all scores, which rejects everything too."""
+    """Return the threshold; for an infinite one, a number a little beyond all scores, which decides alike."""
     if np.isfinite(threshold):
         return threshold
     top, bottom = float(table["threshold"].iloc[1]), float(table["threshold"].iloc[-1])
-    # Above them in float32 too, the precision of the scores.
-    return max(top + 0.001 * (top - bottom), float(np.nextafter(np.float32(top), np.float32(np.inf))))
+    furthest, end = (max, top) if threshold > 0 else (min, bottom)
+    # Beyond them in float32 too, the precision of the scores.
+    next_one = float(np.nextafter(np.float32(end), np.float32(threshold)))
+    return float(furthest(end + np.sign(threshold) * 0.001 * (top - bottom), next_one))
 
 
 def _draw_histograms(ax: Axes, capture: Capture, ood: Any, score: Any, here: dict[str, float]) -> None:

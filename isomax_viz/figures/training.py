@@ -34,6 +34,8 @@ LABELS = {
     "scale_mean": "mean learned scale",
     "tilt_mean": "mean learned tilt",
 }
+# What is measured on the pictures of a split; anything else is a state of the training.
+MEASURED = tuple(LABELS)[:9]
 SPLITS = {"train": {"linestyle": (0, (3, 1.5)), "linewidth": 1.1}, "test": {"linestyle": "-", "linewidth": 1.8}}
 COLUMNS = ("loss", "data", "epoch", "split", "quantity", "value")
 
@@ -91,6 +93,7 @@ def plot_training(
     _check_table(table, quantity)
     check_choice("yscale", yscale, ("linear", "log"))
     rows = table[table["quantity"] == quantity]
+    rows = rows if quantity in MEASURED else _of_one_split(rows)
     spread = quantity.replace("_mean", "_std")
     bands = table[table["quantity"] == spread] if spread != quantity else rows.iloc[:0]
     with drawing(ax, theme=theme) as axes:
@@ -109,6 +112,14 @@ def plot_training(
 def _check_table(table: pd.DataFrame, quantity: str) -> None:
     check_table(table, COLUMNS, "training_table")
     check_choice("quantity", quantity, table["quantity"].unique())
+
+
+def _of_one_split(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a quantity that has nothing to do with a split (the learning rate, learned scales) only once."""
+    keys = [name for name in ("loss", "capture", "seed", "epoch") if name in rows.columns]
+    if rows["split"].nunique() < 2 or (rows.groupby(keys, dropna=False)["value"].nunique(dropna=False) > 1).any():
+        return rows
+    return rows.drop_duplicates(keys).assign(split="")
 
 
 def _draw_loss(ax: Axes, loss: str, rows: pd.DataFrame, bands: pd.DataFrame, options: dict[str, Any]) -> None:
@@ -132,6 +143,7 @@ def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
     losses, splits = rows["loss"].unique(), rows["split"].unique()
     handles = [Line2D([], [], color=loss_style(loss).color, linewidth=1.8) for loss in losses]
     labels = [loss_style(loss).label for loss in losses]
+    splits = [split for split in splits if split]
     # A grey that is no loss's, since it stands for all colours.
     handles += [Line2D([], [], color="#9A9A9A", **SPLITS.get(split, {})) for split in splits]
     # The place is chosen by the lines alone, so the box must not cut a band.
@@ -148,7 +160,8 @@ def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
     settings, values = settings_within_losses(rows), []
     for (loss, *told, split), part in last.groupby(["loss", *settings, "split"], sort=False, dropna=False):
         of_which = [setting_label(name, value) for name, value in zip(settings, told, strict=True)]
-        values.append(" ".join([loss_style(loss).label, *of_which, split, word(part["value"].mean())]))
+        words = [loss_style(loss).label, *of_which, split, word(part["value"].mean())]
+        values.append(" ".join(filter(None, words)))
     label = LABELS.get(quantity, quantity.replace("_", " "))
     epochs = last["epoch"].unique()
     when = f"epoch {epochs[0]:.0f}" if len(epochs) == 1 else "the last epoch of each training"

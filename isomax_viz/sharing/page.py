@@ -95,7 +95,7 @@ def to_html(
     content["chooser"] = DIMENSIONS["loss"] if shelf.choosers == ["loss"] else "Network"
     content["start"] = start_of(start or {}, kept, [score.key for score in chosen], names)
     text = _page(content, title or _title(shelf), chosen)
-    path = Path(path)
+    path = Path(path).expanduser()
     write_text(path, text, remedy="Choose another path.")
     return path
 

@@ -95,6 +95,7 @@ def quantity_chooser(quantities: Sequence[str]) -> Any:
     return widgets.Dropdown(
         description="Quantity",
         options=[(name.replace("_", " "), name) for name in quantities],
+        value="accuracy" if "accuracy" in quantities else next(iter(quantities), None),
         tooltip="What to follow over the epochs",
         style={"description_width": LABEL_WIDTH},
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from isomax_viz.style import data_style
 from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import lessons, panel, words
 from isomax_viz.widgets.views import VIEWS, Look
@@ -44,7 +45,9 @@ def _draw(explorer: Any) -> None:
     explorer.bands.put(picture.place)
     low, high = score_range(capture, look.ood, score=look.score)
     get["threshold"].show(look.threshold[0], low=low, high=high)
-    explorer.summary.value = explorer.numbers.html(look) + words.sentence_html(picture.words)
+    absent = [data_style(name).label for name in get["ood"].value if name not in look.ood]
+    remark = words.sentence_html(f"Recorded without features: {', '.join(absent)}.") if absent else ""
+    explorer.summary.value = explorer.numbers.html(look) + remark + words.sentence_html(picture.words)
     for name, needed in (
         ("threshold", "threshold" in VIEWS[look.view].uses),
         ("same_axes", len(look.captures) == 2 and "same_axes" in VIEWS[look.view].uses),

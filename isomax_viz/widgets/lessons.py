@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from html import escape
 
+from isomax_viz.loss_names import compares_directions, has_prototypes
 from isomax_viz.scores import words as score_words
 from isomax_viz.style import loss_style
 
@@ -37,6 +38,12 @@ LOSSES = {
         "Every class learns its own scale s and tilt t in place of the entropic scale; both are left out afterwards.",
     ),
 }
+# What a score means for losses for which its own sentence is not true.
+_WITHOUT_PROTOTYPES = "It has no prototypes: the distances are those to the class means of the training features."
+_OF_ANY_LENGTH = (
+    "The length of the features is not fixed: features that are short lie near all prototypes, so that the nearest one "
+    "can be nearer to unknown images than to known ones. Look whether the AUROC is below 50 %."
+)
 _SYMBOLS = "p<sub>j</sub> probability, z<sub>j</sub> logit, d<sub>j</sub> distance to the prototype of class j"
 
 
@@ -84,6 +91,8 @@ def lesson_html(losses: tuple[str, ...], score: str) -> str:
     for loss in dict.fromkeys(losses):
         if loss in LOSSES:
             formula, words = LOSSES[loss]
+            if score == "mds" and not compares_directions(loss):
+                words += f" {_OF_ANY_LENGTH if has_prototypes(loss) else _WITHOUT_PROTOTYPES}"
             rows.append((loss_style(loss).label, mathml(formula), escape(words)))
     return "".join(
         f'<div class="lesson"><b>{escape(name)}</b><span class="formula">{formula}</span><p>{words}</p></div>'

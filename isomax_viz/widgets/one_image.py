@@ -18,12 +18,14 @@ from isomax_viz.figures._words import number, percent
 from isomax_viz.figures.image_sheet import image_sheet
 from isomax_viz.figures.operating_point import plot_operating_point
 from isomax_viz.projections import class_names
+from isomax_viz.store import StoreError
 from isomax_viz.style import data_style
 from isomax_viz.widgets import words
 
 __all__ = ["OneImage", "ask_network", "read_image"]
 
 MARK = "#7F3C8D"
+TRIED = 20  # test pictures that show whether a network is the capture's own
 
 
 def read_image(content: bytes, name: str = "your image") -> ImageSet:
@@ -58,7 +60,7 @@ def ask_network(capture: Capture, images: ImageSet, *, store: str | Path | None 
     ValueError
         If the capture was not recorded by an experiment of this package.
     StoreError
-        If the network is not in the store.
+        If the network is not in the store, or another one is: trained on another machine, say.
     """
     if not capture.meta.get("id"):
         raise ValueError(
@@ -66,7 +68,7 @@ def ask_network(capture: Capture, images: ImageSet, *, store: str | Path | None 
             "numbers are there. Use a capture of Experiment(...).run()."
         )
     from isomax_viz.experiments import Experiment
-    from isomax_viz.learning.recording import record_ood
+    from isomax_viz.learning.recording import record_ood, record_samples
 
     experiment = Experiment.from_meta(capture.meta)
     if experiment.id != capture.meta["id"]:
@@ -75,7 +77,16 @@ def ask_network(capture: Capture, images: ImageSet, *, store: str | Path | None 
             "differently. Run the experiment again."
         )
     data = load_id(experiment.data, held_out_classes=experiment.held_out_classes)
-    recorded = record_ood(capture, experiment.network(store=store), data, [images], device="cpu")
+    network = experiment.network(store=store)
+    known = record_samples(network, data.test.subset(np.arange(min(TRIED, len(data.test)))), data, device="cpu").logits
+    expected = capture.test.logits[: len(known)].astype(np.float64)
+    # Captures at half precision round to three digits; another training differs in the first.
+    if known.shape != expected.shape or np.abs(known - expected).max() > 0.01 * np.abs(expected).max():
+        raise StoreError(
+            f"The network in the store under {experiment.id} is not the one behind this capture: it was trained "
+            "anew, and other machines give other numbers. Explore the capture that Experiment(...).run() returns."
+        )
+    recorded = record_ood(capture, network, data, [images], device="cpu")
     return recorded.ood[images.name]
 
 

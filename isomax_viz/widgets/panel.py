@@ -12,7 +12,7 @@ from isomax_viz.widgets import controls, words
 from isomax_viz.widgets.threshold import ThresholdBar
 from isomax_viz.widgets.views import VIEWS, Look
 
-__all__ = ["arrange", "look_of", "make_controls", "neighbours", "thresholds_of"]
+__all__ = ["arrange", "look_of", "make_controls", "neighbours", "thresholds_of", "with_features"]
 
 PICTURE_HEIGHT = 418  # of the plain figures: the page must not jump when a picture is exchanged
 DRAWERS = (
@@ -72,6 +72,8 @@ def look_of(explorer: Any) -> Look:
     get, number = explorer.controls, explorer.number
     other, score, ood = get["beside"].value, get["score"].value, get["ood"].value
     numbers = (number,) if other in (controls.ALONE, number) else (number, other)
+    if get["view"].value == "features":
+        ood = with_features(explorer, numbers, ood)
     return Look(
         view=get["view"].value,
         captures=numbers,
@@ -82,6 +84,13 @@ def look_of(explorer: Any) -> Look:
         same_axes=get["same_axes"].value,
         theme="talk" if get["large_text"].value else "paper",
     )
+
+
+def with_features(explorer: Any, numbers: tuple[int, ...], ood: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the sets whose features all these captures have; all of them if none has any, for the figure to say so."""
+    captures = [explorer.shelf.captures[number] for number in numbers]
+    there = [name for name in ood if all(item.ood[name].features is not None for item in captures if name in item.ood)]
+    return tuple(there) or ood
 
 
 def thresholds_of(explorer: Any, numbers: tuple[int, ...], score: str, ood: tuple[str, ...]) -> tuple[float, ...]:

@@ -149,6 +149,8 @@ def _options(look: Look) -> dict[str, Any]:
     if len(look.captures) == 2 and look.view == "scores":
         # Two pairs of distributions fill the width; their ROC curves have a view of their own.
         options |= {"panels": "scores", "share": look.same_axes}
+    elif look.view == "scores" and look.theme != "paper":
+        options |= {"panels": "scores"}  # large words need the width
     elif len(look.captures) == 2 and view.kind == "each":
         share = look.same_axes and "same_axes" in view.uses
         options |= {"sharex": share, "sharey": share, "size": PANEL}
