@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isomax_viz.datasets.fetch import locked
+from isomax_viz._atomic import delete, hidden_name, put_in_place, settle
+from isomax_viz.datasets.fetch import locked, sweep
 from isomax_viz.datasets.images import ImageSet
 
 __all__ = ["cache_path", "load_cached", "through_cache"]
@@ -21,7 +20,7 @@ __all__ = ["cache_path", "load_cached", "through_cache"]
 _log = logging.getLogger(__name__)
 
 # Raise when decoding changes, so that pictures decoded by an older version are decoded again.
-VERSION = 1
+VERSION = 2
 
 
 def _digest(record: Mapping[str, Any]) -> str:
@@ -55,14 +54,15 @@ def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
 
 
 def _write(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file that appears under its name only once it is complete."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    """Write a file that appears under its name only once it is complete, readable for whom the umask says."""
+    hidden = hidden_name(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with hidden.open("xb") as file:
             write(file)
-        os.replace(temporary, path)
+        settle(hidden)
+        put_in_place(hidden, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        delete(hidden)
         raise
 
 
@@ -88,11 +88,13 @@ def through_cache(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
     images = load_cached(path)
     if images is not None:
         return images
-    with locked(path):
+    with locked(path) as alone:
         # Another process may have decoded them in the meantime.
         images = load_cached(path, quiet=True)
         if images is not None:
             return images
+        if alone:
+            sweep(path, path.with_suffix(".json"))
         images = build()
         try:
             _save(path, images)

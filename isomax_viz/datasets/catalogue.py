@@ -197,7 +197,8 @@ def describe() -> pd.DataFrame:
     -------
     DataFrame
         Indexed by ``name``, with the columns ``title, role ("ID", "OOD" or both), classes, images (train + test), size,
-        available, licence, citation, home, default_ood``. Available is ``"yes"`` if the set loads without a network.
+        available, licence, citation, home, default_ood``. Available is ``"yes"`` if the set loads without a network,
+        else what has to be downloaded or which file is damaged.
 
     Examples
     --------

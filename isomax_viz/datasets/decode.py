@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isomax_viz.datasets.convert import fit_picture
+from isomax_viz.datasets.depths import Depths, is_deep
 
 __all__ = ["PICTURE_SUFFIXES", "PictureError", "decode_all", "look_at"]
 
@@ -18,7 +19,10 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".
 # Of Pillow's many formats only those of the suffixes above: faster to recognise, and none that runs a program.
 _FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")
 _GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+_ORIENTATION = 0x0112
 _TURNED = {5, 6, 7, 8}  # EXIF orientations that swap height and width
+# The places of an orientation in a PNG: its own chunk, a text of older programs, XMP.
+_PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
 
 
 class PictureError(ValueError):
@@ -39,7 +43,7 @@ def _unreadable(where: str, error: Exception) -> PictureError:
 
 
 def look_at(where: str, content: bytes) -> tuple[tuple[int, int], int]:
-    """Return size (height, width) and channels (1 or 3) from a picture's header.
+    """Return size (height, width) and channels (1 or 3) from a picture's header, as it is once turned upright.
 
     Raises
     ------
@@ -47,31 +51,40 @@ def look_at(where: str, content: bytes) -> tuple[tuple[int, int], int]:
         If it is no picture; the message names it.
     """
     picture = _open(where, content)
-    size = (picture.width, picture.height) if _orientation(picture) in _TURNED else (picture.height, picture.width)
-    return size, 1 if picture.mode in _GREY else 3
+    width, height = picture.size
+    try:
+        turned = _orientation(picture, content) in _TURNED
+        if picture.format == "TIFF":
+            # Newer versions of Pillow give the size after turning, older ones the size in the file.
+            width, height = picture.tag_v2[256], picture.tag_v2[257]
+    # As for pixels: damage is an error of nearly any kind.
+    except Exception as error:
+        raise _unreadable(where, error) from error
+    return (width, height) if turned else (height, width), 1 if picture.mode in _GREY else 3
 
 
-def _orientation(picture: Image.Image) -> int:
-    return picture.getexif().get(0x0112, 1) if picture.format in ("JPEG", "TIFF", "MPO") else 1
+def _orientation(picture: Image.Image, content: bytes) -> int:
+    """Return the EXIF orientation of a picture that is not loaded yet."""
+    # A PNG may name it after the pixels, so Pillow would load every one whole to look for it.
+    if picture.format == "PNG" and not any(mark in content for mark in _PNG_MARKS):
+        return 1
+    return picture.getexif().get(_ORIENTATION, 1)
 
 
-def _upright(picture: Image.Image, mode: str, notes: Counter[str]) -> Image.Image:
-    """Return the picture in ``mode`` ("L" or "RGB"), turned as its camera noted."""
+def _upright(picture: Image.Image, content: bytes, notes: Counter[str]) -> Image.Image:
+    """Return the picture turned as its camera noted."""
+    orientation = _orientation(picture, content)
     picture.load()
-    if _orientation(picture) != 1:
-        picture = ImageOps.exif_transpose(picture)
+    if orientation in range(2, 9):
         notes["turned as their EXIF orientation says"] += 1
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture, dtype=np.float64)
-        if not (np.isfinite(values).all() and 0 <= values.min() and values.max() <= 65535):
-            raise ValueError(f"its values in mode {picture.mode} lie outside 0 .. 65535")
-        # Depth, not content, decides on the scale: a dark 16-bit picture stays dark.
-        if picture.mode.startswith("I"):
-            values = values / 257
-        elif values.max() <= 1:
-            values = values * 255
-        picture = Image.fromarray(np.rint(np.minimum(values, 255)).astype(np.uint8))
-        notes["reduced to 8 bits"] += 1
+        # Pillow turns a TIFF while it loads it.
+        if picture.format != "TIFF":
+            return ImageOps.exif_transpose(picture)
+    return picture
+
+
+def _in_mode(picture: Image.Image, mode: str, notes: Counter[str]) -> Image.Image:
+    """Return the picture in ``mode`` ("L" or "RGB")."""
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).convert("RGB")
@@ -103,7 +116,8 @@ def decode_all(
     -------
     ndarray of uint8, shape (count, *size, channels)
     list of str
-        Such as ``"3 of 10 pictures: colour to grey"``.
+        Such as ``"3 of 10 pictures: colour to grey"``. Pictures of floats or 32 bits do not say what white is: the
+        largest value of all of them decides between 1, 255 and 65535, and a note says which it was.
 
     Raises
     ------
@@ -114,11 +128,15 @@ def decode_all(
     # Reserved once: a list of pictures would need the memory twice.
     images = np.empty((count, *size, channels), dtype=np.uint8)
     notes: Counter[str] = Counter()
+    depths = Depths()
     done = 0
     for index, (where, content) in enumerate(_with_progress(files, count)):
         picture = _open(where, content)
         try:
-            picture = _upright(picture, mode, notes)
+            picture = _upright(picture, content, notes)
+            if is_deep(picture):
+                picture = depths.reduced(index, picture)
+            picture = _in_mode(picture, mode, notes)
         # Damage shows only when the pixels are read, as an error of nearly any kind.
         except Exception as error:
             raise _unreadable(where, error) from error
@@ -129,6 +147,7 @@ def decode_all(
         done += 1
     if done != count:
         raise PictureError(f"{count:,} pictures were listed, but {done:,} were there to read. Load the set again.")
+    notes += depths.made_alike(images)
     return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(notes.items())]
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from isomax_viz._atomic import delete, hidden_name, is_leftover, put_in_place, settle
 from isomax_viz._checks import missing_package
 
-__all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready"]
+__all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready", "locked", "sweep"]
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 30  # seconds without an answer
@@ -72,14 +74,21 @@ def _md5(path: Path) -> str:
 
 
 def is_ready(file: RemoteFile) -> bool:
-    """Return whether the file lies in the data folder with the right checksum (reads it whole)."""
+    """Return whether the file lies in the data folder, readable and with the right checksum (reads it whole)."""
     path = data_folder() / file.name
-    return path.is_file() and _md5(path) == file.md5
+    try:
+        return path.is_file() and _md5(path) == file.md5
+    except OSError:
+        return False
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other processes out while a file is made; where the folder cannot be written there is nothing to guard."""
+def locked(path: Path) -> Iterator[bool]:
+    """Keep other processes out while a file is made, and yield True.
+
+    Where the lock cannot be had, because the folder or the lock is somebody else's, yield False: files then still
+    appear whole, at worst twice.
+    """
     from filelock import FileLock
 
     try:
@@ -87,18 +96,31 @@ def locked(path: Path) -> Iterator[None]:
         lock = FileLock(path.with_name(path.name + ".lock"))
         lock.acquire()
     except OSError:
-        yield
+        yield False
         return
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
+def sweep(*paths: Path) -> None:
+    """Delete what killed processes left half-written; whoever holds the lock knows that nobody is writing it."""
+    for path in paths:
+        for item in path.parent.iterdir():
+            if is_leftover(item.name, of=path.name):
+                _log.info("Deleting %s, left behind by a process that was stopped.", item)
+                with suppress(OSError):
+                    delete(item)
+
+
 def _explain(file: RemoteFile, path: Path, reasons: list[str]) -> DownloadError:
     found = ""
-    if path.is_file():
-        found = f"The file there has another checksum ({_md5(path)}): it is truncated or altered, and was left alone. "
+    try:
+        if path.is_file():
+            found = f"The file there has another checksum ({_md5(path)}): truncated or altered, it was left alone. "
+    except OSError as error:
+        found = f"The file there cannot be read ({type(error).__name__}): ask its owner for the right to read it. "
     return DownloadError(
         f"{file.name} is needed but could not be downloaded ({'; '.join(reasons)}). {found}To go on without a network, "
         f"fetch it elsewhere from {' or '.join(file.urls)}, check that its MD5 is {file.md5}, and put it at {path} "
@@ -118,7 +140,7 @@ def fetch(file: RemoteFile) -> Path:
         If no home answers with the right file. The message names the file, its checksum and where to put it by hand.
     """
     path = data_folder() / file.name
-    with locked(path):
+    with locked(path) as alone:
         if is_ready(file):
             return path
         try:
@@ -128,18 +150,35 @@ def fetch(file: RemoteFile) -> Path:
             raise missing_package("pooch", f"download {file.name}", install="pooch tqdm") from error
 
         pooch.get_logger().setLevel("WARNING")
+        if alone:
+            sweep(path)
         reasons = []
         for url in file.urls:
             _log.info("Downloading %s from %s", file.name, url)
             try:
                 with tqdm(total=0, unit="B", unit_scale=True, leave=False, desc=file.name) as bar:
                     load = pooch.HTTPDownloader(progressbar=bar, timeout=_TIMEOUT)
-                    pooch.retrieve(url, f"md5:{file.md5}", fname=path.name, path=path.parent, downloader=load)
+                    _retrieve(path, partial(pooch.retrieve, url, f"md5:{file.md5}", downloader=load))
                 return path
             # requests' errors are OSErrors; a wrong checksum is a ValueError.
             except (OSError, ValueError) as error:
                 reasons.append(f"{url}: {_short(error)}")
     raise _explain(file, path, reasons)
+
+
+def _retrieve(path: Path, load: Callable[..., str]) -> None:
+    """Download into a folder of its own, so that a killed process leaves nothing behind that nobody would know."""
+    folder = hidden_name(path)
+    try:
+        folder.mkdir()
+        content = Path(load(fname=path.name, path=folder))
+        settle(content)
+        # pooch's files are for their owner only; the folder was made as the umask says.
+        content.chmod(folder.stat().st_mode & 0o666)
+        put_in_place(content, path)
+    finally:
+        with suppress(OSError):
+            delete(folder)
 
 
 def _short(error: Exception) -> str:

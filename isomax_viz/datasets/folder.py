@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -88,13 +89,31 @@ def _base(root: Path, pictures: list[PurePosixPath], split: str | None) -> tuple
     return bases[0], [path for path in pictures if path.parent.parent == bases[0]]
 
 
-def read_layout(root: Path, split: str | None = None) -> Layout:
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+
+
+def _counted(folders: Sequence[str]) -> str:
+    return f"{len(folders)} class folder{'s' if len(folders) > 1 else ''}"
+
+
+def _check_filled(root: Path, empty: list[str]) -> None:
+    if empty:
+        raise FolderError(
+            f"{root} has {_counted(empty)} without pictures: {_listed(empty)}. Fill or remove them. If this is a test "
+            "set, pass class_names=train.class_names instead: its classes are then numbered as in training, and may be "
+            "empty."
+        )
+
+
+def read_layout(root: Path, split: str | None = None, class_names: tuple[str, ...] | None = None) -> Layout:
     """Return what a folder or zip in ImageFolder layout holds, without reading the pictures.
 
     Raises
     ------
     FolderError
-        If there are no pictures, no class folders, several splits and none chosen, or a class folder without pictures.
+        If there are no pictures, no class folders, several splits and none chosen, a class folder that is not among
+        ``class_names``, or, where these are not given, one without pictures.
     """
     files, folders = _listing(root)
     files = [path for path in files if not _hidden(path)]
@@ -103,13 +122,16 @@ def read_layout(root: Path, split: str | None = None) -> Layout:
         raise FolderError(f"{root} holds no pictures ({', '.join(PICTURE_SUFFIXES)}). {_LAYOUT}.")
     base, chosen = _base(root, pictures, split)
     classes = {path.parent.name for path in chosen}
-    empty = sorted(folder.name for folder in folders if folder.parent == base and folder.name not in classes)
-    if empty:
+    found = classes | {folder.name for folder in folders if folder.parent == base}
+    if class_names is None:
+        _check_filled(root, sorted(found - classes))
+        class_names = tuple(sorted(classes))
+    unknown = sorted(found - set(class_names))
+    if unknown:
         raise FolderError(
-            f"{root} has {len(empty)} class folder{'s' if len(empty) > 1 else ''} without pictures: "
-            f"{', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}. Fill or remove them."
+            f"{root} has {_counted(unknown)} not in class_names: {_listed(unknown)}. class_names has "
+            f"{_listed(class_names)}; add, rename or remove the folder{'s' if len(unknown) > 1 else ''}."
         )
-    class_names = tuple(sorted(classes))
     number = {name: index for index, name in enumerate(class_names)}
     labels = np.array([number[path.parent.name] for path in chosen], dtype=np.int64)
     return Layout(root, tuple(str(path) for path in chosen), labels, class_names, len(files) - len(pictures))
@@ -125,9 +147,30 @@ def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int,
         found, colour = look_at(where, content)
         sizes[found] += 1
         colours.add(colour)
-    # The larger of two equally frequent sizes loses less.
-    common = max(sizes, key=lambda item: (sizes[item], item))
-    return size or common, channels or max(colours)
+    most = max(sizes.values())
+    # Of two equally frequent sizes the larger loses less; of many, as photographs have, one must not decide for all.
+    frequent = sorted((item for item in sizes if sizes[item] == most), key=lambda item: (item[0] * item[1], item))
+    return size or frequent[len(frequent) // 2], channels or max(colours)
+
+
+def _available_memory() -> int | None:
+    """Return how many bytes of memory are free, or None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return None
+
+
+def _check_memory(count: int, size: tuple[int, int], channels: int) -> None:
+    available, needed = _available_memory(), count * size[0] * size[1] * channels
+    if available is None or needed <= available:
+        return
+    side = max(1, min(224, math.isqrt(available // (2 * count * channels))))
+    raise ValueError(
+        f"{count:,} pictures of {size[0]}x{size[1]}x{channels} would take {needed / 2**30:.1f} GiB, but "
+        f"{available / 2**30:.1f} GiB are free; pass size=({side}, {side}) or read fewer."
+    )
 
 
 def _checked_size(size: Any) -> tuple[int, int] | None:
@@ -139,6 +182,17 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
     return tuple(int(check_number("size", side, at_least=1, whole=True)) for side in pair)
 
 
+def _checked_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
+    if class_names is None:
+        return None
+    if isinstance(class_names, str):
+        raise TypeError(f"class_names must be a sequence of names, but is the text {class_names!r}.")
+    names = tuple(str(name) for name in class_names)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"class_names must name each class once, but is {_listed(names) or 'empty'}.")
+    return names
+
+
 def from_folder(
     path_or_zip: str | Path,
     *,
@@ -146,6 +200,7 @@ def from_folder(
     split: str | None = None,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> ImageSet:
     """Return your own pictures from a folder or zip file in ImageFolder layout.
 
@@ -159,22 +214,34 @@ def from_folder(
     split : str, optional
         Which split to read where there are several.
     size : int or (int, int), optional
-        Height and width to bring all pictures to; by default the most frequent size. Other aspects are cropped at the
-        centre.
+        Height and width to bring all pictures to; by default the most frequent size (see the notes). Other aspects are
+        cropped at the centre.
     channels : {1, 3}, optional
         Grey or colour; by default colour as soon as one picture is.
+    class_names : sequence of str, optional
+        The classes in the order of their numbers, as ``train.class_names`` for a test set: classes without pictures
+        are allowed then, folders of other names are not. By default the class folders in alphabetical order, none of
+        them empty.
 
     Returns
     -------
     ImageSet
-        Classes in alphabetical order. The provenance counts what was converted and ignored; the same goes to the log.
+        The provenance counts what was converted and ignored; the same goes to the log.
 
     Raises
     ------
     FolderError
-        If the layout is another one or a class folder is empty.
+        If the layout is another one, a class folder is empty or not among ``class_names``.
     PictureError
         If a picture cannot be read; the message names it.
+    ValueError
+        If the pictures would not fit into the memory.
+
+    Notes
+    -----
+    Of several equally frequent sizes, the one of median area is taken. TIFFs of floats
+    or 32 bits do not say which value is white: the largest value of the whole set chooses 1, 255 or 65535, and the
+    provenance says which. Training and test pictures are two sets here: compare their provenance.
 
     Examples
     --------
@@ -191,8 +258,9 @@ def from_folder(
     size = _checked_size(size)
     if channels is not None and channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), but is {channels!r}.")
-    layout = read_layout(root, split)
+    layout = read_layout(root, split, _checked_names(class_names))
     size, channels = _common(layout, size, channels)
+    _check_memory(len(layout.paths), size, channels)
     images, notes = decode_all(layout.contents(), len(layout.paths), size, channels)
     name = name or root.name.removesuffix(".zip")
     for note in notes:

@@ -89,9 +89,8 @@ class ImageSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        shape = "x".join(str(side) for side in self.images.shape[1:])
         classes = "not labelled" if self.class_names == UNLABELLED else f"{len(self.class_names)} classes"
-        return f"ImageSet({self.name}: {len(self):,} images, {shape}, {classes})"
+        return f"ImageSet({self.name}: {len(self):,} images, {_shape(self)}, {classes})"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -195,6 +194,11 @@ class InDistribution:
     unseen : ImageSet or None
         All pictures (training and test) of the held-out classes. No network trained on ``train`` has seen either, and
         together they are enough for a steady histogram.
+
+    Raises
+    ------
+    ValueError
+        If the test pictures have other classes (or another order of them), another size or other channels.
     """
 
     name: str
@@ -202,12 +206,26 @@ class InDistribution:
     test: ImageSet
     unseen: ImageSet | None = None
 
+    def __post_init__(self) -> None:
+        # Labels are compared as numbers: one class too few would shift all that follow, and nothing would fail.
+        if self.train.class_names != self.test.class_names:
+            raise ValueError(
+                f"train and test of {self.name!r} must have the same classes in the same order, but "
+                f"{_difference(self.train.class_names, self.test.class_names)}. Number both alike: pass "
+                "class_names=train.class_names to the from_folder or from_arrays that makes test."
+            )
+        for part, images in (("test", self.test), ("unseen", self.unseen)):
+            if images is not None and images.images.shape[1:] != self.train.images.shape[1:]:
+                raise ValueError(
+                    f"{part} of {self.name!r} must have the size and channels of train ({_shape(self.train)}), but is "
+                    f"{_shape(images)}. Pass {part}.matched_to(train), or read both with the same size= and channels=."
+                )
+
     def __repr__(self) -> str:
         held_out = f", unseen {len(self.unseen):,}" if self.unseen else ""
-        shape = "x".join(str(side) for side in self.train.images.shape[1:])
         return (
             f"InDistribution({self.name}: train {len(self.train):,}, test {len(self.test):,}{held_out}, "
-            f"{shape}, {len(self.class_names)} classes)"
+            f"{_shape(self.train)}, {len(self.class_names)} classes)"
         )
 
     @property
@@ -269,3 +287,14 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def _shape(images: ImageSet) -> str:
+    return "x".join(str(side) for side in images.images.shape[1:])
+
+
+def _difference(train: tuple[str, ...], test: tuple[str, ...]) -> str:
+    for part, only in (("train", sorted(set(train) - set(test))), ("test", sorted(set(test) - set(train)))):
+        if only:
+            return f"{part} alone has {', '.join(map(repr, only[:5]))}{', ...' if len(only) > 5 else ''}"
+    return "their order differs"

@@ -6,17 +6,16 @@ without either library, so that pictures can be loaded and looked at without PyT
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 from isomax_viz._checks import check_choice
 from isomax_viz.datasets import originals
-from isomax_viz.datasets.archives import ArchiveError, archive_names
+from isomax_viz.datasets.archives import ArchiveError
+from isomax_viz.datasets.bundles import bundle_digest, bundles, find_bundle, has_split
 from isomax_viz.datasets.cache import cache_path, load_cached, through_cache
 from isomax_viz.datasets.decode import decode_all
 from isomax_viz.datasets.fetch import RemoteFile, data_folder, fetch, is_ready
@@ -170,34 +169,15 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-@lru_cache(maxsize=32)
-def _sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(path: Path) -> str:
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
 def _bundle(name: str, split: str) -> Path | None:
-    """Return the bundle that has the split, if there is one."""
     wanted = RECIPES[name].bundle.get(split)
-    folders = [data_folder(), *(Path(item) for item in [os.environ.get("ISOMAX_VIZ_BUNDLES", "")] if item)]
-    for path in (folder.expanduser() / f"{name}.zip" for folder in folders):
-        if not wanted or not path.is_file():
-            continue
-        # Listing tens of thousands of names takes longer than loading what was decoded before.
-        decoded = cache_path(data_folder(), name, split, _digest(path))
-        if decoded.is_file() or any(f"{wanted}/" in member for member in archive_names(path)):
-            return path
-    return None
+    decoded = partial(cache_path, data_folder(), name, split)
+    return find_bundle(name, wanted, lambda path: decoded(bundle_digest(path))) if wanted else None
 
 
 def _from_bundle(name: str, split: str, path: Path) -> ImageSet:
     recipe = RECIPES[name]
-    digest = _digest(path)
+    digest = bundle_digest(path)
 
     def build() -> ImageSet:
         layout = read_layout(path, recipe.bundle[split])
@@ -274,12 +254,27 @@ def load(name: str, split: str) -> ImageSet:
 
 
 def availability(name: str) -> str:
-    """Return ``"yes"`` if every split can be had without a network, else what is missing (reads no file whole)."""
+    """Return ``"yes"`` if every split can be had without a network, else what is missing or damaged.
+
+    No file is read whole: an original archive or a decoded set counts if it is there, a bundle by the names it lists.
+    """
     recipe = RECIPES[name]
     missing = []
     for split, keys in recipe.files.items():
         files = [FILES[key] for key in keys]
-        present = all((data_folder() / file.name).is_file() for file in files)
-        if not present and not _original_cache(name, split, files).is_file() and _bundle(name, split) is None:
+        if all((data_folder() / file.name).is_file() for file in files):
+            continue
+        if _original_cache(name, split, files).is_file():
+            continue
+        for path in bundles(name) if split in recipe.bundle else ():
+            try:
+                if has_split(path, recipe.bundle[split]):
+                    break
+            # The table goes on; loading says what is wrong and what to do.
+            except ArchiveError:
+                return f"damaged: {path.name}"
+            except OSError:
+                return f"not readable: {path.name}"
+        else:
             missing.append(split)
     return "yes" if not missing else f"{' and '.join(missing)} to be downloaded"

@@ -11,9 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 from dataset_files import encoded, random_images, tar_bytes, zip_bytes
-from PIL import Image
+from PIL import Image, ImageOps
 
-from isomax_viz.datasets import from_folder
+from isomax_viz.datasets import InDistribution, from_folder
 from isomax_viz.datasets.archives import ArchiveError, read_members
 from isomax_viz.datasets.decode import PictureError
 from isomax_viz.datasets.folder import FolderError
@@ -107,18 +107,98 @@ def test_size_and_channels_as_asked(tmp_path):
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
 def test_every_mode_is_read(tmp_path, mode):
     values = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (4, 1))
-    picture = Image.fromarray(values)
     if mode == "I;16":
-        picture = Image.fromarray(values.astype(np.uint16) * 257)
+        content = encoded(values.astype(np.uint16) * 257, "TIFF")
     elif mode == "I":
-        picture = Image.fromarray(values.astype(np.int32) * 257)
+        content = encoded(values.astype(np.int32) * 257, "TIFF")
     else:
-        picture = picture.convert(mode)
-    file = io.BytesIO()
-    picture.save(file, "TIFF")
-    images = from_folder(write(tmp_path / mode.replace(";", ""), {"a/1.tif": file.getvalue()}), channels=1)
+        file = io.BytesIO()
+        Image.fromarray(values).convert(mode).save(file, "TIFF")
+        content = file.getvalue()
+    images = from_folder(write(tmp_path / mode.replace(";", ""), {"a/1.tif": content}), channels=1)
     if mode != "1":
         np.testing.assert_allclose(images.images[0, ..., 0], values, atol=1)
+
+
+RAMP = np.linspace(0, 1, 252).reshape(14, 18)
+
+
+@pytest.mark.parametrize(
+    ("values", "top"),
+    [
+        (RAMP.astype(np.float32), 1),
+        (RAMP.astype(np.float32) * 255, 255),
+        (RAMP.astype(np.float32) * 60_000, 65535),
+        ((RAMP * 252).astype(np.int32), 255),
+        ((RAMP * 60_000).astype(np.int32), 65535),
+    ],
+)
+def test_values_decide_on_the_scale_where_the_file_does_not_say(tmp_path, values, top):
+    images = from_folder(write(tmp_path / "deep", {"a/1.tif": encoded(values, "TIFF")}))
+    np.testing.assert_array_equal(images.images[0, ..., 0], np.rint(values.astype(float) * 255 / top))
+    kind = "floats" if values.dtype == np.float32 else "whole numbers of 32 bits"
+    assert images.provenance["conversions"] == [
+        f"1 of 1 pictures: {kind} on the scale 0 .. {top} (by the largest value of all), reduced to 8 bits"
+    ]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_all_pictures_of_a_set_have_one_scale(tmp_path, dtype):
+    values = [(RAMP * top).astype(dtype) for top in (200, 60_000, 0)]
+    files = {f"a/{index}.tif": encoded(item, "TIFF") for index, item in enumerate(values)}
+    images = from_folder(write(tmp_path / "deep", files))
+    np.testing.assert_array_equal(images.images[..., 0], np.rint(np.array(values) / 257))
+    scale, dark = images.provenance["conversions"]
+    assert scale.startswith("3 of 3 pictures") and "on the scale 0 .. 65535 (by the largest value of all)" in scale
+    assert dark.startswith("2 of 3 pictures") and "nearly black on that scale; rescale them" in dark
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PGM"])
+def test_a_dark_picture_stays_dark_where_the_file_says_how_deep_it_is(tmp_path, kind):
+    values = np.full((4, 4), 200, np.uint16)
+    content = b"P5 4 4 65535\n" + values.astype(">u2").tobytes() if kind == "PGM" else encoded(values, kind)
+    images = from_folder(write(tmp_path / "dark", {f"a/1.{kind.lower()}": content}))
+    assert (images.images == 1).all()
+    assert images.provenance["conversions"] == ["1 of 1 pictures: reduced to 8 bits"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((4, 4), np.nan, np.float32), r"1\.tif .*holds NaN or infinite values. Fill them"),
+        (np.full((4, 4), -1, np.float32), r"range from -1 to -1, outside 0 \.\. 65535. Rescale them, all"),
+        (np.full((4, 4), 1e6, np.float32), r"range from 1e\+06 to 1e\+06"),
+        (np.full((4, 4), 65536, np.int32), "range from 65536 to 65536"),
+    ],
+)
+def test_values_without_a_scale_are_refused(tmp_path, values, message):
+    with pytest.raises(PictureError, match=message):
+        from_folder(write(tmp_path / "deep", {"a/1.tif": encoded(values, "TIFF")}))
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WebP"])
+def test_every_format_is_turned_upright_as_pillow_does(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100, "lossless": True} if kind == "WebP" else {}
+    content = encoded(random_images(1, 20, 40, 3)[0], kind, exif=exif, **options)
+    images = from_folder(write(tmp_path / "a", {f"x/1.{kind.lower()}": content}))
+    with Image.open(io.BytesIO(content)) as picture:
+        np.testing.assert_array_equal(images.images[0], ImageOps.exif_transpose(picture))
+    assert images.provenance["conversions"] == ["1 of 1 pictures: turned as their EXIF orientation says"]
+
+
+def test_a_png_may_name_its_orientation_after_its_pixels(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(random_images(1, 20, 40, 3)[0], exif=exif)
+    start, pixels, end = (content.index(name) - 4 for name in (b"eXIf", b"IDAT", b"IEND"))
+    late = bytearray(content[:start] + content[pixels:end] + content[start:pixels] + content[end:])
+    assert from_folder(write(tmp_path / "a", {"x/1.png": late})).size == (40, 20)
+    late[late.index(b"IDAT") + 100] ^= 0xFF
+    with pytest.raises(PictureError, match=r"1\.png cannot be read as a picture"):
+        from_folder(write(tmp_path / "b", {"x/1.png": late}))
 
 
 def test_a_photograph_is_turned_upright(tmp_path):
@@ -142,6 +222,64 @@ def test_a_class_without_pictures_is_named(tmp_path):
     path.write_bytes(zip_bytes([*tree().items(), ("bird/", b"")]))
     with pytest.raises(FolderError, match="without pictures: bird"):
         from_folder(path)
+
+
+def test_a_test_folder_is_numbered_by_the_classes_of_training(tmp_path):
+    train, test = (("ant", "bee", "cat"), ("bee", "cat"))
+    files = {f"train/{kind}/1.png": encoded(PIXELS[0]) for kind in train}
+    root = write(tmp_path / "own", files | {f"test/{kind}/1.png": encoded(PIXELS[1]) for kind in test})
+    train = from_folder(root, split="train")
+    with pytest.raises(ValueError, match=r"train alone has 'ant'.*pass class_names=train\.class_names"):
+        InDistribution("own", train, from_folder(root, split="test"))
+    (root / "test" / "ant").mkdir()
+    with pytest.raises(FolderError, match=r"without pictures: ant.*test set, pass class_names=train\.class_names"):
+        from_folder(root, split="test")
+    for _ in range(2):
+        test = from_folder(root, split="test", class_names=train.class_names)
+        assert test.class_names == ("ant", "bee", "cat") and test.labels.tolist() == [1, 2]
+        assert InDistribution("own", train, test).class_names == train.class_names
+        if (root / "test" / "ant").exists():
+            (root / "test" / "ant").rmdir()
+    assert from_folder(root, split="train", class_names=["cat", "bee", "ant"]).labels.tolist() == [2, 1, 0]
+
+
+def test_class_names_cover_the_folders(tmp_path):
+    root = write(tmp_path / "pets", tree())
+    with pytest.raises(FolderError, match="1 class folder not in class_names: dog. class_names has cat, cow; add,"):
+        from_folder(root, class_names=("cat", "cow"))
+    (root / "bird").mkdir()
+    with pytest.raises(FolderError, match="1 class folder not in class_names: bird"):
+        from_folder(root, class_names=("cat", "dog"))
+    with pytest.raises(TypeError, match="class_names must be a sequence of names, but is the text 'cat'"):
+        from_folder(root, class_names="cat")
+    for names in ((), ("cat", "dog", "cat")):
+        with pytest.raises(ValueError, match="class_names must name each class once, but is (empty|cat, dog, cat)"):
+            from_folder(root, class_names=names)
+
+
+def test_pictures_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    root = write(tmp_path / "pets", tree())
+    monkeypatch.setattr("isomax_viz.datasets.folder._available_memory", lambda: 4 * 6 * 5 * 3 - 1)
+    with pytest.raises(ValueError, match=r"4 pictures of 6x5x3 would take 0\.0 GiB, but .* free; pass size=\(3, 3\)"):
+        from_folder(root)
+    assert from_folder(root, size=3).size == (3, 3)
+    monkeypatch.setattr("isomax_viz.datasets.folder._available_memory", lambda: 2 * 2**30)
+    with pytest.raises(ValueError, match=r"would take 3\.6 GiB, but 2\.0 GiB are free; pass size=\(224, 224\)"):
+        from_folder(root, size=18_000)
+    monkeypatch.setattr("isomax_viz.datasets.folder._available_memory", lambda: None)
+    assert len(from_folder(root)) == 4
+
+
+def test_one_huge_picture_does_not_decide_on_the_size(tmp_path):
+    sides = (8, 9, 10, 12, 300)
+    files = {f"a/{side}.png": encoded(np.zeros((side, side), np.uint8)) for side in sides}
+    root = write(tmp_path / "own", files)
+    assert from_folder(root).size == (10, 10)
+    # What is frequent goes before what is in the middle; of two, the larger loses less.
+    write(root, {"a/again.png": files["a/12.png"]})
+    assert from_folder(root).size == (12, 12)
+    write(root, {"a/and.png": files["a/8.png"]})
+    assert from_folder(root).size == (12, 12)
 
 
 def test_other_layouts_are_refused(tmp_path):

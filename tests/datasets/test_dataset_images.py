@@ -132,6 +132,34 @@ def test_mean_of_white_pictures_does_not_overflow():
     assert data.mean.tolist() == [1, 1, 1] and data.std.tolist() == [0, 0, 0]
 
 
+def named(class_names, *, size=8, channels=1):
+    return ImageSet("own", random_images(4, size, size, channels), np.arange(4) % len(class_names), class_names)
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (named("bc"), r"same classes in the same order, but train alone has 'a'.*class_names=train\.class_names"),
+        (named("abcd"), "but test alone has 'd'"),
+        (named("acb"), "but their order differs"),
+        (named("abc", size=9), r"test of 'own' must have .*\(8x8x3\), but is 9x9x1.*test\.matched_to\(train\)"),
+        (named("abc"), r"but is 8x8x1"),
+    ],
+)
+def test_training_and_test_pictures_fit_each_other(test, message):
+    train = named("abc", channels=3)
+    with pytest.raises(ValueError, match=message):
+        InDistribution("own", train, test)
+    assert InDistribution("own", train, named("abc").matched_to(train)).class_names == ("a", "b", "c")
+
+
+def test_unseen_pictures_fit_but_have_classes_of_their_own():
+    train = named("abc")
+    assert InDistribution("own", train, train, named("de")).unseen.class_names == ("d", "e")
+    with pytest.raises(ValueError, match="unseen of 'own' must have the size and channels of train"):
+        InDistribution("own", train, train, named("de", size=9))
+
+
 def test_from_arrays_converts_and_says_so():
     unit = np.array([[[0.0, 0.5], [1.0, 0.2]]], dtype=np.float32)
     images = from_arrays(unit)

@@ -6,6 +6,10 @@ import functools
 import hashlib
 import http.server
 import json
+import os
+import stat
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -26,8 +30,9 @@ from dataset_files import (
 
 from isomax_viz import datasets
 from isomax_viz.datasets import papers
+from isomax_viz.datasets.archives import ArchiveError
 from isomax_viz.datasets.cache import load_cached
-from isomax_viz.datasets.fetch import DownloadError, data_folder, fetch
+from isomax_viz.datasets.fetch import DownloadError, RemoteFile, data_folder, fetch, is_ready
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.protocols import PRESETS
@@ -154,9 +159,74 @@ def test_a_folder_that_cannot_be_written_only_costs_time(cifar10, monkeypatch, c
     def refuse(*args, **kwargs):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("isomax_viz.datasets.cache.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("isomax_viz.datasets.cache.put_in_place", refuse)
     np.testing.assert_array_equal(papers.load("cifar10", "test").images, cifar10[1])
-    assert "could not be kept" in caplog.text and decoded() == []
+    assert "could not be kept" in caplog.text
+    assert [item.suffix for item in (data_folder() / "decoded").iterdir()] == [".lock"]
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def allowed(request):
+    """Set a umask, and return the permissions that an ordinary file has under it."""
+    before = os.umask(request.param)
+    yield 0o666 & ~request.param
+    os.umask(before)
+
+
+def test_others_may_read_what_the_umask_lets_them(cifar10, server, allowed):
+    papers.load("cifar10", "test")
+    (path,) = decoded()
+    assert [stat.S_IMODE(item.stat().st_mode) for item in (path, path.with_suffix(".json"))] == [allowed] * 2
+    folder, home = server
+    (folder / "some.gz").write_bytes(b"content")
+    file = RemoteFile("sub/some.gz", (home + "some.gz",), hashlib.md5(b"content").hexdigest())
+    assert stat.S_IMODE(fetch(file).stat().st_mode) == allowed
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from isomax_viz.datasets import cache, fetch
+
+def stop(*args, **kwargs):
+    os.kill(os.getpid(), 9)
+
+path = Path(sys.argv[1])
+cache._write(path, stop) if path.parent.name == "decoded" else fetch._retrieve(path, stop)
+"""
+
+
+def test_what_a_killed_process_left_is_deleted(cifar10, server):
+    papers.load("cifar10", "test")
+    (path,) = decoded()
+    path.unlink()
+    folder, home = server
+    (folder / "some.gz").write_bytes(b"content")
+    file = RemoteFile("some.gz", (home + "some.gz",), hashlib.md5(b"content").hexdigest())
+    before = set(data_folder().rglob("*"))
+    for left in (path, path.with_suffix(".json"), data_folder() / file.name):
+        subprocess.run([sys.executable, "-c", KILLED, str(left)], check=False)
+    assert len(set(data_folder().rglob("*")) - before) == 3
+    papers.load("cifar10", "test")
+    after = {item for item in data_folder().rglob("*") if item.suffix != ".lock"}
+    assert len(after - before - {path}) == 1
+    fetch(file)
+    after = {item for item in data_folder().rglob("*") if item.suffix != ".lock"}
+    assert after - before == {path, data_folder() / file.name}
+
+
+def test_a_file_that_may_not_be_read_is_not_ready(data_folder, server, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = data_folder / "cifar-10-python.tar.gz"
+    path.write_bytes(b"somebody else's")
+    # Not by its mode: who is root may read everything.
+    monkeypatch.setattr("isomax_viz.datasets.fetch._md5", refuse)
+    assert not is_ready(papers.FILES["cifar10"])
+    with pytest.raises(DownloadError, match=r"The file there cannot be read .PermissionError.: ask its owner"):
+        datasets.load_id("cifar10")
+    assert path.read_bytes() == b"somebody else's"
 
 
 def bundle(name, split, classes, pictures):
@@ -184,6 +254,25 @@ def test_a_bundle_stands_in_for_the_original(data_folder, tmp_path, monkeypatch,
     assert datasets.describe().loc["mnist", "available"] == "train to be downloaded"
     with pytest.raises(DownloadError, match="train-images-idx3-ubyte.gz is needed"):
         datasets.load_id("mnist")
+
+
+def test_a_damaged_bundle_leaves_the_table_whole(data_folder):
+    (data_folder / "cifar10.zip").write_bytes(bundle("cifar10", "test", NAMES, random_images(10, 32, 32, 3))[:500])
+    table = datasets.describe()
+    assert table.loc["cifar10", "available"] == "damaged: cifar10.zip"
+    assert table.loc["mnist", "available"] == "train and test to be downloaded"
+    with pytest.raises(ArchiveError, match=r"cifar10\.zip is damaged or truncated"):
+        datasets.load_id("cifar10")
+
+
+def test_the_table_reads_no_bundle_whole(data_folder, monkeypatch):
+    content = bundle("mnist", "test", "37", random_images(2, 28, 28))
+    (data_folder / "mnist.zip").write_bytes(content)
+    monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("read whole"))
+    assert datasets.describe().loc["mnist", "available"] == "train to be downloaded"
+    # Another bundle in the same place is looked at anew.
+    (data_folder / "mnist.zip").write_bytes(bundle("mnist", "train", "37", random_images(2, 28, 28)))
+    assert datasets.describe().loc["mnist", "available"] == "test to be downloaded"
 
 
 def test_the_original_goes_before_a_bundle(cifar10, data_folder):
