@@ -55,8 +55,8 @@ def as_list(captures: Captures) -> list[Capture]:
         raise ValueError("captures is empty. Give one Capture or a list of them.")
     for item in listed:
         if not isinstance(item, Capture):
-            remedy = " Pass what its run() returns." if hasattr(item, "run") else ""
-            raise TypeError(f"captures must be one Capture or a list of them, but holds a {type(item).__name__}.{remedy}")
+            holds = f"a {type(item).__name__}.{' Pass what its run() returns.' if hasattr(item, 'run') else ''}"
+            raise TypeError(f"captures must be one Capture or a list of them, but holds {holds}")
     return listed
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning import recording
 from isomax_viz.learning.backbones import BACKBONES, CIFARResNet, Classifier, small_cnn
 from isomax_viz.learning.batches import Batches, inference_batch
 from isomax_viz.learning.folding import folded
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.recording import record_samples
+from isomax_viz.learning.recording import record_samples, with_distances_to
+from isomax_viz.samples import Samples
 
 # How many batch normalisations stay: DenseNets normalise what they have joined, before the convolution.
 STAY = {"small_cnn": 0, "resnet34": 0, "resnet110": 0, "densenet_bc100": 48 + 2 + 1}
@@ -123,6 +125,24 @@ def test_batches_for_inference_are_neither_empty_nor_endless(size, device):
     n = inference_batch(*size, torch.device(device))
     assert 16 <= n <= 1000
     assert n == {("cpu", (32, 32)): 64, ("cuda", (32, 32)): 512}.get((device, size), n)
+
+
+def test_recording_does_not_copy_what_it_has_made(monkeypatch):
+    """A million pictures and a hundred classes would need twice the memory."""
+    pictures = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    images, made = ImageSet("noise", pictures, np.arange(9) % 3, tuple("abc")), {}
+
+    def kept(**arrays):
+        made.update(arrays)
+        return Samples(**arrays)
+
+    monkeypatch.setattr(recording, "Samples", kept)
+    model = Classifier(small_cnn(3), IsoMaxPlusHead(128, 3))
+    samples = record_samples(model, images, InDistribution("noise", images, images), device="cpu")
+    for name in ("logits", "features", "distances"):
+        assert np.shares_memory(getattr(samples, name), made[name])
+    further = with_distances_to(np.zeros((3, 128), np.float32), Samples(samples.logits, [-1] * 9, samples.features))
+    assert np.shares_memory(further.logits, samples.logits) and further.distances.base.shape == (9, 3)
 
 
 def test_recording_keeps_what_the_network_says():

@@ -8,6 +8,7 @@ import linecache
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from torch import nn
 
 import isomax_viz as iv
 from isomax_viz import Experiment
-from isomax_viz.learning.backbones import SmallCNN
+from isomax_viz.learning.backbones import Classifier, SmallCNN
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
 from isomax_viz.learning.own import fingerprint, name_of, reference
+from isomax_viz.learning.recording import record_capture, record_ood
 from isomax_viz.style import loss_style
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -437,6 +439,16 @@ class More(Linear):
     outputs = 3
 
 
+class SeveralScales(Linear):
+    def scales(self):
+        return {"scale": self.layer.weight}
+
+
+class NoScales(Linear):
+    def scales(self):
+        return 2.0
+
+
 class Each(Linear):
     def loss(self, logits, targets):
         return nn.functional.cross_entropy(logits, targets, reduction="none")
@@ -467,6 +479,8 @@ class Filled(Linear):
         ({"backbone": Wide}, r"backbone=Wide must give one feature vector of length 13.*but gave shape \(2, 12\)"),
         ({"backbone": Broken}, "backbone=Broken gives NaN or infinite numbers before anything is trained"),
         ({"loss": More}, r"loss=More must give one logit vector of length 10.*but gave shape \(2, 13\)"),
+        ({"loss": SeveralScales}, r"Scales.scales must give a dict of single numbers.*Return \{name: tensor.item"),
+        ({"loss": NoScales}, "NoScales.scales must give a dict of single numbers, .*but gave 2.0"),
         ({"loss": Each}, r"Each.loss must give one number that can be differentiated.*but gave shape \(2,\)"),
         ({"backbone": same_each_time}, "gives the same layers each time that it is called.*return copy.deepcopy"),
         ({"loss": Filled}, "changes while it is used.*its id would be another each time"),
@@ -496,3 +510,149 @@ def test_trying_it_out_changes_nothing_of_the_training(own, tmp_path, monkeypatc
     monkeypatch.setattr("isomax_viz.running.try_out", lambda *a, **k: None)
     plain = experiment.run(ood=("uniform",), store=tmp_path, progress=False)
     assert np.array_equal(plain.test.logits, capture.test.logits)
+
+
+class Centres(Head):
+    """Has distances, but calls its prototypes otherwise."""
+
+    def __init__(self, num_features, num_classes):
+        super().__init__(num_features, num_classes)
+        self.centres = nn.Parameter(torch.randn(num_classes, num_features))
+
+    def distances(self, features):
+        return torch.cdist(features, self.centres)
+
+    def forward(self, features):
+        return -self.distances(features)
+
+
+class Products(Head):
+    """Has prototypes, but no distances to them."""
+
+    def __init__(self, num_features, num_classes):
+        super().__init__(num_features, num_classes)
+        self.prototypes = nn.Parameter(torch.randn(num_classes, num_features))
+
+    def forward(self, features):
+        return features @ self.prototypes.T
+
+
+def test_distances_are_those_that_the_head_gives_and_said_to_be(tmp_path):
+    capture = Experiment(loss=Centres, **TINY).run(ood=("letters",), store=tmp_path, progress=False)
+    for samples in (capture.test, capture.ood["letters"]):
+        np.testing.assert_allclose(samples.distances, -samples.logits, atol=1e-6)
+    assert capture.meta["distances"] == "distances that this loss gives (it names no prototypes)"
+    network = Experiment(loss=Centres, **TINY).network(store=tmp_path)
+    data = iv.datasets.load_id("digits")
+    letters = {"letters": iv.datasets.load_ood("letters", data)}
+    again = iv.record(network, data.test, ood=letters, normalise=(data.mean, data.std))
+    assert again.meta["distances"] == "distances that this network gives (it names no prototypes)"
+    np.testing.assert_allclose(again.ood["letters"].distances, -again.ood["letters"].logits, atol=1e-6)
+
+
+def test_where_a_head_gives_no_distances_those_to_the_class_means_stand_in(tmp_path):
+    experiment = Experiment(loss=Products, **TINY)
+    for ood in ("letters", ("letters", "uniform")):  # one set joins the stored ones
+        capture = experiment.run(ood=ood, store=tmp_path, progress=False)
+    train = capture.train
+    means = np.stack([train.features[train.labels == k].mean(axis=0) for k in range(10)])
+    for samples in (train, capture.test, capture.ood["letters"], capture.ood["uniform"]):
+        expected = np.linalg.norm(samples.features[:, None] - means, axis=2)
+        np.testing.assert_allclose(samples.distances, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(capture.prototypes, means, rtol=1e-4, atol=1e-4)
+    said = "distances to the class means of the training features (this loss gives no distances to its prototypes)"
+    assert capture.meta["distances"] == said
+    assert set(iv.evaluate([capture], scores="mds")["ood"]) == {"letters", "uniform"}
+
+
+def test_a_capture_of_an_earlier_version_without_distances_gets_none_for_its_new_sets():
+    data = iv.datasets.load_id("digits").with_examples_per_class(5, seed=0)
+    model = Classifier(SmallCNN(1), Products(128, 10))
+    capture = record_capture(model, data, meta={}, device="cpu")
+    test = replace(capture.test, distances=None)
+    joined = record_ood(capture.replace(test=test), model, data, ["letters"], device="cpu")
+    assert joined.ood["letters"].distances is None
+
+
+COMMON = """
+import argparse, collections, datetime, decimal, functools, operator, random, types
+import pandas as pd
+"""
+SLOTS = "class Box:\n    __slots__ = ('__x',)\n    def __init__(self, x): self.__x = x\nVALUE = Box({})"
+FINDS = "class Box:\n    def find(self, x): return VALUE[0]\nVALUE = [{}, Box()]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "VALUE = argparse.Namespace(width={})",
+        "VALUE = types.SimpleNamespace(width={})",
+        "VALUE = decimal.Decimal({})",
+        "VALUE = datetime.date(2020, 1, {})",
+        "VALUE = collections.deque([{}])",
+        "VALUE = types.MappingProxyType({{'width': {}}})",
+        "VALUE = pd.Series([{}])",
+        "VALUE = pd.DataFrame({{'a': ['x', '{}']}}, index=['y', 'z'])",
+        "VALUE = np.array(['a', {}], dtype=object)",
+        "VALUE = operator.itemgetter({})",
+        "VALUE = {{'a': [functools.partial(operator.itemgetter({}))]}}",
+        "class Box(collections.deque): pass\nVALUE = Box([{}])",
+        "VALUE = [{}]\nVALUE.append(VALUE)",
+        "VALUE = types.SimpleNamespace(width={})\nVALUE.itself = {{'a': VALUE}}",
+        SLOTS,
+        FINDS,
+    ],
+)
+def test_values_of_common_types_count_by_what_they_hold(value, mine):
+    texts = [IMPORTS + COMMON + value.format(number) + "\ndef Mine(in_channels): return VALUE" for number in (1, 2, 1)]
+    prints = [fingerprint(mine(text)) for text in texts]
+    assert prints[0] == prints[2] != prints[1]
+    defaults = [text.replace("(in_channels): return VALUE", "(in_channels, more=VALUE): return 1") for text in texts]
+    prints = [fingerprint(mine(text)) for text in defaults]
+    assert prints[0] == prints[2] != prints[1]
+
+
+def test_values_give_the_same_text_in_every_process(mine, tmp_path):
+    values = "VALUE = [pd.Series({'a': [1]}), collections.deque([2]), {operator.itemgetter(1), decimal.Decimal(1)}]"
+    first = fingerprint(mine(IMPORTS + COMMON + values + "\ndef Mine(in_channels): return VALUE"))
+    code = "from mine_too import Mine; from isomax_viz.learning.own import fingerprint; print(fingerprint(Mine))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-B", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout.strip() == first, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "use"),
+    [
+        ("logging.getLogger('mine')", "VALUE.isEnabledFor(10)"),
+        ("threading.Lock()", "VALUE.acquire()"),
+        ("torch.Generator()", "torch.rand(1, generator=VALUE)"),
+        ("np.random.default_rng(0)", "VALUE.random()"),
+        ("weakref.WeakKeyDictionary()", "VALUE.__setitem__(Mine, 1)"),
+        ("datasets.load_id('digits')", "VALUE.train.fingerprint, VALUE.mean"),
+    ],
+)
+def test_what_changes_by_being_used_does_not_change_the_identity(value, use, mine):
+    """An experiment would have another id after its training."""
+    imports = "import logging, threading, weakref\nfrom isomax_viz import datasets\n"
+    thing = mine(IMPORTS + imports + f"VALUE = {value}\ndef Mine(in_channels): return {use}\n")
+    before = fingerprint(thing)
+    thing(1)
+    assert fingerprint(thing) == before
+
+
+def test_a_global_with_the_name_of_an_attribute_is_another_thing(mine):
+    """In a notebook, where ``data`` is both."""
+    texts = [
+        IMPORTS + COMMON + f"data = pd.Series([{number}])\ndef Mine(in_channels): return in_channels.data{more}"
+        for number, more in ((1, ""), (2, ""), (1, ", [data for _ in '12']"), (2, ", [data for _ in '12']"))
+    ]
+    one, two, used, used_too = (fingerprint(mine(text)) for text in texts)
+    assert one == two and len({one, used, used_too}) == 3
+
+
+def test_a_value_that_nothing_tells_apart_is_refused(mine):
+    thing = mine(IMPORTS + "VALUE = memoryview(b'a')\ndef Mine(in_channels): return VALUE")
+    with pytest.raises(ValueError, match="backbone 'Mine' can't be identified: it uses an object of type memoryview"):
+        Experiment(backbone=thing)

@@ -13,15 +13,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from isomax_viz import Experiment, datasets
-from isomax_viz.learning import devices
+from isomax_viz.learning import devices, training
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.devices import choose_precision, compile_pays, suitable_threads
-from isomax_viz.learning.losses import IsoMax2Head, IsoMaxHead, IsoMaxPlusHead
+from isomax_viz.learning.losses import Head, IsoMax2Head, IsoMaxHead, IsoMaxPlusHead, PrototypeHead, SoftMaxHead
+from isomax_viz.learning.outliers import Outliers, Recipe
 from isomax_viz.learning.protocols import PRESETS, Protocol, protocol_for
 from isomax_viz.learning.selection import held_out_split
 from isomax_viz.learning.training import TrainingError, train
@@ -310,3 +312,190 @@ def test_a_checkpoint_of_another_device_means_a_fresh_start(data, tmp_path, capl
     train(model, data, SHORT, device=CPU, progress=False, checkpoint=checkpoint)
     train(fresh, data, SHORT, device=CPU, progress=False)
     assert "begun on 'cuda' and can't go on on 'cpu'" in caplog.text and same(state(model), state(fresh))
+
+
+def other_checkpoints():
+    """Give the arguments of a training that differ from those of the checkpoint, by what differs."""
+    few = datasets.load_id("digits").with_examples_per_class(11, seed=0)
+    noise = Outliers(Recipe("oe", "noise", 0.5), few.train)
+    return {
+        "pictures": {"data": few},
+        "protocol": {"protocol": replace(SHORT, learning_rate=0.05)},
+        "fewer epochs": {"protocol": replace(SHORT, epochs=1)},
+        "one cycle": {"protocol": replace(SHORT, one_cycle=True, epochs=4)},
+        "seed": {"seed": 1},
+        "augmentation": {"padding": 1},
+        "mirrored": {"flip": True},
+        "precision": {"precision": "bfloat16"},
+        "loss": {"head": SoftMaxHead},
+        "setting": {"head": lambda n, k: IsoMaxHead(n, k, entropic_scale=3)},
+        "outliers": {"outliers": noise},
+    }
+
+
+def from_there_and_afresh(path, **arguments) -> tuple[bool, int]:
+    """Return whether both trainings end with the same weights, and after how many epochs."""
+    arguments = {"protocol": SHORT, "device": CPU, "progress": False} | arguments
+    head = arguments.pop("head", IsoMaxHead)
+    there, fresh = network(head), network(head)
+    history = train(there, **arguments, checkpoint=Checkpoint(path))
+    train(fresh, **arguments)
+    return same(state(there), state(fresh)), history["epoch"].max()
+
+
+@pytest.mark.parametrize("what", other_checkpoints())
+def test_a_checkpoint_of_another_training_means_a_fresh_start(what, data, tmp_path, caplog):
+    other = other_checkpoints()[what]
+    begun = replace(SHORT, one_cycle=True) if what == "one cycle" else SHORT
+    path = tmp_path / "c.safetensors"
+    two = replace(begun, epochs=2)
+    train(network(seed=5), data, two, device=CPU, progress=False, checkpoint=Checkpoint(path, every_s=0))
+    assert from_there_and_afresh(path, **{"data": data, **other}) == (True, other.get("protocol", SHORT).epochs)
+    assert "belongs to another training" in caplog.text and "a file of its own" in caplog.text
+
+
+def test_a_checkpoint_that_does_not_say_what_it_belongs_to_means_a_fresh_start(data, tmp_path, caplog):
+    path = tmp_path / "c.safetensors"
+    checkpoint = Checkpoint(path, every_s=0)
+    train(network(seed=5), data, SHORT, seed=7, device=CPU, progress=False, checkpoint=checkpoint)
+    tensors, written = checkpoint.load()
+    checkpoint.save(tensors, {name: value for name, value in written.items() if name != "training"})
+    assert from_there_and_afresh(path, data=data) == (True, 3) and "an earlier version's" in caplog.text
+    save_file({"weights": torch.ones(1)}, path)  # of another program, without metadata
+    assert from_there_and_afresh(path, data=data) == (True, 3) and "is damaged" in caplog.text
+
+
+class NormalisedLast(nn.Module):
+    """Normalises single numbers, as torchvision's ResNet18 does at 32x32: one picture has no variance."""
+
+    num_features = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(16))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+@pytest.mark.parametrize(
+    ("make", "batches"), [(NormalisedLast, [40, 40, 41]), (lambda: small_cnn(1), [40, 40, 40, 1])], ids=["no", "yes"]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_last_batch_of_one_joins_the_one_before_where_the_network_would_fail(make, batches, stream, monkeypatch):
+    monkeypatch.setattr("isomax_viz.learning.batches.device_memory", lambda device: 0 if stream else 2**40)
+    data = datasets.load_id("digits").with_examples_per_class(13, seed=0)
+    data = replace(data, train=data.train.subset(np.arange(121)))
+    torch.manual_seed(0)
+    model = Classifier(make(), SoftMaxHead(make().num_features, 10))
+    seen = []
+    model.head.register_forward_hook(lambda head, _, logits: seen.append(len(logits)) if head.training else None)
+    train(model, data, Protocol(epochs=1, milestones=(), batch_size=40), device=CPU, progress=False)
+    assert seen[-len(batches) :] == batches
+    counted = next(value for name, value in model.named_buffers() if name.endswith("num_batches_tracked"))
+    assert counted == len(batches)  # trying out a single picture has left no trace
+
+
+def test_what_is_streamed_gives_the_same_weights_with_dropout(data, monkeypatch):
+    """Free memory decides about streaming; it must not decide about the numbers."""
+    states = []
+    for memory in (0, 2**40):
+        monkeypatch.setattr("isomax_viz.learning.batches.device_memory", lambda device, answer=memory: answer)
+        torch.manual_seed(0)
+        model = Classifier(nn.Sequential(small_cnn(1), nn.Dropout(0.5)), IsoMaxHead(128, 10))
+        train(model, data, SHORT, device=CPU, progress=False)
+        states.append(state(model))
+    assert same(*states)
+
+
+class Plain(Head):
+    def __init__(self, num_features, num_classes):
+        super().__init__(num_features, num_classes)
+        self.w = nn.Linear(num_features, num_classes)
+        self.seen = set()
+
+    def forward(self, features):
+        self.seen.add((features.dtype, torch.is_autocast_enabled("cpu")))
+        return self.w(features)
+
+
+class Products(PrototypeHead):
+    seen = frozenset()
+
+    def forward(self, features):
+        self.seen |= {(features.dtype, torch.is_autocast_enabled("cpu"))}
+        return features @ self.prototypes.T
+
+
+class Distances(Products):
+    def forward(self, features):
+        super().forward(features)
+        return -torch.cdist(features, self.prototypes)
+
+
+@pytest.mark.parametrize("head", [Plain, Products, Distances])
+def test_heads_get_float32_outside_autocast(head, data):
+    model = network(head)
+    noise = Outliers(Recipe("oe", "noise", 0.5), data.train)
+    history = train(model, data, SHORT, device=CPU, precision="bfloat16", progress=False, outliers=noise)
+    assert model.head.seen == {(torch.float32, False)} and history.attrs["computing"]["precision"] == "bfloat16"
+
+
+class Scaled(IsoMaxHead):
+    def scales(self):
+        return {"number": np.float32(0.5), "tensor": self.prototypes.sum(), "one": torch.ones(1), "whole": 2}
+
+
+def test_scales_of_any_kind_of_number_can_be_written_to_a_checkpoint(data, tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", every_s=0)
+    history = train(network(Scaled), data, SHORT, device=CPU, progress=False, checkpoint=checkpoint)
+    assert checkpoint.load()[1]["rows"] == history.to_dict("records") and not caplog.text
+    assert history[["number", "one", "whole"]].iloc[0].tolist() == [0.5, 1.0, 2.0]
+
+
+def test_with_outliers_the_example_to_compile_is_as_long_as_the_batches(data, monkeypatch):
+    """Otherwise the first graph is compiled for nothing."""
+    shapes = []
+
+    def compiled(backbone, example, **_):
+        def watched(images):
+            shapes.append((images.shape, images.stride()))
+            return backbone(images)
+
+        shapes.append((example.shape, example.stride()))
+        return watched
+
+    monkeypatch.setattr(training, "compiled", compiled)
+    noise = Outliers(Recipe("oe", "noise", 0.5), data.train)
+    for outliers, n in ((None, 60), (noise, 120)):
+        shapes.clear()
+        protocol = replace(SHORT, batch_size=60)
+        train(network(), data, protocol, device=CPU, compile=True, outliers=outliers, progress=False)
+        assert len(shapes) > 2 and set(shapes) == {shapes[0]} and shapes[0][0][0] == n
+
+
+def test_a_compiler_that_fails_without_a_word_is_done_without_too(data, monkeypatch, caplog):
+    def fail(*_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
+    history = train(network(), data, SHORT, device=CPU, precision="float32", compile=True, progress=False)
+    assert "runs uncompiled: NotImplementedError" in caplog.text and not history.attrs["computing"]["compiled"]
+
+
+@pytest.mark.parametrize(("deterministic", "inside"), [(False, (True, True)), (True, (True, False))])
+def test_a_caller_who_is_only_warned_stays_so(deterministic, inside, data, monkeypatch):
+    def asked():
+        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    seen = set()
+    model = network()
+    model.register_forward_hook(lambda *_: None)
+    model.head.register_forward_hook(lambda *_: seen.add(asked()))
+    before = asked()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        train(model, data, SHORT, device=CPU, deterministic=deterministic, progress=False)
+        assert asked() == (True, True) and seen == {inside}
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from isomax_viz._check_arrays import sealed
 from isomax_viz._checks import as_numeric, check_labels, check_matrix
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.feeds import Feed, checked_normalisation
 from isomax_viz.learning.losses import HEADS, Head, features_for
-from isomax_viz.learning.recording import class_means, with_distances_to
+from isomax_viz.learning.recording import class_means, meaning_of_distances, with_distances_to
 from isomax_viz.learning.surgery import last_linear
 
 __all__ = ["record"]
@@ -190,7 +191,7 @@ def _samples(model: nn.Module, layer: str, feed: Feed, value: Any) -> Samples:
         handle.remove()
     if not parts:
         raise ValueError(f"{feed.name} is empty: it gave no image. Give at least one.")
-    arrays = {key: np.concatenate(values) for key, values in parts.items()}
+    arrays = {key: sealed(np.concatenate(values)) for key, values in parts.items()}
     logits = check_matrix(f"The logits of {feed.name}", arrays["logits"])
     if logits.shape[1] < 2:
         raise ValueError(
@@ -260,18 +261,13 @@ def _told(id_data: Any) -> dict[str, Any]:
 
 
 def _capture(samples: dict[str, Samples], ood: dict[str, Samples], head: nn.Module, meta: dict[str, Any]) -> Capture:
-    prototypes = getattr(head, "prototypes", None)
-    if prototypes is not None:
-        meta["distances"], means = (
-            "feature-prototype distances without any learned scale",
-            prototypes.detach().float().cpu(),
-        )
-    elif "train" in samples:
-        means = class_means(samples["train"])
+    prototypes, given = getattr(head, "prototypes", None), samples["test"].distances is not None
+    points = None if prototypes is None else prototypes.detach().float().cpu()
+    if "train" in samples and not (given and prototypes is not None):
+        points = class_means(samples["train"])
         samples, ood = (
-            {key: with_distances_to(means, value) for key, value in sets.items()} for sets in (samples, ood)
+            {key: with_distances_to(points, value) for key, value in sets.items()} for sets in (samples, ood)
         )
-        meta["distances"] = "distances to the class means of the training features (this network has no prototypes)"
-    else:
-        means = None
-    return Capture(test=samples["test"], train=samples.get("train"), ood=ood, meta=meta, prototypes=means)
+    if given or "train" in samples:
+        meta["distances"] = meaning_of_distances(given=given, prototypes=prototypes is not None, of="network")
+    return Capture(test=samples["test"], train=samples.get("train"), ood=ood, meta=meta, prototypes=points)

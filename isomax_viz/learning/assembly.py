@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import BACKBONES, Classifier
+from isomax_viz.learning.history import scales_of
 from isomax_viz.learning.losses import HEADS, Head, features_for
 from isomax_viz.learning.own import name_of
 
@@ -106,6 +107,7 @@ def try_out(
         with _told("loss", loss, f"tried with logits of shape {tuple(logits.shape)}"):
             class_logits = head.class_logits(logits, **features_for(head, features))
             value = head.loss(logits, labels, **features_for(head, features))
+            scales_of(head)
         _check_shape(f"class_logits of loss={name_of(loss)}", "vector", class_logits, head.num_classes)
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         found = _shape(value) if isinstance(value, Tensor) and value.ndim else f"{value!r:.80}"

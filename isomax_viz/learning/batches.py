@@ -131,7 +131,7 @@ class Batches:
             yield self._normalised(pictures), self.labels[indices]
 
     def shuffled(
-        self, batch_size: int, *, generator: torch.Generator, padding: int = 0, flip: bool = False
+        self, batch_size: int, *, generator: torch.Generator, padding: int = 0, flip: bool = False, alone: bool = True
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield normalised, augmented pictures and labels in a random order.
 
@@ -145,11 +145,20 @@ class Batches:
             Each picture is shifted by up to so many pixels; black comes in.
         flip : bool
             Whether half of the pictures are mirrored.
+        alone : bool
+            Whether the last batch may be a single picture; if not, it joins the batch before it.
         """
         order = torch.randperm(len(self), generator=generator, device=self.device)
-        for pictures, indices in self._chosen(order.split(batch_size)):
+        parts = order.split(batch_size)
+        if not alone and self.ends_alone(batch_size):
+            parts = (*parts[:-2], torch.cat(parts[-2:]))
+        for pictures, indices in self._chosen(parts):
             augmented = _augmented(pictures, generator=generator, padding=padding, flip=flip)
             yield self._normalised(augmented), self.labels[indices]
+
+    def ends_alone(self, batch_size: int) -> bool:
+        """Return whether several batches of that size end with one of a single picture."""
+        return len(self) > batch_size and len(self) % batch_size == 1
 
     def _chosen(self, parts: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
         if self._pictures is not None:
@@ -159,7 +168,14 @@ class Batches:
         pinned = self.device.type == "cuda"
         lists = [part.tolist() for part in parts]
         loader = DataLoader(
-            _Pictures(self._images), batch_sampler=lists, collate_fn=_as_it_is, num_workers=0, pin_memory=pinned
+            _Pictures(self._images),
+            batch_sampler=lists,
+            collate_fn=_as_it_is,
+            num_workers=0,
+            pin_memory=pinned,
+            # Without one of its own it draws a seed from the global generator: the free memory, which decides about
+            # streaming, would then decide about dropout too.
+            generator=torch.Generator(),
         )
         for pictures, indices in zip(loader, parts, strict=True):
             yield pictures.to(self.device, non_blocking=pinned), indices

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from isomax_viz._atomic import hidden_name, put_in_place, settle
+from isomax_viz.datasets import InDistribution
+from isomax_viz.learning.outliers import Outliers
+from isomax_viz.learning.protocols import Protocol
+from isomax_viz.learning.selection import BestEpoch
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "resumed", "training_digest"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +70,7 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
-                header = file.metadata()
+                header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if header.get("sha256") not in (None, _digest(tensors, header["state"])):  # None: an earlier version's
                 raise ValueError("its checksum does not match")
@@ -85,6 +91,84 @@ def _digest(tensors: dict[str, Tensor], document: str) -> str:
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def training_digest(
+    model: nn.Module, data: InDistribution, protocol: Protocol, *, outliers: Outliers | None, **options: Any
+) -> str:
+    """Return what tells one training from another, apart from how long it takes, and where.
+
+    Parameters
+    ----------
+    model : Module
+        Its layers and the shapes of its weights count, not their values.
+    data, protocol, outliers
+        Of :func:`~isomax_viz.learning.training.train`.
+    options
+        JSON values of all else that determines the numbers: seed, augmentation, precision.
+    """
+    steps = asdict(protocol)
+    if not protocol.one_cycle:
+        # With steps an epoch is the same in a longer training: what was begun may be continued beyond its end.
+        del steps["epochs"]
+    content = {
+        "protocol": steps,
+        "options": options,
+        "data": [part.fingerprint for part in (data.train, data.test)],
+        "outliers": outliers and [outliers.recipe.described(), outliers.images.fingerprint],
+        # Of some layers the representation holds an address, which is another in each process.
+        "layers": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(model)),
+        "weights": [[name, str(value.dtype), list(value.shape)] for name, value in model.state_dict().items()],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def resumed(
+    checkpoint: Checkpoint,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    kept: BestEpoch,
+    *,
+    digest: str,
+    epochs: int,
+) -> list[dict[str, Any]]:
+    """Put back what a checkpoint of this training holds, and return its history's rows; none where it starts afresh.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Where to look.
+    model, optimizer, generator, kept
+        Where to put it.
+    digest : str
+        From :func:`training_digest`; a checkpoint with another one, or without, is another training's.
+    epochs : int
+        Length of this training: one that has gone further can't be taken back.
+    """
+    found = checkpoint.load()
+    if found is None:
+        return []
+    tensors, state = found
+    if state["device"] != generator.device.type:
+        # The state of one device's random numbers means nothing to another's.
+        logger.warning(
+            "An unfinished training was begun on %r and can't go on on %r: it starts afresh.",
+            state["device"],
+            generator.device.type,
+        )
+        return []
+    if state.get("training") != digest or state["rows"][-1]["epoch"] > epochs:
+        logger.warning(
+            "The checkpoint %s belongs to another training (network, data, protocol, seed or precision), or to an "
+            "earlier version's: this one starts afresh, and writes over it. Give each training a file of its own.",
+            checkpoint.path,
+        )
+        return []
+    restore_training(tensors, model, optimizer, generator)
+    kept.resume(state["best"], tensors)
+    logger.info("Going on after epoch %d of an earlier training.", state["rows"][-1]["epoch"])
+    return state["rows"]
 
 
 def training_tensors(

@@ -78,6 +78,10 @@ class Description(BaseModel):
         return cls(**settings)
 
 
+# What the papers and other packages call a setting.
+SYNONYMS = {"alpha": "entropic_scale", "lr": "preset", "dataset": "data", "model": "backbone", "network": "backbone"}
+
+
 def _in_plain_words(error: ValidationError, kind: str, accepted: Iterable[str]) -> str:
     sentences = []
     for item in error.errors():
@@ -85,7 +89,9 @@ def _in_plain_words(error: ValidationError, kind: str, accepted: Iterable[str]) 
         if item["type"] == "value_error":
             sentences.append(str(item["ctx"]["error"]))
         elif item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, accepted, n=1)
+            near = (
+                [SYNONYMS[name]] if SYNONYMS.get(name) in accepted else difflib.get_close_matches(name, accepted, n=1)
+            )
             hint = f" Did you mean {near[0]!r}?" if near else ""
             sentences.append(f"{kind} has no setting {name!r}; it has {', '.join(accepted)}.{hint}")
         else:

@@ -156,7 +156,8 @@ def compiled(backbone: nn.Module, example: Tensor, *, mode: str | None = None, d
         ):
             fast(example).float().sum().backward()
     except Exception as error:  # noqa: BLE001 - whatever the compiler raises, the answer is to do without
-        logger.warning("The backbone could not be compiled and runs uncompiled: %s", str(error).splitlines()[0][:300])
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        logger.warning("The backbone could not be compiled and runs uncompiled: %s", words[:300])
         fast = backbone
     backbone.load_state_dict(before)
     backbone.zero_grad(set_to_none=True)

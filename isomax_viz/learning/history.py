@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from isomax_viz.learning.losses import features_for
 
-__all__ = ["EpochRecord"]
+__all__ = ["EpochRecord", "scales_of"]
 
 
 class EpochRecord:
@@ -89,6 +89,34 @@ class EpochRecord:
             "inter_logit_mean": inter / n_inter,
             "inter_logit_std": max(inter_square / n_inter - (inter / n_inter) ** 2, 0.0) ** 0.5,
         }
+
+
+def scales_of(head: nn.Module) -> dict[str, float]:
+    """Return the head's learned scales as plain numbers, which the history and its checkpoint can hold.
+
+    Raises
+    ------
+    TypeError
+        If a head of the reader's own gives something else.
+
+    Examples
+    --------
+    >>> from isomax_viz.learning.losses import IsoMaxPlusHead
+    >>> scales_of(IsoMaxPlusHead(2, 2))
+    {'distance_scale': 1.0}
+    """
+    found = head.scales()
+    try:
+        return {name: float(_without_gradient(value)) for name, value in found.items()}
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{type(head).__name__}.scales must give a dict of single numbers, such as {{'scale': 2.0}}, but gave "
+            f"{' '.join(repr(found).split()):.80}. Return {{name: tensor.item()}}, or a mean where there are several."
+        ) from error
+
+
+def _without_gradient(value: object) -> object:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _stacked(values: tuple[Tensor, ...], *, dtype: torch.dtype) -> Tensor:

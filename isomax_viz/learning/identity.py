@@ -7,34 +7,33 @@ reader's, values by content. Installed libraries count by their names only.
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import inspect
 import linecache
 import logging
-import re
-import sys
-import sysconfig
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
-from pathlib import Path, PurePath
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
+from isomax_viz.learning.contents import (
+    Unidentified,
+    content,
+    in_words,
+    is_foreign,
+    is_installed,
+    is_own,
+    is_own_module,
+    is_plain,
+    told_by_name,
+)
 
 __all__ = ["Unidentified", "fingerprint"]
 
 logger = logging.getLogger(__name__)
 
-_PLAIN = (bool, int, float, str, bytes, type(None))
-_CONTAINERS = (tuple, list, dict, set, frozenset)
-# Values that their words tell apart, in every process alike.
-_IN_WORDS = (complex, range, slice, re.Pattern, PurePath, np.generic, np.dtype, torch.dtype, torch.device)
-_INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 # What Python adds to a class by itself.
 _GIVEN = (
     "__dict__",
@@ -45,10 +44,8 @@ _GIVEN = (
     "__firstlineno__",
     "__static_attributes__",
 )
-
-
-class Unidentified(Exception):
-    """A value that a source depends on and that has no text."""
+# How bytecode looks up a global, in a function and in a class within it.
+_LOOK_UPS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 def fingerprint(thing: Callable[..., Any]) -> str:
@@ -61,7 +58,7 @@ def fingerprint(thing: Callable[..., Any]) -> str:
     Raises
     ------
     Unidentified
-        If a function uses a value of the function around it that can't be told from another.
+        If it uses a value, of the function around it or elsewhere, that can't be told from another.
 
     Examples
     --------
@@ -69,137 +66,39 @@ def fingerprint(thing: Callable[..., Any]) -> str:
     >>> fingerprint(backbone) == fingerprint(backbone), len(fingerprint(backbone))
     (True, 12)
     """
-    text = "\n".join(_texts(thing, set(), first=True))
+    try:
+        text = "\n".join(_texts(thing, {}, first=True))
+    except RecursionError:
+        raise Unidentified("an object that holds others in too many levels; keep numbers and texts instead") from None
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _is_own(thing: Any) -> bool:
-    return _is_own_module(getattr(thing, "__module__", None) or "")
-
-
-def _is_own_module(module: str) -> bool:
-    if module.partition(".")[0] == "isomax_viz":
-        return False
-    file = getattr(sys.modules.get(module), "__file__", None)
-    # A notebook's __main__ has no file; neither have builtins and extensions that are built in.
-    return module == "__main__" or (file is not None and not _is_installed(file))
-
-
-def _is_installed(file: str) -> bool:
-    return any(Path(file).is_relative_to(place) for place in _INSTALLED)
-
-
-def _texts(thing: Any, seen: set[Any], *, first: bool = False) -> Iterator[str]:
+def _texts(thing: Any, seen: dict[Any, Any], *, first: bool = False) -> Iterator[str]:
     """Yield the source of a class or function and of all of the reader's own that it uses, or a value's content.
 
-    ``seen`` holds identities, so what is passed must live on: another object could be given the same one.
+    ``seen`` holds objects by their identity, and thereby alive: another could be given the same one.
     """
     if isinstance(thing, (staticmethod, classmethod)):
         thing = thing.__func__
     if isinstance(thing, property):
         for part in (thing.fget, thing.fset, thing.fdel):
             yield from _texts(part, seen)
-    elif _is_plain(thing):
-        yield _in_words(thing)
+    elif is_plain(thing):
+        yield in_words(thing)
     elif id(thing) in seen:
-        yield _name(thing)
+        yield told_by_name(thing)
     elif not isinstance(thing, (type, FunctionType)):
-        seen.add(id(thing))
-        yield _name(thing)
-        yield from _of_value(thing, seen)
-    elif first or _is_own(thing):
-        seen.add(id(thing))
+        seen[id(thing)] = thing
+        yield told_by_name(thing)
+        yield from content(thing, seen, _texts)
+    elif first or is_own(thing):
+        seen[id(thing)] = thing
         yield from _of_class(thing, seen) if isinstance(thing, type) else _of_function(thing, seen)
     else:
-        yield _name(thing)
+        yield told_by_name(thing)
 
 
-def _name(thing: Any) -> str:
-    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
-    if isinstance(thing, ModuleType) or not isinstance(name, str):
-        name = type(thing).__qualname__
-    return f"{getattr(thing, '__module__', '')}.{name}"
-
-
-def _is_plain(thing: Any) -> bool:
-    if isinstance(thing, _CONTAINERS):
-        parts = [*thing, *thing.values()] if isinstance(thing, dict) else thing
-        return all(_is_plain(part) for part in parts)
-    return isinstance(thing, _PLAIN) and not isinstance(thing, Enum)
-
-
-def _in_words(thing: Any) -> str:
-    """Return the text of plain values; sets have another order in each process, unless they are sorted."""
-    if isinstance(thing, (set, frozenset)):
-        return f"[{', '.join(sorted(map(_in_words, thing)))}]"
-    if type(thing) is dict:
-        return f"{{{', '.join(f'{_in_words(key)}: {_in_words(value)}' for key, value in thing.items())}}}"
-    if type(thing) in (list, tuple):
-        listed = ", ".join(map(_in_words, thing))
-        return f"[{listed}]" if type(thing) is list else f"({listed}{',' * (len(thing) == 1)})"
-    return repr(thing)
-
-
-def _of_value(thing: Any, seen: set[Any]) -> Iterator[str]:
-    """Yield what tells a value from others of its type; nothing where nobody knows."""
-    if isinstance(thing, dict):
-        for key, value in thing.items():
-            yield from _texts(key, seen)
-            yield from _texts(value, seen)
-    elif isinstance(thing, (set, frozenset)):
-        yield from sorted("\n".join(_texts(part, set(seen))) for part in thing)
-    elif isinstance(thing, _CONTAINERS):
-        for part in thing:
-            yield from _texts(part, seen)
-    elif isinstance(thing, _IN_WORDS):
-        yield repr(thing)
-    elif isinstance(thing, (np.ndarray, torch.Tensor)):
-        yield _of_array(thing)
-    elif isinstance(thing, Enum):
-        yield thing.name
-        yield from _texts(thing.value, seen)
-    elif isinstance(thing, (functools.partial, functools.partialmethod)):
-        for part in (thing.func, thing.args, thing.keywords):
-            yield from _texts(part, seen)
-    elif isinstance(thing, MethodType):
-        for part in (thing.__func__, thing.__self__):
-            yield from _texts(part, seen)
-    elif isinstance(thing, functools.cached_property):
-        yield from _texts(thing.func, seen)
-    elif isinstance(thing, nn.Module):
-        yield from _of_module_of_torch(thing, seen)
-    elif "__wrapped__" in getattr(thing, "__dict__", ()):  # functools.cache
-        yield from _texts(thing.__wrapped__, seen)
-    elif _is_own(type(thing)):
-        yield from _texts(type(thing), seen)
-        yield from _texts(getattr(thing, "__dict__", {}), seen)
-
-
-def _of_array(array: np.ndarray | torch.Tensor) -> str:
-    if isinstance(array, torch.Tensor):
-        words = f"{array.dtype} {tuple(array.shape)}"
-        if array.is_meta or array.layout != torch.strided:
-            return words
-        content = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    else:
-        words = f"{array.dtype} {array.shape}"
-        if array.dtype.hasobject:
-            return words
-        content = np.ascontiguousarray(array).tobytes()
-    return f"{words} {hashlib.sha256(content).hexdigest()}"
-
-
-def _of_module_of_torch(module: nn.Module, seen: set[Any]) -> Iterator[str]:
-    for kind in dict.fromkeys(type(part) for part in module.modules()):
-        yield from _texts(kind, seen)
-    if " at 0x" not in repr(module):
-        yield repr(module)
-    for name, value in module.state_dict().items():
-        yield name
-        yield _of_array(value) if isinstance(value, torch.Tensor) else _name(value)
-
-
-def _of_class(thing: type, seen: set[Any]) -> Iterator[str]:
+def _of_class(thing: type, seen: dict[Any, Any]) -> Iterator[str]:
     yield f"class {thing.__name__}"
     for base in thing.__bases__:
         yield from _texts(base, seen)
@@ -207,13 +106,15 @@ def _of_class(thing: type, seen: set[Any]) -> Iterator[str]:
     for name, value in sorted(vars(thing).items()):
         if name not in _GIVEN:
             yield name
-            yield from _texts(value, seen)
+            # Machinery of a library's class decorator or metaclass, which their source says too.
+            told = name.startswith("__") and is_foreign(value)
+            yield from [told_by_name(value)] if told else _texts(value, seen)
 
 
-def _of_function(thing: FunctionType, seen: set[Any]) -> Iterator[str]:
+def _of_function(thing: FunctionType, seen: dict[Any, Any]) -> Iterator[str]:
     code = thing.__code__
     inner = getattr(thing, "__wrapped__", None)
-    if inner is not None and _is_installed(code.co_filename):  # a library's decorator, such as torch.no_grad()
+    if inner is not None and is_installed(code.co_filename):  # a library's decorator, such as torch.no_grad()
         yield code.co_qualname
         yield from _texts(inner, seen)  # its source has the decorator's line, with what that was given
         return
@@ -229,24 +130,32 @@ def _of_function(thing: FunctionType, seen: set[Any]) -> Iterator[str]:
     names = set(_names(code))
     for name in sorted(names & set(thing.__globals__)):
         yield name
-        yield from _looked_up(thing.__globals__[name], names, seen)
+        value = thing.__globals__[name]
+        if is_foreign(value) and name not in _globals_of(code):
+            # An attribute happens to have the name of a global, such as `data` in a notebook.
+            yield told_by_name(value)
+        else:
+            yield from _looked_up(value, names, seen)
 
 
-def _captured(name: str, value: Any, seen: set[Any]) -> Iterator[str]:
-    if not _is_plain(value) and not isinstance(value, (type, FunctionType)):
-        raise Unidentified(f"{name!r}, an object of type {type(value).__name__},")
+def _captured(name: str, value: Any, seen: dict[Any, Any]) -> Iterator[str]:
+    if not is_plain(value) and not isinstance(value, (type, FunctionType)):
+        raise Unidentified(
+            f"{name!r}, an object of type {type(value).__name__}, from the function around it. Make that a number, a "
+            "text or an argument with a default, or define it at the top level"
+        )
     yield from _texts(value, seen)
 
 
-def _looked_up(value: Any, names: Iterable[str], seen: set[Any]) -> Iterator[str]:
+def _looked_up(value: Any, names: Iterable[str], seen: dict[Any, Any]) -> Iterator[str]:
     """Yield the texts of a global; of a module of the reader's own, what the same function looks up in it."""
-    if not isinstance(value, ModuleType) or not _is_own_module(value.__name__):
+    if not isinstance(value, ModuleType) or not is_own_module(value.__name__):
         yield from _texts(value, seen)
         return
-    yield _name(value)
+    yield told_by_name(value)
     for name in sorted(set(names) & set(vars(value))):
         if (id(value), name) not in seen:
-            seen.add((id(value), name))
+            seen[id(value), name] = value
             yield name
             yield from _looked_up(vars(value)[name], names, seen)
 
@@ -257,6 +166,13 @@ def _names(code: CodeType) -> Iterator[str]:
     for const in code.co_consts:
         if isinstance(const, CodeType):
             yield from _names(const)
+
+
+@functools.lru_cache(maxsize=1024)
+def _globals_of(code: CodeType) -> frozenset[str]:
+    """Return the names among them that are no attributes of something else."""
+    there = {item.argval for item in dis.get_instructions(code) if item.opname in _LOOK_UPS}
+    return frozenset(there.union(*(_globals_of(const) for const in code.co_consts if isinstance(const, CodeType))))
 
 
 def _source(code: CodeType) -> str | None:
@@ -295,5 +211,5 @@ def _compiled(file: str, text: str) -> tuple[CodeType, ...]:
 
 
 def _bytecode(code: CodeType) -> str:
-    consts = [_bytecode(const) if isinstance(const, CodeType) else _in_words(const) for const in code.co_consts]
+    consts = [_bytecode(const) if isinstance(const, CodeType) else in_words(const) for const in code.co_consts]
     return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {consts}"

@@ -53,10 +53,7 @@ a function: def my_backbone(...).
     try:
         fingerprint(thing)
     except Unidentified as error:
-        raise ValueError(
-            f"{parameter} {thing.__qualname__!r} can't be identified: it uses {error} from the function around it. "
-            "Make that a number, a text or an argument with a default, or define it at the top level."
-        ) from None
+        raise ValueError(f"{parameter} {thing.__qualname__!r} can't be identified: it uses {error}.") from None
     return thing
 
 

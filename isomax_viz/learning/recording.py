@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from isomax_viz._check_arrays import sealed
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import Batches
@@ -81,7 +82,8 @@ def record_samples(
             arrays[name][start:stop] = values
         start = stop
     labels = np.full(len(images), -1) if ood else images.labels
-    return Samples(labels=labels, **arrays)
+    # Sealed, they are taken as they are: a copy would double the memory.
+    return Samples(labels=labels, **{name: sealed(array) for name, array in arrays.items()})
 
 
 def class_means(samples: Samples) -> np.ndarray:
@@ -109,7 +111,31 @@ def with_distances_to(means: np.ndarray, samples: Samples) -> Samples:
     distances = torch.cdist(
         torch.tensor(samples.features), torch.tensor(means), compute_mode="donot_use_mm_for_euclid_dist"
     )
-    return replace(samples, distances=distances.numpy())
+    return replace(samples, distances=sealed(distances.numpy()))
+
+
+def meaning_of_distances(*, given: bool, prototypes: bool, of: str) -> str:
+    """Return what a capture's ``meta`` says about its distances.
+
+    Parameters
+    ----------
+    given : bool
+        Whether the head gave them; if not, those to the class means stand in.
+    prototypes : bool
+        Whether the head has ``prototypes``.
+    of : str
+        What the head belongs to, in a word.
+
+    Examples
+    --------
+    >>> meaning_of_distances(given=True, prototypes=True, of="loss")
+    'feature-prototype distances without any learned scale'
+    """
+    if given:
+        known = "feature-prototype distances without any learned scale"
+        return known if prototypes else f"distances that this {of} gives (it names no prototypes)"
+    reason = "gives no distances to its prototypes" if prototypes else "has no prototypes"
+    return f"distances to the class means of the training features (this {of} {reason})"
 
 
 def record_capture(
@@ -141,23 +167,21 @@ def record_capture(
         Without out-of-distribution sets; see :func:`record_ood`.
     """
     train, test = (record_samples(model, part, data, device=device) for part in (data.train, data.test))
-    prototypes = getattr(model.head, "prototypes", None)
-    if prototypes is None:
-        means = class_means(train)
-        train, test = with_distances_to(means, train), with_distances_to(means, test)
-        meaning = "distances to the class means of the training features (this loss has no prototypes)"
+    prototypes, given = getattr(model.head, "prototypes", None), test.distances is not None
+    if given and prototypes is not None:
+        points = prototypes.detach().float().cpu().numpy()
     else:
-        means = prototypes.detach().float().cpu().numpy()
-        meaning = "feature-prototype distances without any learned scale"
+        points = class_means(train)
+        train, test = with_distances_to(points, train), with_distances_to(points, test)
     told = {
-        "distances": meaning,
+        "distances": meaning_of_distances(given=given, prototypes=prototypes is not None, of="loss"),
         "classes": list(data.train.class_names),
         "mean": data.mean.tolist(),
         "std": data.std.tolist(),
         "provenance": dict(data.test.provenance),
         "ood": {},
     }
-    return Capture(test=test, train=train, meta={**meta, **told}, history=history, prototypes=means)
+    return Capture(test=test, train=train, meta={**meta, **told}, history=history, prototypes=points)
 
 
 def record_ood(
@@ -191,7 +215,10 @@ def record_ood(
         made_here = is_made_here(item, data.name)
         images = make_fooling(data, n=len(data.test)) if made_here else load_ood(item, data)
         samples = record_samples(model, images, data, ood=True, device=device)
-        recorded[images.name] = with_distances_to(capture.prototypes, samples)
+        # Where the test pictures have none, there is nothing to compare with (a capture of an earlier version).
+        if capture.test.distances is not None:
+            samples = with_distances_to(capture.prototypes, samples)
+        recorded[images.name] = samples
         original = item if isinstance(item, ImageSet) else images
         told[images.name] = {"fingerprint": original.fingerprint, "provenance": dict(images.provenance)}
     return capture.replace(ood=recorded, meta={**capture.meta, "ood": told})

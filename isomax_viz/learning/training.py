@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.checkpoints import Checkpoint, restore_training, training_tensors
+from isomax_viz.learning.checkpoints import Checkpoint, resumed, training_digest, training_tensors
 from isomax_viz.learning.devices import (
     choose_device,
     choose_precision,
@@ -24,7 +24,7 @@ from isomax_viz.learning.devices import (
     suitable_layout,
     suitable_threads,
 )
-from isomax_viz.learning.history import EpochRecord
+from isomax_viz.learning.history import EpochRecord, scales_of
 from isomax_viz.learning.losses import features_for, parameter_groups
 from isomax_viz.learning.outliers import Outliers
 from isomax_viz.learning.protocols import Protocol
@@ -65,6 +65,7 @@ def train(
         device.
     data : InDistribution
         Training and test pictures; the test pictures are watched, and learned from only through ``select="best_test"``.
+        A last batch of a single picture joins the one before it where the network can't learn from one.
     protocol : Protocol
         See :mod:`isomax_viz.learning.protocols`.
     seed : int
@@ -85,7 +86,8 @@ def train(
         Refuse operations whose result changes from run to run (on CUDA they are faster; on the CPU there are none
         here).
     checkpoint : Checkpoint, optional
-        Where to keep the state of the unfinished training; one that is there already is continued.
+        Where to keep the state of the unfinished training; one of the same training that is there already is
+        continued, another's is written over, with a warning.
     progress : bool
         Show a progress bar.
     title : str
@@ -120,9 +122,13 @@ def train(
     backbone = model.backbone
     if compile:
         example, _ = next(learned.in_order(min(protocol.batch_size, len(learned))))
+        # As the batches will be: for another number of pictures it would be compiled again.
+        example = torch.cat([example] * (1 + (outliers is not None)))
         mode = compile if isinstance(compile, str) else None
         backbone = compiled(model.backbone, example, mode=mode, dtype=dtype)
     augmentation = {"padding": padding, "flip": flip} if protocol.augment else {}
+    # Asked only where it matters, and joined only where it must be: networks that accept one keep their numbers.
+    alone = not learned.ends_alone(protocol.batch_size) or _accepts_one(model, learned, beside=outliers is not None)
     unknown = Batches(outliers.images, **options) if outliers is not None else None
     optimizer = _optimizer(model, protocol)
     generator = torch.Generator(device).manual_seed(seed)
@@ -130,7 +136,10 @@ def train(
     rows: list[dict[str, object]] = []
     with _seeded(seed, device=device, deterministic=deterministic), suitable_threads(device, side=data.train.size[0]):
         if checkpoint is not None:
-            rows = _resume(checkpoint, model, optimizer, generator, kept)
+            told = {"seed": seed, "padding": padding, "flip": flip, "precision": str(dtype)}
+            digest = training_digest(model, data, protocol, outliers=outliers, **told)
+            parts = (model, optimizer, generator, kept)
+            rows = resumed(checkpoint, *parts, digest=digest, epochs=protocol.epochs)
         first = int(rows[-1]["epoch"]) + 1 if rows else 1
         epochs = tqdm(range(1, protocol.epochs + 1), desc=title, unit="epoch", leave=False, disable=not progress)
         for epoch in epochs:
@@ -140,7 +149,8 @@ def train(
             model.train()
             if outliers is not None:
                 beside = outliers.batches(unknown, protocol.batch_size, generator=generator, **augmentation)
-            for images, targets in learned.shuffled(protocol.batch_size, generator=generator, **augmentation):
+            order = {"generator": generator, "alone": alone}
+            for images, targets in learned.shuffled(protocol.batch_size, **order, **augmentation):
                 n = len(images)
                 factor = protocol.learning_rate_factor(epoch, (seen + n / 2) / len(learned))
                 for group in optimizer.param_groups:
@@ -150,26 +160,27 @@ def train(
                     images = torch.cat([images, outliers.made_hard(model, next(beside)[:n], data)])
                 with autocast:
                     features = backbone(images)
-                logits = model.head(features)
-                loss = model.head.loss(logits[:n], targets, **features_for(model.head, features[:n]))
+                # To float32 at each use: the gradients of a head that reads the features twice are rounded, then added.
+                logits = model.head(features.float())
+                loss = model.head.loss(logits[:n], targets, **features_for(model.head, features[:n].float()))
                 if outliers is not None:
-                    class_logits = model.head.class_logits(logits, **features_for(model.head, features))
+                    class_logits = model.head.class_logits(logits, **features_for(model.head, features.float()))
                     loss = loss + outliers.term(class_logits[:n], class_logits[n:])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                record.add(model.head, logits[:n], targets, loss, features[:n])
+                record.add(model.head, logits[:n], targets, loss, features[:n].float())
             common = {"learning_rate": optimizer.param_groups[0]["lr"]}
             summaries = {"train": record.summary()}
             _check_finite(summaries["train"]["loss"], epoch=epoch, **common)
-            with autocast:
-                summaries |= {name: evaluate_epoch(model, part) for name, part in sets.items()}
-            scales = model.head.scales()
+            summaries |= {name: evaluate_epoch(model, part, dtype=dtype) for name, part in sets.items()}
+            scales = scales_of(model.head)
             rows += [{"epoch": epoch, "split": key} | common | value | scales for key, value in summaries.items()]
             kept.update(model, summaries)
             if checkpoint is not None and checkpoint.is_due():
                 tensors = training_tensors(model, optimizer, generator) | kept.tensors()
-                checkpoint.save(tensors, {"rows": rows, "best": kept.accuracy, "device": device.type})
+                state = {"rows": rows, "best": kept.accuracy, "device": device.type, "training": digest}
+                checkpoint.save(tensors, state)
             epochs.set_postfix(accuracy=f"{summaries['test']['accuracy']:.1%}", refresh=False)
     kept.restore(model)
     history = pd.DataFrame(rows)
@@ -181,41 +192,49 @@ def train(
 
 
 @torch.no_grad()
-def evaluate_epoch(model: nn.Module, batches: Batches) -> dict[str, float]:
-    """Return the history's figures for a set of pictures, in evaluation mode and without learning from it."""
+def evaluate_epoch(model: nn.Module, batches: Batches, *, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Return the history's figures for a set of pictures, in evaluation mode and without learning from it.
+
+    Parameters
+    ----------
+    model : Module
+        Has ``backbone`` and ``head``.
+    batches : Batches
+        Pictures and labels.
+    dtype : torch.dtype
+        Number format of the backbone; the head and its loss are float32.
+    """
     record = EpochRecord()
     model.eval()
+    autocast = torch.autocast(batches.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     for images, targets in batches.in_order():
-        features = model.backbone(images)
+        with autocast:
+            features = model.backbone(images)
+        features = features.float()
         logits = model.head(features)
         loss = model.head.loss(logits, targets, **features_for(model.head, features))
         record.add(model.head, logits, targets, loss, features)
     return record.summary()
 
 
-def _resume(
-    checkpoint: Checkpoint,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    kept: BestEpoch,
-) -> list[dict[str, object]]:
-    found = checkpoint.load()
-    if found is None:
-        return []
-    tensors, state = found
-    if state["device"] != generator.device.type:
-        # The state of one device's random numbers means nothing to another's.
-        logger.warning(
-            "An unfinished training was begun on %r and can't go on on %r: it starts afresh.",
-            state["device"],
-            generator.device.type,
-        )
-        return []
-    restore_training(tensors, model, optimizer, generator)
-    kept.resume(state["best"], tensors)
-    logger.info("Going on after epoch %d of an earlier training.", state["rows"][-1]["epoch"])
-    return state["rows"]
+def _accepts_one(model: nn.Module, batches: Batches, *, beside: int) -> bool:
+    """Return whether the network can learn from a single picture; with batch normalisation not all can.
+
+    Its weights, running statistics and random numbers are left as they are.
+    """
+    images, targets = next(batches.in_order(1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    try:
+        with torch.random.fork_rng([batches.device] if batches.device.type == "cuda" else []):
+            features = model.backbone(torch.cat([images] * (1 + beside))).float()
+            logits = model.head(features)
+            model.head.loss(logits[:1], targets, **features_for(model.head, features[:1]))
+        return True
+    except Exception:  # noqa: BLE001 - what has another reason is raised by the first batch, in its own words
+        return False
+    finally:
+        model.load_state_dict(before)
 
 
 def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
@@ -246,13 +265,14 @@ def _seeded(seed: int, *, device: torch.device, deterministic: bool) -> Iterator
         # Without it PyTorch refuses matrix products under deterministic algorithms.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         try:
-            torch.use_deterministic_algorithms(deterministic or before)
+            torch.use_deterministic_algorithms(deterministic or before, warn_only=only_warned and not deterministic)
             torch.backends.cudnn.benchmark = not deterministic
             yield
         finally:
-            torch.use_deterministic_algorithms(before)
+            torch.use_deterministic_algorithms(before, warn_only=only_warned)
             torch.backends.cudnn.benchmark = benchmark
