@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shutil
 import textwrap
 import tomllib
 import zipfile
@@ -161,6 +162,10 @@ def short(monkeypatch, tmp_path):
         for number in range(4):
             Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save("picture.png")
             archive.write("picture.png", f"root/class{number % 2}/{number}.png")
+            for split in ("train", "test")[: 1 + number % 2]:  # the test folder lacks a class
+                folder = Path("own", split, f"class{number % 2}")
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy("picture.png", folder / f"{number}.png")
     layers = torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
     return {
         "logits": rng.normal(size=(60, 10)),

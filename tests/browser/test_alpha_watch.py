@@ -69,7 +69,7 @@ def test_the_scale_moves_with_the_keyboard(page, lab, names, screenshots):
 
 
 def test_a_watched_training_leaves_the_notebook_usable_and_stops(page, lab, screenshots):
-    experiment = "iv.Experiment(loss='isomax', preset='smoke', epochs=20, seed=77)"
+    experiment = "iv.Experiment(loss='isomax', preset='smoke', epochs=60, seed=77)"
     cells = f"import isomax_viz as iv\nview = iv.watch({experiment})\nview", "print('still', 6 * 7)"
     shown = Notebook(page, lab.address(lab.write("watch.ipynb", *cells))).run_all()
     page.locator(".jp-OutputArea-output", has_text="still 42").wait_for()  # while the training runs
