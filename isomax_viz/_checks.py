@@ -25,6 +25,7 @@ __all__ = [
     "check_number",
     "check_scores",
     "missing_package",
+    "run_hint",
 ]
 
 
@@ -142,3 +143,16 @@ def missing_package(package: str, purpose: str, *, install: str | None = None) -
         f"{package} is needed to {purpose}, but is not installed. "
         f"Install it with: python -m pip install {install or package}"
     )
+
+
+def run_hint(value: Any) -> str:
+    """Return what to do where an Experiment is given instead of its capture; nothing for anything else.
+
+    Experiments lie above the modules that ask, so they are known by what they can do.
+
+    Examples
+    --------
+    >>> run_hint([])
+    ''
+    """
+    return "Pass what its run() returns." if hasattr(value, "run") and hasattr(value, "loss") else ""

@@ -15,7 +15,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_known, check_number
+from isomax_viz._checks import check_choice, check_known, check_number, run_hint
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.origins import source
 
@@ -49,9 +49,7 @@ def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, S
     (['letters'], ['letters', 'patches'])
     """
     if not isinstance(capture, Capture):
-        remedy = "For several captures side by side use iv.plot_grid, such as iv.plot_grid(iv.plot_scores, captures)."
-        if hasattr(capture, "run"):
-            remedy = "Pass what its run() returns."
+        remedy = run_hint(capture) or "For several captures side by side use iv.plot_grid(plot, captures)."
         raise TypeError(
             f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. {remedy}"
         )

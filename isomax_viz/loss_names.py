@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EXTRA_DATA", "compares_directions", "has_prototypes", "without_extra_data"]
+__all__ = ["EXTRA_DATA", "compares_directions", "has_prototypes", "split_loss", "without_extra_data"]
 
 # What follows the name of a loss that was trained with extra data: "softmax+oe".
 EXTRA_DATA = ("oe", "acet", "energy")
 
 _WITHOUT_PROTOTYPES = ("softmax", "logit_norm", "godin")
 _OF_DIRECTIONS = ("isomax+", "scaled_cosine")
+
+
+def split_loss(loss: Any) -> tuple[str, str]:
+    """Return the name of a loss without that of extra data, and that of the extra data, empty if there is none.
+
+    Examples
+    --------
+    >>> split_loss("isomax++oe"), split_loss("isomax+")
+    (('isomax+', 'oe'), ('isomax+', ''))
+    """
+    name = str(loss)
+    base, _, method = name.rpartition("+")
+    return (base, method) if base and method in EXTRA_DATA else (name, "")
 
 
 def without_extra_data(loss: Any) -> str:
@@ -21,9 +34,7 @@ def without_extra_data(loss: Any) -> str:
     >>> without_extra_data("isomax++oe"), without_extra_data("isomax+")
     ('isomax+', 'isomax+')
     """
-    name = str(loss)
-    base, _, method = name.rpartition("+")
-    return base if base and method in EXTRA_DATA else name
+    return split_loss(loss)[0]
 
 
 def has_prototypes(loss: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._checks import check_choice
-from isomax_viz.loss_names import has_prototypes
+from isomax_viz.loss_names import has_prototypes, split_loss
 from isomax_viz.scores import words
 
 __all__ = [
@@ -187,8 +187,8 @@ def training(key: str) -> Training:
     >>> training("isomax++oe").label
     'IsoMax+ with Outlier Exposure'
     """
-    loss, _, extra = key.rpartition("+")
-    if key not in TRAININGS and loss in TRAININGS and extra in WITH_OUTLIERS:
+    loss, extra = split_loss(key)
+    if extra and loss in TRAININGS:
         parts = TRAININGS[loss], WITH_OUTLIERS[extra]
         needed = (*parts[0].demands, *parts[1].demands)
         return Training(f"{parts[0].label} with {parts[1].label}", needed, f"{parts[0].source}; {parts[1].source}")

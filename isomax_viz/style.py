@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from isomax_viz.loss_names import EXTRA_DATA, without_extra_data
+from isomax_viz.loss_names import EXTRA_DATA, split_loss
 
 __all__ = [
     "DATA_STYLES",
@@ -135,9 +135,9 @@ def loss_style(loss: Any) -> Style:
     name = str(loss)
     if name in LOSS_STYLES:
         return LOSS_STYLES[name]
-    base = without_extra_data(name)
-    if base != name:
-        words, line, marker = _EXTRA_DATA[name.removeprefix(f"{base}+")]
+    base, method = split_loss(name)
+    if method:
+        words, line, marker = _EXTRA_DATA[method]
         style = loss_style(base)
         return replace(style, label=f"{style.label} {words}", linestyle=line, marker=marker)
     if name == "unknown":

@@ -14,6 +14,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
+from isomax_viz._checks import run_hint
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, logits_table, scores_table, values_table
 from isomax_viz.origins import source
@@ -45,17 +46,14 @@ def as_list(captures: Captures) -> list[Capture]:
     >>> as_list(Capture.from_arrays([[3.0, 0.0]], [0]))
     [Capture(unknown loss: test 1)]
     """
-    if hasattr(captures, "run") and hasattr(captures, "loss"):  # an Experiment, which lies above this module
-        what = type(captures).__name__
-        raise TypeError(f"captures must be one Capture or a list of them, but is {what}. Pass what its run() returns.")
-    listed = [captures] if isinstance(captures, Capture) else captures
+    listed = [captures] if isinstance(captures, Capture) or run_hint(captures) else captures
     listed = list(listed.values()) if isinstance(listed, dict) else listed
     listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed]
     if not listed:
         raise ValueError("captures is empty. Give one Capture or a list of them.")
     for item in listed:
         if not isinstance(item, Capture):
-            holds = f"a {type(item).__name__}.{' Pass what its run() returns.' if hasattr(item, 'run') else ''}"
+            holds = f"a {type(item).__name__}. {run_hint(item)}".rstrip()
             raise TypeError(f"captures must be one Capture or a list of them, but holds {holds}")
     return listed
 

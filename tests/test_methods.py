@@ -13,6 +13,8 @@ from isomax_viz import figures, methods, published, scores
 from isomax_viz.figures.costs import spread_out
 from isomax_viz.learning.detectors import DETECTORS, KNearest
 from isomax_viz.learning.losses import HEADS
+from isomax_viz.learning.outliers import METHODS
+from isomax_viz.loss_names import EXTRA_DATA
 
 
 @pytest.mark.parametrize("paper", ["isomax+", "dismax"])
@@ -33,6 +35,10 @@ def test_every_score_and_detector_is_declared_with_its_words():
     for scoring in methods.SCORINGS.values():
         assert set(scoring.demands) <= set(methods.DEMANDS)
         assert "tuning" not in scoring.demands or "training pictures" in scoring.settings
+
+
+def test_extra_data_has_the_same_names_everywhere():
+    assert tuple(METHODS) == tuple(methods.WITH_OUTLIERS) == EXTRA_DATA
 
 
 def test_a_combination_demands_what_its_parts_do():

@@ -348,7 +348,7 @@ def test_a_thousand_changes_leave_nothing_behind(captures):
     # was before in this process.
     change(600)
     objects, instances, memory = change(100)
-    more_objects, more_instances, more_memory = change(700)
+    more_objects, more_instances, more_memory = change(1000)
     assert more_instances == instances
     assert more_objects - objects < 500
     assert more_memory - memory < 20_000_000

@@ -17,7 +17,7 @@ from isomax_viz.datasets.archives import archive_names, read_members
 from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, look_at
 from isomax_viz.datasets.images import ImageSet
 
-__all__ = ["FolderError", "from_folder", "read_layout"]
+__all__ = ["FolderError", "available_memory", "from_folder", "read_layout"]
 
 _log = logging.getLogger(__name__)
 _LAYOUT = "Expected is root/class/picture or root/split/class/picture, as torchvision's ImageFolder has it"
@@ -153,7 +153,7 @@ def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int,
     return size or frequent[len(frequent) // 2], channels or max(colours)
 
 
-def _available_memory() -> int | None:
+def available_memory() -> int | None:
     """Return how many bytes of memory are free, or None where the system does not say."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
@@ -163,7 +163,7 @@ def _available_memory() -> int | None:
 
 
 def _check_memory(count: int, size: tuple[int, int], channels: int) -> None:
-    available, needed = _available_memory(), count * size[0] * size[1] * channels
+    available, needed = available_memory(), count * size[0] * size[1] * channels
     if available is None or needed <= available:
         return
     side = max(1, min(224, math.isqrt(available // (2 * count * channels))))

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from isomax_viz.datasets import ImageSet
+from isomax_viz.datasets.folder import available_memory
 
 __all__ = ["Batches", "device_memory", "inference_batch"]
 
@@ -59,12 +60,8 @@ def device_memory(device: torch.device) -> int:
     """Return the bytes that pictures may take on a device: a quarter of what is free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            kilobytes = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-        return kilobytes * 1024 // 4
-    except (OSError, StopIteration):  # not Linux
-        return 2 * 1024**3
+    available = available_memory()
+    return 2 * 1024**3 if available is None else available // 4
 
 
 class Batches:

@@ -259,14 +259,14 @@ def test_class_names_cover_the_folders(tmp_path):
 
 def test_pictures_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
     root = write(tmp_path / "pets", tree())
-    monkeypatch.setattr("isomax_viz.datasets.folder._available_memory", lambda: 4 * 6 * 5 * 3 - 1)
+    monkeypatch.setattr("isomax_viz.datasets.folder.available_memory", lambda: 4 * 6 * 5 * 3 - 1)
     with pytest.raises(ValueError, match=r"4 pictures of 6x5x3 would take 0\.0 GiB, but .* free; pass size=\(3, 3\)"):
         from_folder(root)
     assert from_folder(root, size=3).size == (3, 3)
-    monkeypatch.setattr("isomax_viz.datasets.folder._available_memory", lambda: 2 * 2**30)
+    monkeypatch.setattr("isomax_viz.datasets.folder.available_memory", lambda: 2 * 2**30)
     with pytest.raises(ValueError, match=r"would take 3\.6 GiB, but 2\.0 GiB are free; pass size=\(224, 224\)"):
         from_folder(root, size=18_000)
-    monkeypatch.setattr("isomax_viz.datasets.folder._available_memory", lambda: None)
+    monkeypatch.setattr("isomax_viz.datasets.folder.available_memory", lambda: None)
     assert len(from_folder(root)) == 4
 
 
