@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._atomic import hidden_name, put_in_place, settle
-from isomax_viz._check_arrays import sealed
+from isomax_viz._common.checks import sealed
+from isomax_viz._common.files import hidden_name, put_in_place, settle
 
 __all__ = ["CaptureError", "DamagedCaptureError", "damaged", "narrowed", "read_capture", "save_arrays", "write_capture"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_scores
+from isomax_viz._common.checks import check_scores
 
 __all__ = ["counts"]
 

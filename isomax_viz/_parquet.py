@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._atomic import hidden_name, put_in_place, settle
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
+from isomax_viz._common.files import hidden_name, put_in_place, settle
 
 __all__ = ["parts_of", "write_parquet"]
 

@@ -7,8 +7,8 @@ from functools import cache
 
 import pandas as pd
 
-from isomax_viz._checks import check_choice, check_known, check_number
-from isomax_viz._paths import data_folder
+from isomax_viz._common.checks import check_choice, check_known, check_number
+from isomax_viz._common.system import data_folder
 
 __all__ = ["papers", "table", "tables"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz._processes import Processes, available_cores
 from isomax_viz._tasks import OWN, Outcome, Task, WorkerError, run_one, work
 from isomax_viz.experiments import Experiment

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_choice, check_number, check_scores
+from isomax_viz._common.checks import check_choice, check_number, check_scores
 from isomax_viz.metrics import METRICS, needed
 
 __all__ = ["counted_metric", "draw_counts"]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, narrowed, read_capture, write_capture
-from isomax_viz._checks import check_choice, check_known, check_matrix
+from isomax_viz._common.checks import check_choice, check_known, check_matrix
 from isomax_viz._packing import pack, unpack
 from isomax_viz.samples import Samples, log_softmax
 

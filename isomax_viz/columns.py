@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_known
+from isomax_viz._common.checks import check_known
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.samples import check_column_name
 

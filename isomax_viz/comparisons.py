@@ -10,7 +10,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.bootstrap import counted_metric, draw_counts
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.pairs import names_of, paired, same_sets, side

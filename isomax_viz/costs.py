@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz import methods, scores
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.alike import check_alike, shared_ood
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known

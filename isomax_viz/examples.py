@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from isomax_viz._checks import check_choice
-from isomax_viz._paths import data_folder
+from isomax_viz._common.checks import check_choice
+from isomax_viz._common.system import data_folder
 from isomax_viz.captures import Capture
 from isomax_viz.style import LOSS_STYLES
 

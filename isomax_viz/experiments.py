@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from isomax_viz import running
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.captures import Capture
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.backbones import Classifier

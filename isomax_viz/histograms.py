@@ -15,7 +15,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_known, check_number, run_hint
+from isomax_viz._common.checks import check_choice, check_known, check_number, run_hint
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.origins import source
 

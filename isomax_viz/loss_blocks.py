@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.captures import Samples
 
 __all__ = ["BLOCKS", "CENTRES", "loss_blocks_table", "plane_table"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_choice, check_number, check_scores
+from isomax_viz._common.checks import check_choice, check_number, check_scores
 from isomax_viz._counting import counts
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import as_numeric, check_number, check_scores
+from isomax_viz._common.checks import as_numeric, check_number, check_scores
 from isomax_viz.captures import Capture
 from isomax_viz.histograms import chosen_ood
 from isomax_viz.origins import source

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz._checks import check_known
+from isomax_viz._common.checks import check_known
 from isomax_viz.alike import check_alike, shared_ood
 from isomax_viz.captures import Capture
 from isomax_viz.scores import words

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood
 from isomax_viz.loss_names import compares_directions

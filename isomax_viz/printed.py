@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.style import data_style
 
 __all__ = ["PaperTable", "marked"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.captures import Capture
 from isomax_viz.histograms import chosen_ood
 from isomax_viz.loss_names import compares_directions

@@ -11,7 +11,7 @@ from functools import cache
 
 import pandas as pd
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz._published import papers, table, tables
 
 __all__ = ["papers", "side_by_side", "table", "tables"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import as_numeric, check_choice, check_finite, check_number
+from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_number
 
 __all__ = ["BINNINGS", "calibration_error", "reliability_table"]
 

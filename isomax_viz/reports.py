@@ -20,7 +20,7 @@ import torch
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz._processes import available_cores
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.sweeps import sweep

@@ -15,7 +15,7 @@ import torch
 
 import isomax_viz
 from isomax_viz import datasets
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning import protocols

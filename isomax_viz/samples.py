@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_column, check_labels, check_matrix
+from isomax_viz._common.checks import check_column, check_labels, check_matrix
 
 __all__ = ["Samples", "check_column_name", "frozen", "in_blocks", "log_softmax"]
 

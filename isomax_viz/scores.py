@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from isomax_viz._checks import as_numeric, check_choice, check_finite, check_number
+from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_number
 from isomax_viz.captures import Samples, log_softmax
 from isomax_viz.columns import COLUMNS, Score, add_column, column
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from isomax_viz import scores
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.columns import add_column
 from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood
 

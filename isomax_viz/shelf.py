@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture
 from isomax_viz.origins import source
 from isomax_viz.scores import SCORES

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz import tables
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz._store_files import Store, StoreError, default_folder
 from isomax_viz.captures import Samples
 

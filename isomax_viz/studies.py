@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.alike import check_alike, check_once, shared_ood
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.origins import source

@@ -244,7 +244,7 @@ def context(theme: str = "paper") -> Iterator[None]:
     """
     import matplotlib as mpl
 
-    from isomax_viz._checks import check_choice
+    from isomax_viz._common.checks import check_choice
 
     # Matplotlib's settings belong to the whole program, and widgets may draw in a thread beside the cells'.
     with _LOCK, mpl.rc_context(_SETTINGS | _THEMES[check_choice("theme", theme, _THEMES)]):

@@ -19,7 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from isomax_viz import _workers, running
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz._workers import Outcome, Task, WorkerError
 from isomax_viz.captures import Capture, CaptureError
 from isomax_viz.datasets import ImageSet

@@ -14,7 +14,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import run_hint
+from isomax_viz._common.checks import run_hint
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.histograms import chosen_ood, logits_table, scores_table, values_table
 from isomax_viz.origins import source

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from isomax_viz import Capture, CaptureError, Samples, _capture_files, scores
 from isomax_viz import captures as captures_module
 from isomax_viz._capture_files import read_capture
-from isomax_viz._check_arrays import sealed
+from isomax_viz._common.checks import sealed
 
 
 def test_derived_arrays_equal_a_float64_loop(capture):

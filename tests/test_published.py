@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import _paths, origins, published
+from isomax_viz import origins, published
+from isomax_viz._common import system as _paths
 
 ROOT = Path(__file__).parent.parent
 KEY = ["backbone", "id", "ood", "loss", "score", "method", "metric"]
@@ -24,36 +25,92 @@ ACCURACIES = ("train accuracy", "accuracy")
 # How each table is laid out in the text: files, caption, models and training data in the order of the blocks, and the
 # (method, metric) of the numbers of a row in their order.
 GRIDS = {
-    ("dismax", 2): (("003",), "Table 2. Comp", (DENSE, RES34), IDS,
-                    [(m, k) for k in DETECTION for m in ("SoftMax+Maxprob", "SoftMax+Entropy", "DisMax+Entropy")]),
-    ("dismax", 3): (("003",), "Table 3. Comp", (DENSE, RES34), IDS,
-                    [(m, k) for k in DETECTION[1:]
-                     for m in ("ODIN", "DisMax+Entropy", "Mahalanobis", "Mahalanobis - DisMax+Entropy")]),
-    ("dismax", 4): (("003",), "Table 4. Perf", (DENSE, RES34), SVHN_FIRST,
-                    [(m, k) for k in ("train loss", "train accuracy", "test loss", "accuracy")
-                     for m in ("SoftMax", "DisMax")]),
+    ("dismax", 2): (
+        ("003",),
+        "Table 2. Comp",
+        (DENSE, RES34),
+        IDS,
+        [(m, k) for k in DETECTION for m in ("SoftMax+Maxprob", "SoftMax+Entropy", "DisMax+Entropy")],
+    ),
+    ("dismax", 3): (
+        ("003",),
+        "Table 3. Comp",
+        (DENSE, RES34),
+        IDS,
+        [
+            (m, k)
+            for k in DETECTION[1:]
+            for m in ("ODIN", "DisMax+Entropy", "Mahalanobis", "Mahalanobis - DisMax+Entropy")
+        ],
+    ),
+    ("dismax", 4): (
+        ("003",),
+        "Table 4. Perf",
+        (DENSE, RES34),
+        SVHN_FIRST,
+        [(m, k) for k in ("train loss", "train accuracy", "test loss", "accuracy") for m in ("SoftMax", "DisMax")],
+    ),
     ("isomax2", 1): (("002", "000"), "Table 1: ", (DENSE, RES34), IDS, [(m, k) for k in DETECTION for m in FAIR]),
-    ("isomax2", 2): (("002", "000"), "Table 2: ", (DENSE, RES34), IDS,
-                     [(m, k) for k in DETECTION[1:] for m in ("ODIN", "ACET", "IsoMax2/ES", "Mahalanobis")]),
+    ("isomax2", 2): (
+        ("002", "000"),
+        "Table 2: ",
+        (DENSE, RES34),
+        IDS,
+        [(m, k) for k in DETECTION[1:] for m in ("ODIN", "ACET", "IsoMax2/ES", "Mahalanobis")],
+    ),
     ("isomax2", 3): (("002", "000"), "Table 3: ", (DENSE,), ("cifar10",), None),
-    ("isomax2", 4): (("002", "000"), "Table 4: ", (DENSE, RES34), SVHN_FIRST,
-                     [(m, k) for m in ("SoftMax", "IsoMax", "IsoMax2") for k in ACCURACIES]),
+    ("isomax2", 4): (
+        ("002", "000"),
+        "Table 4: ",
+        (DENSE, RES34),
+        SVHN_FIRST,
+        [(m, k) for m in ("SoftMax", "IsoMax", "IsoMax2") for k in ACCURACIES],
+    ),
     ("isomax2", 5): (("002", "000"), "Table 5: ", (DENSE, RES34), IDS, [(m, k) for k in DETECTION for m in FAIR]),
-    ("isomax+", 2): (("001",), "TABLE 2", (DENSE, RES110), IDS,
-                     [(m, k) for k in ACCURACIES for m in ("SoftMax", "IsoMax", "IsoMax+")]),
-    ("isomax+", 3): (("001",), "TABLE 3", (DENSE, RES110), IDS,
-                     [(m, k) for k in DETECTION[:2] for m in ("SoftMax_ES", "IsoMax_ES", "IsoMax+_MDS")]),
-    ("isomax+", 4): (("001",), "TABLE 4", (DENSE, RES34), CIFARS,
-                     [(m, k) for k in DETECTION[1:] for m in ("ODIN", "Mahalanobis", "IsoMax+_MDS")]),
-    ("isomax+", 5): (("001",), "TABLE 5", (DENSE, RES110), CIFARS,
-                     [(m, k) for k in DETECTION[:2] for m in ("SoftMax^OE_ES", "IsoMax_ES", "IsoMax+_MDS")]),
-    ("isomax+", 6): (("001",), "TABLE 6", (DENSE, RES110), CIFARS,
-                     [(m, k) for k in DETECTION[:2]
-                      for m in ("IsoMax_ES", "IsoMax_MDS", "IsoMax+_ES", "IsoMax+_MDS")]),
+    ("isomax+", 2): (
+        ("001",),
+        "TABLE 2",
+        (DENSE, RES110),
+        IDS,
+        [(m, k) for k in ACCURACIES for m in ("SoftMax", "IsoMax", "IsoMax+")],
+    ),
+    ("isomax+", 3): (
+        ("001",),
+        "TABLE 3",
+        (DENSE, RES110),
+        IDS,
+        [(m, k) for k in DETECTION[:2] for m in ("SoftMax_ES", "IsoMax_ES", "IsoMax+_MDS")],
+    ),
+    ("isomax+", 4): (
+        ("001",),
+        "TABLE 4",
+        (DENSE, RES34),
+        CIFARS,
+        [(m, k) for k in DETECTION[1:] for m in ("ODIN", "Mahalanobis", "IsoMax+_MDS")],
+    ),
+    ("isomax+", 5): (
+        ("001",),
+        "TABLE 5",
+        (DENSE, RES110),
+        CIFARS,
+        [(m, k) for k in DETECTION[:2] for m in ("SoftMax^OE_ES", "IsoMax_ES", "IsoMax+_MDS")],
+    ),
+    ("isomax+", 6): (
+        ("001",),
+        "TABLE 6",
+        (DENSE, RES110),
+        CIFARS,
+        [(m, k) for k in DETECTION[:2] for m in ("IsoMax_ES", "IsoMax_MDS", "IsoMax+_ES", "IsoMax+_MDS")],
+    ),
 }
 LABELS = {
-    "svhn": {"SVHN"}, "tinyimagenet_resize": {"TinyImageNet", "ImageNet"}, "lsun_resize": {"LSUN"},
-    "cifar10": {"CIFAR10"}, "cifar100": {"CIFAR100"}, "fooling": {"Fooling"}, "gaussian": {"Gaussian"},
+    "svhn": {"SVHN"},
+    "tinyimagenet_resize": {"TinyImageNet", "ImageNet"},
+    "lsun_resize": {"LSUN"},
+    "cifar10": {"CIFAR10"},
+    "cifar100": {"CIFAR100"},
+    "fooling": {"Fooling"},
+    "gaussian": {"Gaussian"},
     "uniform": {"Uniform"},
 }
 NUMBER = re.compile(r"[+-]?\d+\.\d+(?:±\d+\.\d+)?|\bNA\b")
@@ -128,11 +185,16 @@ def parsed(cell: str) -> tuple[float, ...] | None:
 def test_overview_lists_every_table_once_with_its_rows():
     overview = published.tables()
     assert overview.groupby("paper", sort=False)["table"].apply(list).to_dict() == {
-        "dismax": [1, 2, 3, 4], "isomax2": [1, 2, 3, 4, 5], "isomax+": [1, 2, 3, 4, 5, 6]
+        "dismax": [1, 2, 3, 4],
+        "isomax2": [1, 2, 3, 4, 5],
+        "isomax+": [1, 2, 3, 4, 5, 6],
     }
     rows = [20, 162, 144, 48, 216, 144, 8, 36, 432, 40, 36, 108, 72, 24, 32]
-    assert overview["rows"].tolist() == rows == [len(published.table(*key)) for key in zip(
-        overview["paper"], overview["table"], strict=True)]
+    assert (
+        overview["rows"].tolist()
+        == rows
+        == [len(published.table(*key)) for key in zip(overview["paper"], overview["table"], strict=True)]
+    )
     assert (overview["has_std"] == ((overview["paper"] == "isomax+") & (overview["kind"] == "numbers"))).all()
     assert set(overview["paper"]) == set(published.papers()["paper"])
 
@@ -186,26 +248,62 @@ def test_filters_keep_what_they_name():
     assert published.table("isomax2", 1, loss="isomax2", score="mps").empty
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: published.table("isomax++", 3), ValueError, "paper must be one of 'dismax', .* Did you mean 'isomax\\+'"),
-    (lambda: published.table("dismax", 5), ValueError, "number must be a whole number of at least 1 and of at most 4"),
-    (lambda: published.table("dismax", "2"), TypeError, "number must be a whole number"),
-    (lambda: published.table("isomax+", 3, ood="imagenet"), ValueError, "ood must be one of 'svhn'.*not in table 3"),
-    (lambda: published.table("isomax+", 1, ood="svhn"), ValueError,
-     "the filter for table 1 of 'isomax\\+' must be one of 'method', but is 'ood'"),
-    (lambda: published.side_by_side(result().drop(columns=["loss"]), published.table("isomax+", 3)), ValueError,
-     "results must have the columns .* but lacks 'loss'"),
-    (lambda: published.side_by_side(result().drop(columns=["AUROC"]), published.table("isomax+", 3)), ValueError,
-     "the metrics of results must be one of 'TNR@TPR95'"),
-    (lambda: published.side_by_side(result(), published.table("isomax+", 1)), ValueError,
-     "published must have the columns .* table of numbers"),
-    (lambda: published.side_by_side(result(), published.table("isomax+", 3), how="inner"), ValueError,
-     "how must be one of 'left', 'outer'"),
-    (lambda: published.side_by_side(result(AUROC=[97.0, 98.0]), published.table("isomax+", 3)), ValueError,
-     "results must be fractions in .0, 1., but one AUROC is 97. Divide percent by 100"),
-    (lambda: published.side_by_side(result(seed=0), published.table("isomax+", 3)), ValueError,
-     "results must have one value per seed, but the AUROC of 'isomax\\+' has two for seed 0. Pass the results of one"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: published.table("isomax++", 3),
+            ValueError,
+            "paper must be one of 'dismax', .* Did you mean 'isomax\\+'",
+        ),
+        (
+            lambda: published.table("dismax", 5),
+            ValueError,
+            "number must be a whole number of at least 1 and of at most 4",
+        ),
+        (lambda: published.table("dismax", "2"), TypeError, "number must be a whole number"),
+        (
+            lambda: published.table("isomax+", 3, ood="imagenet"),
+            ValueError,
+            "ood must be one of 'svhn'.*not in table 3",
+        ),
+        (
+            lambda: published.table("isomax+", 1, ood="svhn"),
+            ValueError,
+            "the filter for table 1 of 'isomax\\+' must be one of 'method', but is 'ood'",
+        ),
+        (
+            lambda: published.side_by_side(result().drop(columns=["loss"]), published.table("isomax+", 3)),
+            ValueError,
+            "results must have the columns .* but lacks 'loss'",
+        ),
+        (
+            lambda: published.side_by_side(result().drop(columns=["AUROC"]), published.table("isomax+", 3)),
+            ValueError,
+            "the metrics of results must be one of 'TNR@TPR95'",
+        ),
+        (
+            lambda: published.side_by_side(result(), published.table("isomax+", 1)),
+            ValueError,
+            "published must have the columns .* table of numbers",
+        ),
+        (
+            lambda: published.side_by_side(result(), published.table("isomax+", 3), how="inner"),
+            ValueError,
+            "how must be one of 'left', 'outer'",
+        ),
+        (
+            lambda: published.side_by_side(result(AUROC=[97.0, 98.0]), published.table("isomax+", 3)),
+            ValueError,
+            "results must be fractions in .0, 1., but one AUROC is 97. Divide percent by 100",
+        ),
+        (
+            lambda: published.side_by_side(result(seed=0), published.table("isomax+", 3)),
+            ValueError,
+            "results must have one value per seed, but the AUROC of 'isomax\\+' has two for seed 0. Pass the results of one",
+        ),
+    ],
+)
 def test_errors_name_the_argument_and_the_remedy(call, error, message):
     with pytest.raises(error, match=message):
         call()
@@ -214,14 +312,17 @@ def test_errors_name_the_argument_and_the_remedy(call, error, message):
 # -- the tables against each other -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("one", "other", "shared"), [
-    (("isomax2", 1), ("isomax2", 5), 216),
-    (("isomax2", 2), ("isomax2", 1), 36),
-    (("isomax2", 2), ("dismax", 3), 72),
-    (("dismax", 3), ("dismax", 2), 36),
-    (("isomax+", 4), ("isomax+", 3), 6),
-    (("isomax+", 5), ("isomax+", 6), 16),
-])
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        (("isomax2", 1), ("isomax2", 5), 216),
+        (("isomax2", 2), ("isomax2", 1), 36),
+        (("isomax2", 2), ("dismax", 3), 72),
+        (("dismax", 3), ("dismax", 2), 36),
+        (("isomax+", 4), ("isomax+", 3), 6),
+        (("isomax+", 5), ("isomax+", 6), 16),
+    ],
+)
 def test_tables_that_repeat_values_agree(one, other, shared):
     pairs = published.table(*one).merge(published.table(*other), on=KEY, suffixes=("", "_other"))
     assert len(pairs) == shared
@@ -263,8 +364,10 @@ def test_sums_and_counts_equal_the_text(texts, key):
 def test_values_drawn_at_random_stand_in_their_row_of_the_text(texts):
     rng = np.random.default_rng(2021)
     frame = numbers()
-    drawn = [rng.choice(group.index, size=min(8, len(group)), replace=False)
-             for _, group in frame.groupby(["paper", "table"], sort=False)]
+    drawn = [
+        rng.choice(group.index, size=min(8, len(group)), replace=False)
+        for _, group in frame.groupby(["paper", "table"], sort=False)
+    ]
     for value in frame.loc[np.concatenate(drawn)].itertuples(index=False):
         for file in GRIDS[value.paper, value.table][0]:
             assert parsed(in_text(value, texts[file])) == as_printed(value), (file, value)
@@ -314,8 +417,19 @@ def test_feature_tables_equal_the_text(texts):
 
 
 def result(**changes) -> pd.DataFrame:
-    row = {"data": "cifar10", "backbone": RES110, "loss": "isomax+", "entropic_scale": 10.0, "score": "mds",
-           "ood": "svhn", "seed": [0, 1], "preset": "paper", "n_id": 10_000, "n_ood": 26_032, "AUROC": [0.97, 0.98]}
+    row = {
+        "data": "cifar10",
+        "backbone": RES110,
+        "loss": "isomax+",
+        "entropic_scale": 10.0,
+        "score": "mds",
+        "ood": "svhn",
+        "seed": [0, 1],
+        "preset": "paper",
+        "n_id": 10_000,
+        "n_ood": 26_032,
+        "AUROC": [0.97, 0.98],
+    }
     return pd.DataFrame({**row, **changes})
 
 
@@ -333,22 +447,25 @@ def test_a_result_from_the_papers_protocol_is_comparable():
     assert pair["comparable"] and pair["why_not"] == ""
 
 
-@pytest.mark.parametrize(("changes", "has_value", "reason"), [
-    ({"preset": "teaching"}, True, "preset 'teaching' is not the papers' protocol"),
-    ({"preset": None}, True, "no preset is recorded, so the protocol is unknown"),
-    ({"entropic_scale": 3.0}, True, "entropic scale 3 is not the papers' 10"),
-    ({"entropic_scale": None}, True, "no entropic scale is recorded"),
-    ({"variant": "epochs=10"}, True, "the training was changed: epochs=10"),
-    ({"n_id": 500}, True, "500 images of 'cifar10' are not the papers' 10,000"),
-    ({"n_ood": [26_032, 1000]}, True, "1,000 images of 'svhn' are not the papers' 26,032"),
-    ({"data": "digits"}, False, "the papers do not use data 'digits'"),
-    ({"data": None}, False, "no data is recorded"),
-    ({"backbone": "small_cnn"}, False, "the papers do not use network 'small_cnn'"),
-    ({"ood": "letters"}, False, "the papers do not use out-of-distribution set 'letters'"),
-    ({"score": "energy"}, False, "the papers do not use score 'energy'"),
-    ({"score": "es"}, False, "the published values given do not have this combination"),
-    ({"AUROC": float("nan"), "AUPR-in": 0.5}, False, "the papers do not use metric 'AUPR-in'"),
-])
+@pytest.mark.parametrize(
+    ("changes", "has_value", "reason"),
+    [
+        ({"preset": "teaching"}, True, "preset 'teaching' is not the papers' protocol"),
+        ({"preset": None}, True, "no preset is recorded, so the protocol is unknown"),
+        ({"entropic_scale": 3.0}, True, "entropic scale 3 is not the papers' 10"),
+        ({"entropic_scale": None}, True, "no entropic scale is recorded"),
+        ({"variant": "epochs=10"}, True, "the training was changed: epochs=10"),
+        ({"n_id": 500}, True, "500 images of 'cifar10' are not the papers' 10,000"),
+        ({"n_ood": [26_032, 1000]}, True, "1,000 images of 'svhn' are not the papers' 26,032"),
+        ({"data": "digits"}, False, "the papers do not use data 'digits'"),
+        ({"data": None}, False, "no data is recorded"),
+        ({"backbone": "small_cnn"}, False, "the papers do not use network 'small_cnn'"),
+        ({"ood": "letters"}, False, "the papers do not use out-of-distribution set 'letters'"),
+        ({"score": "energy"}, False, "the papers do not use score 'energy'"),
+        ({"score": "es"}, False, "the published values given do not have this combination"),
+        ({"AUROC": float("nan"), "AUPR-in": 0.5}, False, "the papers do not use metric 'AUPR-in'"),
+    ],
+)
 def test_what_is_not_comparable_says_why(changes, has_value, reason):
     pair = only_pair(result(**changes), "isomax+", 3)
     assert not pair["comparable"]
@@ -398,7 +515,10 @@ def test_only_the_chosen_options_of_the_ablation_are_comparable():
     results = result(backbone=DENSE, loss="isomax2", score="es", ood="fooling")
     pairs = published.side_by_side(results, published.table("isomax2", 3))
     assert pairs.set_index("published_mean")["comparable"].to_dict() == {
-        0.933: False, 0.9334: False, 0.9273: False, 0.9363: True
+        0.933: False,
+        0.9334: False,
+        0.9273: False,
+        0.9363: True,
     }
 
 

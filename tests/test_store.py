@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Experiment, _atomic, _capture_files, _store_files, store
+from isomax_viz import Experiment, _capture_files, _store_files, store
+from isomax_viz._common import files as _atomic
 from isomax_viz.store import Store, StoreError
 from tests.conftest import LOSSES
 

@@ -30,15 +30,7 @@ from isomax_viz.scores import SCORES, compute
 from isomax_viz.shelf import Shelf
 from isomax_viz.store import StoreError
 from isomax_viz.thresholds import score_range
-from isomax_viz.widgets import (
-    drawing,
-    explore_alpha,
-    explore_risk,
-    explore_simplex,
-    explore_surfaces,
-    lifetime,
-    watch,
-)
+from isomax_viz.widgets import drawing, explore_alpha, explore_risk, explore_simplex, explore_surfaces, lifetime, watch
 from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet
 from isomax_viz.widgets.one_image import ask_network

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz import metrics
-from isomax_viz._checks import check_known
+from isomax_viz._common.checks import check_known
 from isomax_viz.captures import Capture
 from isomax_viz.cli.output import add_command, add_json, add_store, print_json, print_table, records
 from isomax_viz.store import UNREADABLE, Store

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
 from isomax_viz.cli.output import UsageError, add_command, add_json, add_quiet, add_store, print_json
 
 if TYPE_CHECKING:  # they need PyTorch, which neither --help nor the other commands wait for

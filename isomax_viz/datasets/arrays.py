@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_finite, check_labels
+from isomax_viz._common.checks import check_finite, check_labels
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
 __all__ = ["from_arrays"]

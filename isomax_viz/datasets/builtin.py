@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from isomax_viz._checks import check_choice, missing_package
+from isomax_viz._common.checks import check_choice, missing_package
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
 __all__ = ["load_digits", "draw_gaussian", "draw_patches", "draw_uniform"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._atomic import delete, hidden_name, put_in_place, settle
+from isomax_viz._common.files import delete, hidden_name, put_in_place, settle
 from isomax_viz.datasets.fetch import locked, sweep
 from isomax_viz.datasets.images import ImageSet
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.datasets.images import ImageSet, InDistribution
 from isomax_viz.datasets.papers import RECIPES, availability
 from isomax_viz.datasets.sources import ID_SETS, OOD_SETS, Source

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from isomax_viz._atomic import delete, hidden_name, is_leftover, put_in_place, settle
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
+from isomax_viz._common.files import delete, hidden_name, is_leftover, put_in_place, settle
 
 __all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready", "locked", "sweep"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.datasets.archives import archive_names, read_members
 from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, look_at
 from isomax_viz.datasets.images import ImageSet

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
 from isomax_viz.datasets.archives import ArchiveError, read_members
 
 __all__ = ["read_cifar", "read_idx", "read_svhn"]

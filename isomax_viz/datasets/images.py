@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._checks import check_labels
+from isomax_viz._common.checks import check_labels
 
 __all__ = ["UNLABELLED", "ImageSet", "InDistribution"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
 from isomax_viz.datasets.images import ImageSet
 
 __all__ = ["LETTERS", "draw_letters"]

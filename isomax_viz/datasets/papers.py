@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import originals
 from isomax_viz.datasets.archives import ArchiveError
 from isomax_viz.datasets.bundles import bundle_digest, bundles, find_bundle, has_split

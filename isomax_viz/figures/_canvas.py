@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from isomax_viz import style
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.figures._options import worded_options
 from isomax_viz.figures._png import KEPT, SHOWN, encode_png
 

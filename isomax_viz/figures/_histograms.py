@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from isomax_viz._checks import check_known
+from isomax_viz._common.checks import check_known
 from isomax_viz.figures._canvas import Caption, attach
 from isomax_viz.figures._density import density_top, set_density_axis
 from isomax_viz.figures._groups import Drawn, Group, draw_groups, groups_of, id_label

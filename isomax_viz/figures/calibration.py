@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from isomax_viz import style
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.calibration import (
     at_temperature,
     calibration_error,

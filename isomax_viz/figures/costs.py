@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isomax_viz import style
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, caption_of, small, write_note
 from isomax_viz.figures._fixed import add_panel, fixed_figure

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from isomax_viz._checks import check_known
+from isomax_viz._common.checks import check_known
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._words import (

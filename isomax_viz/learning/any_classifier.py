@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._check_arrays import sealed
-from isomax_viz._checks import as_numeric, check_labels, check_matrix
+from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, sealed
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.devices import choose_device

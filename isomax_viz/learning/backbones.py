@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 
 __all__ = ["BACKBONES", "CIFARResNet", "Classifier", "SmallCNN", "densenet_bc100", "resnet34", "resnet110", "small_cnn"]
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from isomax_viz._atomic import hidden_name, put_in_place, settle
+from isomax_viz._common.files import hidden_name, put_in_place, settle
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.outliers import Outliers
 from isomax_viz.learning.protocols import Protocol

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 
 __all__ = [
     "PRECISIONS",

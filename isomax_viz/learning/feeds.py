@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler
 
-from isomax_viz._checks import as_numeric, check_number
+from isomax_viz._common.checks import as_numeric, check_number
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.batches import inference_batch
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.datasets import ID_SETS, ImageSet, InDistribution, load_id
 from isomax_viz.datasets.cache import cache_path, through_cache
 from isomax_viz.datasets.fetch import data_folder

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.losses import features_for

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from isomax_viz._check_arrays import sealed
+from isomax_viz._common.checks import sealed
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import Batches

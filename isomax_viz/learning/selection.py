@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor, nn
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.protocols import SELECTIONS, Protocol
 

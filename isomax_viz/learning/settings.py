@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import field_serializer, field_validator, model_validator
 
 from isomax_viz import datasets
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.learning.backbones import BACKBONES
 from isomax_viz.learning.descriptions import Description
 from isomax_viz.learning.devices import PRECISIONS

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
 from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
 
 __all__ = ["Replaced", "last_linear", "replace_last_linear"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from isomax_viz import scores as scores_module
-from isomax_viz._checks import check_choice, check_known, check_number
+from isomax_viz._common.checks import check_choice, check_known, check_number
 from isomax_viz.captures import Samples
 from isomax_viz.histograms import INTER, INTRA, KNOWN
 from isomax_viz.scores import Score

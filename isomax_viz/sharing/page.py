@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import isomax_viz
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
+from isomax_viz._common.files import write_text
 from isomax_viz.captures import Samples
 from isomax_viz.metrics import METRICS
 from isomax_viz.scores import Score
 from isomax_viz.sharing.digest import ALL_COMBINATIONS, BINS, digest
-from isomax_viz.sharing.files import write_text
 from isomax_viz.sharing.offers import networks_of, scores_of, sets_of, start_of
 from isomax_viz.shelf import DIMENSIONS, Shelf
 from isomax_viz.tables import Captures

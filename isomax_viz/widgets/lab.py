@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.calibration import temperature_table
 from isomax_viz.captures import Capture
 from isomax_viz.figures import plot_risk, plot_simplex, plot_temperature

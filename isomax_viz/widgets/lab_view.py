@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from isomax_viz._checks import check_choice, check_known, check_number
+from isomax_viz._common.checks import check_choice, check_known, check_number
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
 from isomax_viz.scores import SCORES

@@ -10,11 +10,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from isomax_viz._checks import check_choice
+from isomax_viz._common.checks import check_choice
+from isomax_viz._common.files import write_text
 from isomax_viz.figures import save_figure
 from isomax_viz.sharing import VIEWS as PAGE_VIEWS
 from isomax_viz.sharing import to_html
-from isomax_viz.sharing.files import write_text
 from isomax_viz.widgets import words
 from isomax_viz.widgets.views import Look, code, draw, drawn_data
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._checks import missing_package
+from isomax_viz._common.checks import missing_package
 from isomax_viz.captures import Capture, Samples
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.batches import Batches

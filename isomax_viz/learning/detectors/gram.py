@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
 from isomax_viz.learning.detectors.layers import Layers
 from isomax_viz.learning.losses import features_for

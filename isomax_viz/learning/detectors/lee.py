@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.learning.detectors.base import Detector, Known, numbers
 from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.layers import Layers

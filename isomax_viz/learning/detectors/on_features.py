@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.learning.detectors.base import FeatureDetector, Known, numbers, pytorch_ood
 from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.losses import features_for

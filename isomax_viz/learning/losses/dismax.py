@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.learning.losses.heads import PrototypeHead, euclidean, features_for, unit
 
 __all__ = ["DISTANCES", "FUNCTIONS", "DisMaxHead"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz._checks import check_number
+from isomax_viz._common.checks import check_number
 
 __all__ = [
     "Head",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz._checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.learning.losses.heads import Head, SoftMaxHead, euclidean, features_for, unit
 
 __all__ = ["SIMILARITIES", "GeneralizedOdinHead", "LogitNormHead", "ScaledCosineHead"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 __all__ = ["data_folder"]
 
-_packaged = Path(__file__).with_name("_data")
+_package = Path(__file__).parents[1]
 
 
 def data_folder() -> Path:
@@ -22,4 +22,5 @@ def data_folder() -> Path:
     >>> (data_folder() / "published" / "tables.csv").is_file()
     True
     """
-    return _packaged if _packaged.exists() else Path(__file__).parent.parent / "data"
+    packaged = _package / "_data"
+    return packaged if packaged.exists() else _package.parent / "data"
