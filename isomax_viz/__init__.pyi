@@ -17,7 +17,6 @@ from . import scores as scores
 from . import selections as selections
 from . import store as store
 from . import studies as studies
-from . import style as style
 from . import tables as tables
 from . import thresholds as thresholds
 from . import widgets as widgets

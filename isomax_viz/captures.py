@@ -72,7 +72,7 @@ class Capture:
         object.__setattr__(self, "meta", dict(self.meta))
 
     def __repr__(self) -> str:
-        from isomax_viz.style import loss_style
+        from isomax_viz.catalog.style import loss_style
 
         where = [str(self.meta[key]) for key in ("data", "backbone", "preset") if self.meta.get(key)]
         parts = [f"test {len(self.test):,}"]

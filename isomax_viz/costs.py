@@ -16,10 +16,10 @@ from isomax_viz import methods, scores
 from isomax_viz._common.checks import check_number
 from isomax_viz.alike import check_alike, shared_ood
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog.losses import without_extra_data
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording import class_means
-from isomax_viz.loss_names import without_extra_data
 from isomax_viz.scoring import experiment_of, known_of
 from isomax_viz.tables import Captures, as_list, evaluate
 

@@ -15,6 +15,7 @@ import torch
 from isomax_viz import running
 from isomax_viz._common.checks import check_number
 from isomax_viz.captures import Capture
+from isomax_viz.catalog.style import loss_style
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.outliers import METHODS, Recipe
@@ -22,7 +23,6 @@ from isomax_viz.learning.own import fingerprint, name_of
 from isomax_viz.learning.protocols import Protocol, protocol_for
 from isomax_viz.learning.settings import OF_HEADS, OF_OUTLIERS, Settings
 from isomax_viz.store import Store
-from isomax_viz.style import loss_style
 
 __all__ = ["Experiment"]
 

@@ -15,8 +15,8 @@ import pandas as pd
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog.losses import compares_directions
 from isomax_viz.histograms import chosen_ood
-from isomax_viz.loss_names import compares_directions
 from isomax_viz.metrics import threshold_at_tpr
 from isomax_viz.origins import source
 from isomax_viz.projections import class_names

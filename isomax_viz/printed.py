@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.style import data_style
+from isomax_viz.catalog.style import data_style
 
 __all__ = ["PaperTable", "marked"]
 

@@ -10,11 +10,11 @@ import pytest
 
 import isomax_viz as iv
 from isomax_viz import figures, methods, published, scores
+from isomax_viz.catalog.losses import EXTRA_DATA
 from isomax_viz.figures.costs import spread_out
 from isomax_viz.learning.detectors import DETECTORS, KNearest
 from isomax_viz.learning.losses import HEADS
 from isomax_viz.learning.outliers import METHODS
-from isomax_viz.loss_names import EXTRA_DATA
 
 
 @pytest.mark.parametrize("paper", ["isomax+", "dismax"])

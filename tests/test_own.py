@@ -18,11 +18,11 @@ from torch import nn
 
 import isomax_viz as iv
 from isomax_viz import Experiment
+from isomax_viz.catalog.style import loss_style
 from isomax_viz.learning.backbones import Classifier, SmallCNN
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
 from isomax_viz.learning.own import fingerprint, name_of, reference
 from isomax_viz.learning.recording import record_capture, record_ood
-from isomax_viz.style import loss_style
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"preset": "smoke", "examples_per_class": 10}

@@ -16,8 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from isomax_viz import style
 from isomax_viz._common.checks import check_choice
+from isomax_viz.catalog import style
 from isomax_viz.figures._options import worded_options
 from isomax_viz.figures._png import KEPT, SHOWN, encode_png
 
@@ -130,7 +130,7 @@ def drawing(
     ax : Axes or None
         Where to draw. Given axes keep the settings of the program they come from.
     theme : {"paper", "talk"}
-        Settings of a new figure, see :func:`isomax_viz.style.context`.
+        Settings of a new figure, see :func:`isomax_viz.catalog.style.context`.
     size : (float, float)
         Width and height of a new figure in inches.
     lines : int, optional

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from isomax_viz.style import Style
+from isomax_viz.catalog.style import Style
 
 __all__ = ["draw_curve", "set_log_axis", "set_percent_axis"]
 

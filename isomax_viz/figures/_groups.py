@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.figures._words import count_label, known, quantity_label
 from isomax_viz.histograms import INTER, INTRA, KNOWN
-from isomax_viz.style import data_style, loss_style
 
 __all__ = ["Drawn", "Group", "draw_groups", "groups_of", "id_label"]
 

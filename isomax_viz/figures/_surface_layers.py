@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
+from isomax_viz.catalog.style import OKABE_ITO, data_style
 from isomax_viz.figures._canvas import small
 from isomax_viz.figures._words import score_label
 from isomax_viz.figures.feature_space import CLASS_COLORS
-from isomax_viz.style import OKABE_ITO, data_style
 
 __all__ = ["Grid", "draw_lines", "draw_points", "draw_regions", "draw_score"]
 

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad
 from isomax_viz.figures._curves import draw_curve, set_log_axis, set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent, score_label, titles
 from isomax_viz.studies import ALPHA_QUANTITIES, alpha_table
-from isomax_viz.style import data_style, loss_style
 
 __all__ = ["plot_alpha"]
 

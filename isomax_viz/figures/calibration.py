@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
-from isomax_viz import style
 from isomax_viz._common.checks import check_number
 from isomax_viz.calibration import (
     at_temperature,
@@ -23,12 +22,13 @@ from isomax_viz.calibration import (
     temperature_table,
 )
 from isomax_viz.captures import Capture
+from isomax_viz.catalog import style
+from isomax_viz.catalog.style import SPARE_STYLES, loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small, title_pad, write_note
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import check_table, known, note, number, percent, titles
 from isomax_viz.origins import source
-from isomax_viz.style import SPARE_STYLES, loss_style
 
 __all__ = ["plot_reliability", "plot_temperature"]
 

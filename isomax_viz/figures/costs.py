@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent
 from isomax_viz.methods import demands
-from isomax_viz.style import loss_style
 
 __all__ = ["plot_costs"]
 

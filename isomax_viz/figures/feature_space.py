@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from isomax_viz.captures import Capture
+from isomax_viz.catalog.losses import compares_directions, has_prototypes
+from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._groups import id_label
 from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
-from isomax_viz.loss_names import compares_directions, has_prototypes
 from isomax_viz.projections import feature_space_table, prototype_distances_table
-from isomax_viz.style import data_style
 
 __all__ = ["plot_feature_space", "plot_prototype_distances"]
 

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
 from isomax_viz.figures._words import check_table
 from isomax_viz.loss_blocks import CENTRES, EXTENT, loss_blocks_table, plane_table
-from isomax_viz.style import loss_style
 
 __all__ = ["plot_loss_blocks"]
 

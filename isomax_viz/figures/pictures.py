@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from isomax_viz._common.checks import check_number
+from isomax_viz.catalog.style import data_style
 from isomax_viz.datasets import ImageSet
 from isomax_viz.figures._canvas import Caption, attach, drawing
-from isomax_viz.style import data_style
 
 __all__ = ["compose", "plot_pictures"]
 

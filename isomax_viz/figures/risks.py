@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isomax_viz import style
 from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog import style
+from isomax_viz.catalog.style import OKABE_ITO, data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, caption_of, small, write_note
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import number, percent, score_label, titles
@@ -20,7 +21,6 @@ from isomax_viz.figures.roc import plot_roc
 from isomax_viz.figures.scores import plot_scores
 from isomax_viz.histograms import chosen_ood, scores_table
 from isomax_viz.risks import expected_cost, risk_table
-from isomax_viz.style import OKABE_ITO, data_style
 from isomax_viz.tables import as_names, roc_table
 from isomax_viz.thresholds import RULES, check_threshold, find_threshold, threshold_table
 

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
 from isomax_viz.figures._curves import draw_curve, set_log_axis, set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent, score_label, titles
 from isomax_viz.studies import ROBUSTNESS_QUANTITIES, robustness_table
-from isomax_viz.style import loss_style
 
 __all__ = ["plot_robustness"]
 

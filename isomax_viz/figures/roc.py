@@ -12,6 +12,7 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_known
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog.style import SPARE_STYLES, Style, data_style, loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._words import (
     check_table,
@@ -23,7 +24,6 @@ from isomax_viz.figures._words import (
     settings_within_losses,
     titles,
 )
-from isomax_viz.style import SPARE_STYLES, Style, data_style, loss_style
 from isomax_viz.tables import roc_table
 
 __all__ = ["plot_roc", "varying_columns"]

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from isomax_viz import style
 from isomax_viz._common.checks import check_number
 from isomax_viz.calibration import scale_table
+from isomax_viz.catalog import style
+from isomax_viz.catalog.style import OKABE_ITO, SPARE_STYLES
 from isomax_viz.figures._canvas import Caption, attach, small
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import number
-from isomax_viz.style import OKABE_ITO, SPARE_STYLES
 
 __all__ = ["plot_simplex"]
 

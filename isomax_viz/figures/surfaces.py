@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from isomax_viz import style
 from isomax_viz.captures import Samples
+from isomax_viz.catalog import style
+from isomax_viz.catalog.losses import compares_directions
+from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import (
     DPI,
     CanvasAxes,
@@ -27,9 +29,7 @@ from isomax_viz.figures._canvas import (
 )
 from isomax_viz.figures._surface_layers import Grid, draw_lines, draw_points, draw_regions, draw_score
 from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
-from isomax_viz.loss_names import compares_directions
 from isomax_viz.planes import Snapshot, ToyRun, surface_table
-from isomax_viz.style import data_style
 
 __all__ = ["plot_surface", "plot_surfaces"]
 

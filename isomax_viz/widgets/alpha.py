@@ -11,10 +11,10 @@ import pandas as pd
 
 from isomax_viz import figures, tables
 from isomax_viz.captures import Capture
+from isomax_viz.catalog.style import data_style
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
 from isomax_viz.shelf import NOT_SAID, Shelf
-from isomax_viz.style import data_style
 from isomax_viz.tables import Captures, evaluate
 from isomax_viz.widgets import controls, lifetime, words
 

@@ -11,11 +11,11 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_number
 from isomax_viz.captures import Capture
+from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.datasets import ImageSet, load_id, load_ood
 from isomax_viz.figures.image_sheet import image_sheet
 from isomax_viz.projections import class_names
 from isomax_viz.selections import SELECTIONS, select_images
-from isomax_viz.style import data_style, loss_style
 from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import words
 from isomax_viz.widgets.controls import LABEL_WIDTH

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from html import escape
 
-from isomax_viz.loss_names import compares_directions, has_prototypes
+from isomax_viz.catalog.losses import compares_directions, has_prototypes
+from isomax_viz.catalog.style import loss_style
 from isomax_viz.scores import words as score_words
-from isomax_viz.style import loss_style
 
 __all__ = ["lesson_html", "mathml"]
 

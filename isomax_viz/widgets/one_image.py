@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from isomax_viz import scores
 from isomax_viz.captures import Capture, Samples
+from isomax_viz.catalog.style import data_style
 from isomax_viz.datasets import ImageSet, from_arrays, load_id
 from isomax_viz.figures._canvas import png
 from isomax_viz.figures._words import number, percent
@@ -19,7 +20,6 @@ from isomax_viz.figures.image_sheet import image_sheet
 from isomax_viz.figures.operating_point import plot_operating_point
 from isomax_viz.projections import class_names
 from isomax_viz.store import StoreError
-from isomax_viz.style import data_style
 from isomax_viz.widgets import words
 
 __all__ = ["OneImage", "ask_network", "read_image"]

@@ -7,8 +7,8 @@ from html import escape
 import pandas as pd
 
 from isomax_viz import scores
+from isomax_viz.catalog.style import data_style
 from isomax_viz.metrics import METRICS
-from isomax_viz.style import data_style
 
 __all__ = ["CSS", "STALE", "code_html", "error_html", "sentence_html", "summary_html", "verdict_html"]
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from isomax_viz.loss_names import EXTRA_DATA, split_loss
+from isomax_viz.catalog.losses import EXTRA_DATA, split_loss
 
 __all__ = [
     "DATA_STYLES",

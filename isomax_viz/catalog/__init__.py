@@ -1,0 +1,1 @@
+"""What is known by key: losses and looks, each declared once."""
