@@ -1,9 +1,7 @@
 # The public names of isomax_viz, each written once: read by editors and type checkers, and by lazy_loader at run time.
 from . import calibration as calibration
-from . import captures as captures
 from . import datasets as datasets
 from . import doctor as doctor
-from . import examples as examples
 from . import figures as figures
 from . import loss_blocks as loss_blocks
 from . import methods as methods
@@ -20,12 +18,12 @@ from . import studies as studies
 from . import tables as tables
 from . import thresholds as thresholds
 from . import widgets as widgets
-from .captures import Capture as Capture
-from .captures import CaptureError as CaptureError
-from .captures import Samples as Samples
+from .captures.capture import Capture as Capture
+from .captures.examples import load_example as load_example
+from .captures.files import CaptureError as CaptureError
+from .captures.samples import Samples as Samples
 from .comparisons import Comparison as Comparison
 from .comparisons import compare as compare
-from .examples import load_example as load_example
 from .experiments import Experiment as Experiment
 from .figures import plot_alpha as plot_alpha
 from .figures import plot_comparisons as plot_comparisons

@@ -28,11 +28,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isomax_viz._capture_files import damaged, save_arrays
 from isomax_viz._common.files import delete, discard, hidden_name, is_leftover, put_in_place, settle
 from isomax_viz._manifests import FORMAT, FORMAT_VERSION, StoreError, not_whole, read_manifest
 from isomax_viz._manifests import digest as _digest
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.files import damaged, save_arrays
 
 __all__ = ["Store", "StoreError", "default_folder"]
 

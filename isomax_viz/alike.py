@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source, variant
 from isomax_viz.histograms import chosen_ood
-from isomax_viz.origins import source, variant
 
 __all__ = ["check_alike", "check_once", "shared_ood"]
 
@@ -31,7 +31,7 @@ def check_alike(
     ----------
     captures : sequence of Capture
     names : iterable of str
-        Columns of :func:`isomax_viz.origins.source` that must be the same.
+        Columns of :func:`isomax_viz.captures.provenance.source` that must be the same.
     may_differ : str
         In which they may differ, in words.
     without : collection of str

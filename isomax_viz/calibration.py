@@ -16,11 +16,11 @@ import pandas as pd
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, check_number
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
+from isomax_viz.captures.samples import Samples, log_softmax
 from isomax_viz.histograms import chosen_ood
-from isomax_viz.origins import source
 from isomax_viz.reliability import BINNINGS, calibration_error, reliability_table
-from isomax_viz.samples import log_softmax
 
 __all__ = [
     "BINNINGS",

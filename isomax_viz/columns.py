@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._common.checks import check_known
-from isomax_viz.captures import Capture, Samples
-from isomax_viz.samples import check_column_name
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples, check_column_name
 
 __all__ = ["COLUMNS", "Score", "add_column", "column", "read"]
 

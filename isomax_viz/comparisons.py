@@ -12,7 +12,8 @@ from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.bootstrap import counted_metric, draw_counts
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import data_style
 from isomax_viz.pairs import names_of, paired, same_sets, side
 from isomax_viz.tables import Captures

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from isomax_viz import methods, scores
 from isomax_viz._common.checks import check_number
 from isomax_viz.alike import check_alike, shared_ood
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.losses import without_extra_data
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean

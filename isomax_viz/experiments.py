@@ -14,7 +14,7 @@ import torch
 
 from isomax_viz import running
 from isomax_viz._common.checks import check_number
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.backbones import Classifier

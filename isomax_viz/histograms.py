@@ -16,8 +16,9 @@ import pandas as pd
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_known, check_number, run_hint
-from isomax_viz.captures import Capture, Samples
-from isomax_viz.origins import source
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
+from isomax_viz.captures.samples import Samples
 
 __all__ = ["VALUES", "chosen_ood", "logits_table", "scores_table", "values_table"]
 
@@ -136,7 +137,7 @@ def logits_table(
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of the capture, ``[]`` for none.
     quantity : {"logit", "distance"}
-        Logits at temperature 1 (see :class:`~isomax_viz.captures.Samples`) or feature-prototype distances.
+        Logits at temperature 1 (see :class:`~isomax_viz.captures.samples.Samples`) or feature-prototype distances.
     bins : int or sequence of float
         Number of bins, or their edges.
     limits : (float, float), optional

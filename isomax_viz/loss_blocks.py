@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.captures import Samples
+from isomax_viz.captures.samples import Samples
 
 __all__ = ["BLOCKS", "CENTRES", "loss_blocks_table", "plane_table"]
 

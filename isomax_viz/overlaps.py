@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import as_numeric, check_number, check_scores
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
 from isomax_viz.histograms import chosen_ood
-from isomax_viz.origins import source
 from isomax_viz.tables import as_list
 
 __all__ = ["logit_overlaps", "overlap_coefficient", "sample_overlap"]

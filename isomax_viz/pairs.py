@@ -10,9 +10,9 @@ import numpy as np
 
 from isomax_viz import scores as scores_module
 from isomax_viz.alike import check_alike, shared_ood
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source, variant
 from isomax_viz.catalog.style import loss_style
-from isomax_viz.origins import source, variant
 from isomax_viz.tables import as_list
 
 __all__ = ["Side", "names_of", "paired", "same_sets", "side"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_known
 from isomax_viz.alike import check_alike, shared_ood
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.scores import words
 from isomax_viz.tables import evaluate

@@ -14,11 +14,12 @@ import pandas as pd
 
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.losses import compares_directions
 from isomax_viz.histograms import chosen_ood
 from isomax_viz.metrics import threshold_at_tpr
-from isomax_viz.origins import source
 from isomax_viz.projections import class_names
 
 __all__ = ["SPACES", "Plane", "Snapshot", "ToyRun", "surface_table"]

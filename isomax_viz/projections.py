@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.losses import compares_directions
 from isomax_viz.histograms import chosen_ood
-from isomax_viz.origins import source
 
 __all__ = ["feature_space_table", "prototype_distances_table"]
 

@@ -16,7 +16,8 @@ import torch
 import isomax_viz
 from isomax_viz import datasets
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture, DamagedCaptureError
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.files import DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning import protocols
 from isomax_viz.learning.assembly import assemble, try_out

@@ -1,6 +1,6 @@
 """Scores: samples in, one number per sample out, HIGHER = MORE IN-DISTRIBUTION.
 
-A score is any function from :class:`~isomax_viz.captures.Samples` to an array of shape (n,); the ones below also carry
+A score is any function from :class:`~isomax_viz.captures.samples.Samples` to an array of shape (n,); the ones below also carry
 the words and the formula that figures, tables and the explorer show. Scores that need the network itself are computed
 once and stored beside the samples (:mod:`isomax_viz.columns`); by name they are used like the others. Other libraries
 (pytorch-ood among them) call high what is out-of-distribution: change the sign at the border.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_number
-from isomax_viz.captures import Samples, log_softmax
+from isomax_viz.captures.samples import Samples, log_softmax
 from isomax_viz.columns import COLUMNS, Score, add_column, column
 
 __all__ = [

@@ -14,7 +14,8 @@ from torch import nn
 
 from isomax_viz import scores
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.columns import add_column
 from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood
 from isomax_viz.experiments import Experiment

@@ -9,7 +9,8 @@ import pandas as pd
 
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.histograms import chosen_ood
 
 __all__ = ["SELECTIONS", "select_images"]

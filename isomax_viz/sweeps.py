@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 from isomax_viz import _workers, running
 from isomax_viz._common.checks import check_choice
 from isomax_viz._workers import Outcome, Task, WorkerError
-from isomax_viz.captures import Capture, CaptureError
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.files import CaptureError
 from isomax_viz.datasets import ImageSet
 from isomax_viz.experiments import Experiment
 from isomax_viz.store import Store, StoreError

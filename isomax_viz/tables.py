@@ -15,9 +15,10 @@ import pandas as pd
 from isomax_viz import metrics
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import run_hint
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
+from isomax_viz.captures.samples import Samples
 from isomax_viz.histograms import chosen_ood, logits_table, scores_table, values_table
-from isomax_viz.origins import source
 
 __all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_table", "values_table"]
 
@@ -105,7 +106,7 @@ def evaluate(
     DataFrame
         ``data, backbone, loss, entropic_scale, score, ood, seed, preset, select`` (None where the capture does not
         say), ``variant`` (what else was changed in the training, None if nothing; see
-        :func:`isomax_viz.origins.variant`),
+        :func:`isomax_viz.captures.provenance.variant`),
         ``n_id, n_ood`` (images), ``accuracy`` of the test images and the metrics of
         :func:`isomax_viz.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
 

@@ -15,10 +15,11 @@ from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from isomax_viz import Capture, CaptureError, Samples, _capture_files, scores
-from isomax_viz import captures as captures_module
-from isomax_viz._capture_files import read_capture
+from isomax_viz import Capture, CaptureError, Samples, scores
 from isomax_viz._common.checks import sealed
+from isomax_viz.captures import capture as captures_module
+from isomax_viz.captures import files as _capture_files
+from isomax_viz.captures.files import read_capture
 
 
 def test_derived_arrays_equal_a_float64_loop(capture):
@@ -347,7 +348,7 @@ def test_parquet_is_read_by(reader, capture, tmp_path):
 
 def test_parquet_keeps_the_provenance_and_is_written_in_parts(capture, tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("isomax_viz._parquet.ROWS", 37)  # parts that end within and between the sets
+    monkeypatch.setattr("isomax_viz.captures.parquet.ROWS", 37)  # parts that end within and between the sets
     path = capture.to_parquet(tmp_path / "rows.parquet", vectors="logits")
     file = parquet.ParquetFile(path)
     assert file.num_row_groups == 4 and json.loads(file.schema_arrow.metadata[b"isomax_viz"]) == dict(capture.meta)

@@ -13,8 +13,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import isomax_viz as iv
-from isomax_viz import examples, scores
-from isomax_viz.examples import EXAMPLES, load_example
+from isomax_viz import scores
+from isomax_viz.captures import examples
+from isomax_viz.captures.examples import EXAMPLES, load_example
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT / "data" / "captures"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from isomax_viz import CaptureError, Experiment, datasets
-from isomax_viz.captures import Samples
+from isomax_viz.captures.samples import Samples
 from isomax_viz.learning import training
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import choose_device
@@ -399,10 +399,10 @@ def test_a_capture_of_a_newer_version_is_refused_not_replaced(tmp_path, monkeypa
     experiment = Experiment(loss="isomax", **SMOKE)
     experiment.run(ood="uniform", store=tmp_path, progress=False)
     path = tmp_path / experiment.id / "capture.safetensors"
-    monkeypatch.setattr("isomax_viz._capture_files.FORMAT_VERSION", 2)
+    monkeypatch.setattr("isomax_viz.captures.files.FORMAT_VERSION", 2)
     Store(tmp_path).capture(experiment.id).save(path)
     before = path.read_bytes()
-    monkeypatch.setattr("isomax_viz._capture_files.FORMAT_VERSION", 1)
+    monkeypatch.setattr("isomax_viz.captures.files.FORMAT_VERSION", 1)
     with pytest.raises(CaptureError, match="Update isomax_viz"):
         experiment.run(ood="uniform", store=tmp_path, progress=False)
     assert path.read_bytes() == before

@@ -102,7 +102,7 @@ def killed(tmp_path_factory):
     ("place", "is_stored"),
     [
         ("isomax_viz._store_files.save_arrays", False),  # nothing is written yet
-        ("isomax_viz._capture_files.settle", False),  # the first file has another name still
+        ("isomax_viz._common.files.settle", False),  # the first file has another name still
         (BEFORE_THE_RENAME, False),  # all files are written, the folder has another name still
         ("isomax_viz.learning.checkpoints.Checkpoint.remove", True),  # all is done, but for cleaning up
     ],
@@ -121,7 +121,7 @@ def test_kill_9_while_saving_costs_no_epoch_and_leaves_nothing(place, is_stored,
 
 def test_kill_9_while_a_set_joins_leaves_the_stored_capture_as_it_was(stored):
     before = (stored / EXPERIMENT.id / "capture.safetensors").read_bytes()
-    place = "isomax_viz._capture_files.settle"
+    place = "isomax_viz._common.files.settle"
     assert in_a_process_of_its_own(die_at, place, stored, MINE) == -signal.SIGKILL
     assert hidden(stored) and (stored / EXPERIMENT.id / "capture.safetensors").read_bytes() == before
     assert "mine" in run(stored, MINE).ood

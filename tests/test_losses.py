@@ -9,7 +9,7 @@ from scipy import special
 from torch import nn
 
 from isomax_viz import Experiment
-from isomax_viz.captures import log_softmax
+from isomax_viz.captures.samples import log_softmax
 from isomax_viz.learning.losses import (
     DISTANCES,
     FUNCTIONS,

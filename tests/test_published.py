@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import origins, published
+from isomax_viz import published
 from isomax_viz._common import system as _paths
+from isomax_viz.captures import provenance as origins
 
 ROOT = Path(__file__).parent.parent
 KEY = ["backbone", "id", "ood", "loss", "score", "method", "metric"]

@@ -10,7 +10,7 @@ import pytest
 
 import isomax_viz as iv
 from isomax_viz import Capture, Samples, figures, metrics, risks, scores, selections, tables, thresholds
-from isomax_viz._capture_files import read_capture, write_capture
+from isomax_viz.captures.files import read_capture, write_capture
 
 
 def samples_of(logits) -> Samples:

@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Experiment, _capture_files, _store_files, store
+from isomax_viz import Experiment, _store_files, store
 from isomax_viz._common import files as _atomic
+from isomax_viz.captures import files as _capture_files
 from isomax_viz.store import Store, StoreError
 from tests.conftest import LOSSES
 
@@ -307,7 +308,7 @@ def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture,
             failures.append(error)
 
     threads = [threading.Thread(target=save) for _ in range(2)]
-    with mock.patch("isomax_viz._capture_files.settle", together):
+    with mock.patch("isomax_viz._common.files.settle", together):
         for thread in threads:
             thread.start()
         for thread in threads:

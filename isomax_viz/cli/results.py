@@ -13,7 +13,7 @@ import pandas as pd
 
 from isomax_viz import metrics
 from isomax_viz._common.checks import check_known
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.cli.output import add_command, add_json, add_store, print_json, print_table, records
 from isomax_viz.store import UNREADABLE, Store
 from isomax_viz.tables import DEFAULT_SCORES, evaluate

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from isomax_viz._common.checks import check_choice, check_labels, check_matrix, check_number
-from isomax_viz.samples import frozen
+from isomax_viz.captures.samples import frozen
 
 __all__ = ["TOYS", "Toy", "load_toy", "toy_from_images"]
 

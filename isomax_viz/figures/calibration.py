@@ -21,14 +21,14 @@ from isomax_viz.calibration import (
     reliability_table,
     temperature_table,
 )
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
 from isomax_viz.catalog import style
 from isomax_viz.catalog.style import SPARE_STYLES, loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small, title_pad, write_note
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import check_table, known, note, number, percent, titles
-from isomax_viz.origins import source
 
 __all__ = ["plot_reliability", "plot_temperature"]
 

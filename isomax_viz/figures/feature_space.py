@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.losses import compares_directions, has_prototypes
 from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import NOTE_STRIP, CanvasAxes, caption_of, legend_size, new_figure, write_note
 from isomax_viz.figures._histograms import set_density_axis

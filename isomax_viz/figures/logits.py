@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.figures._canvas import drawing
 from isomax_viz.figures._histograms import draw_histogram, from_table
 from isomax_viz.histograms import logits_table, values_table

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from isomax_viz._common.checks import check_known
-from isomax_viz.captures import Samples
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import (
     DPI,

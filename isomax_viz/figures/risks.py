@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.catalog.style import OKABE_ITO, data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, caption_of, small, write_note

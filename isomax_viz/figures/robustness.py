@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
 from isomax_viz.figures._curves import draw_curve, set_log_axis, set_percent_axis

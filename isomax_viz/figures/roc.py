@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_known
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import SPARE_STYLES, Style, data_style, loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._words import (

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.figures._canvas import drawing, small, title_pad
 from isomax_viz.figures._histograms import draw_histogram, from_table
 from isomax_viz.figures._words import number, percent

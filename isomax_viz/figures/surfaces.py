@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from isomax_viz.captures import Samples
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.catalog.losses import compares_directions
 from isomax_viz.catalog.style import data_style

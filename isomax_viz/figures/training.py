@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
 from isomax_viz.figures._words import check_table, note, number, percent, setting_label, settings_within_losses, titles

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, sealed
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.feeds import Feed, checked_normalisation

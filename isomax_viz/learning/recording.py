@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from isomax_viz._common.checks import sealed
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import choose_device, suitable_layout

@@ -15,11 +15,11 @@ import pandas as pd
 
 from isomax_viz import metrics, tables
 from isomax_viz import scores as scores_module
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.style import Style, data_style, loss_style
 from isomax_viz.figures._words import note, quantity_label
 from isomax_viz.histograms import KNOWN
-from isomax_viz.origins import source
 from isomax_viz.scores import Score
 from isomax_viz.sharing.contrast import on_dark
 

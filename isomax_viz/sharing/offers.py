@@ -7,7 +7,7 @@ from typing import Any
 
 from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_known, check_number
-from isomax_viz.captures import Samples
+from isomax_viz.captures.samples import Samples
 from isomax_viz.histograms import INTER, INTRA, KNOWN
 from isomax_viz.scores import Score
 from isomax_viz.sharing.digest import VIEWS, gives

@@ -14,7 +14,7 @@ from typing import Any
 import isomax_viz
 from isomax_viz._common.checks import missing_package
 from isomax_viz._common.files import write_text
-from isomax_viz.captures import Samples
+from isomax_viz.captures.samples import Samples
 from isomax_viz.metrics import METRICS
 from isomax_viz.scores import Score
 from isomax_viz.sharing.digest import ALL_COMBINATIONS, BINS, digest

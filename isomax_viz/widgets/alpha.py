@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from isomax_viz import figures, tables
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import data_style
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png

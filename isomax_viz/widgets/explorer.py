@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.datasets import ImageSet
 from isomax_viz.sharing.offers import need_sets
 from isomax_viz.shelf import Shelf

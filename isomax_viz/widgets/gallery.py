@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.datasets import ImageSet, load_id, load_ood
 from isomax_viz.figures.image_sheet import image_sheet

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from isomax_viz._common.checks import check_number
 from isomax_viz.calibration import temperature_table
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures import plot_risk, plot_simplex, plot_temperature
 from isomax_viz.figures.calibration import TEMPERATURES

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from isomax_viz import scores
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import data_style
 from isomax_viz.datasets import ImageSet, from_arrays, load_id
 from isomax_viz.figures._canvas import png

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
 from isomax_viz.figures.operating_point import MovingPoint

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from isomax_viz import figures, projections, tables
 from isomax_viz._common.checks import check_choice
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
 from isomax_viz.figures.operating_point import plot_operating_point
 

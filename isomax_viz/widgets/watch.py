@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.figures import plot_training
 from isomax_viz.figures._canvas import png
 from isomax_viz.widgets import controls, lifetime, words

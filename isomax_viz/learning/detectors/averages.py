@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
 

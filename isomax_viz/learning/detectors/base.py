@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import missing_package
-from isomax_viz.captures import Capture, Samples
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import suitable_layout, suitable_threads

@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._capture_files import CaptureError, DamagedCaptureError, damaged, narrowed, read_capture, write_capture
 from isomax_viz._common.checks import check_choice, check_known, check_matrix
-from isomax_viz._packing import pack, unpack
-from isomax_viz.samples import Samples, log_softmax
+from isomax_viz.captures.files import (
+    CaptureError,
+    DamagedCaptureError,
+    damaged,
+    narrowed,
+    pack,
+    read_capture,
+    unpack,
+    write_capture,
+)
+from isomax_viz.captures.samples import Samples, log_softmax
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
@@ -222,7 +230,7 @@ class Capture:
         --------
         DuckDB reads it by name: ``duckdb.sql("select ood, avg(entropy) from 'capture.parquet' group by ood")``.
         """
-        from isomax_viz._parquet import parts_of, write_parquet
+        from isomax_viz.captures.parquet import parts_of, write_parquet
 
         names = check_known("vectors", vectors, ("logits", "features", "distances"))
         return write_parquet(Path(path).expanduser(), self.to_frame(), parts_of(self.samples, names), meta=self.meta)

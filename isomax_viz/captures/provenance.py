@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 
 __all__ = ["SOURCE_COLUMNS", "USUAL", "source", "variant"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz._common.system import data_folder
-from isomax_viz.captures import Capture
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import LOSS_STYLES
 
 __all__ = ["EXAMPLES", "load_example"]

@@ -1,0 +1,10 @@
+"""Captures: the frozen numpy record of what a network said about its images."""
+
+from __future__ import annotations
+
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.examples import load_example
+from isomax_viz.captures.files import CaptureError, DamagedCaptureError
+from isomax_viz.captures.samples import Samples
+
+__all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "load_example"]
