@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from isomax_viz.datasets.arrays import from_arrays
-from isomax_viz.datasets.catalogue import default_ood, describe, load_id, load_ood
-from isomax_viz.datasets.folder import from_folder
+from isomax_viz.datasets.catalogue import ID_SETS, OOD_SETS, Source, default_ood, describe, load_id, load_ood
+from isomax_viz.datasets.folder import from_arrays, from_folder
 from isomax_viz.datasets.images import ImageSet, InDistribution
-from isomax_viz.datasets.sources import ID_SETS, OOD_SETS, Source
 from isomax_viz.datasets.toys import TOYS, Toy, load_toy, toy_from_images
 
 __all__ = [

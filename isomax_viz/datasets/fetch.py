@@ -1,7 +1,7 @@
 """Checked downloads into one folder; without a network, one message that says what to put where.
 
 The checksums are the MD5 sums that torchvision and pytorch-ood record for the same files. MD5 guards against damage,
-not against an attacker; nothing in a downloaded file is ever executed (see :mod:`isomax_viz.datasets.formats`).
+not against an attacker; nothing in a downloaded file is ever executed (see :mod:`isomax_viz.datasets.originals`).
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import originals
-from isomax_viz.datasets.archives import ArchiveError
-from isomax_viz.datasets.bundles import bundle_digest, bundles, find_bundle, has_split
+from isomax_viz.datasets.archives import ArchiveError, bundle_digest, bundles, find_bundle, has_split
 from isomax_viz.datasets.cache import cache_path, load_cached, through_cache
 from isomax_viz.datasets.decode import decode_all
 from isomax_viz.datasets.fetch import RemoteFile, data_folder, fetch, is_ready

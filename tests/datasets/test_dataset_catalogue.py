@@ -11,7 +11,7 @@ from dataset_files import random_images
 from sklearn.datasets import load_digits, load_sample_images
 
 from isomax_viz import datasets
-from isomax_viz.datasets.letters import LETTERS
+from isomax_viz.datasets.builtin import LETTERS
 
 DRAWN = ("letters", "patches", "gaussian", "uniform")
 
