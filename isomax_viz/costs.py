@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from isomax_viz import methods, scores
 from isomax_viz._common.checks import check_number
-from isomax_viz.alike import check_alike, shared_ood
+from isomax_viz.analysis import methods, scores
+from isomax_viz.analysis.comparable import check_alike, shared_ood
+from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.losses import without_extra_data
@@ -22,7 +23,6 @@ from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording import class_means
 from isomax_viz.scoring import experiment_of, known_of
-from isomax_viz.tables import Captures, as_list, evaluate
 
 __all__ = ["computed", "in_turn", "measure", "training_key"]
 
@@ -47,7 +47,7 @@ def measure(
         One per training, with the score columns that are to be compared (:func:`isomax_viz.add_scores`). Captures that
         differ in their seed alone are the members of the deep ensemble; the one that has it is measured.
     approaches : iterable of (loss, score), optional
-        By default those of :data:`isomax_viz.methods.COMPARED` that the captures have.
+        By default those of :data:`isomax_viz.analysis.methods.COMPARED` that the captures have.
     ood : str or list of str, optional
         Out-of-distribution sets over which the metrics are averaged; by default all that the captures share.
     pictures : int

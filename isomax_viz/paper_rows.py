@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._common.checks import check_known
-from isomax_viz.alike import check_alike, shared_ood
+from isomax_viz.analysis.comparable import check_alike, shared_ood
+from isomax_viz.analysis.scores import words
+from isomax_viz.analysis.tables import evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
-from isomax_viz.scores import words
-from isomax_viz.tables import evaluate
 
 __all__ = ["SCALES", "check_methods_once", "check_settings", "method_label", "origin_of", "results_of", "with_sets"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz import published
+from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.paper_rows import SCALES, check_methods_once, check_settings, origin_of, results_of, with_sets
 from isomax_viz.printed import PaperTable, marked
-from isomax_viz.tables import Captures, as_list, evaluate
 
 __all__ = [
     "PaperTable",

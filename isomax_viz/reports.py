@@ -105,8 +105,8 @@ def build(
     SweepError
         If a training fails. The others are kept.
     """
+    from isomax_viz.analysis.tables import evaluate
     from isomax_viz.sharing import to_html
-    from isomax_viz.tables import evaluate
 
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from isomax_viz import scores
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis import scores
+from isomax_viz.analysis.scores import add_column
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.columns import add_column
 from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood
 from isomax_viz.experiments import Experiment
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.scores import SCORES
+from isomax_viz.analysis.tables import Captures, as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.style import LOSS_STYLES, loss_style
-from isomax_viz.scores import SCORES
-from isomax_viz.tables import Captures, as_list
 
 __all__ = ["DIMENSIONS", "Shelf"]
 

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 import isomax_viz as iv
-from isomax_viz import Capture, bootstrap, metrics
+from isomax_viz import Capture, metrics
+from isomax_viz.analysis import bootstrap
 
 
 def made(seed: int, *, gap: float, loss: str = "isomax", n: int = 120, m: int = 100, **meta) -> Capture:

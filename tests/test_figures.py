@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from isomax_viz import Capture, compare, figures, metrics, projections, tables
+from isomax_viz import Capture, compare, figures, metrics, tables
+from isomax_viz.analysis import features as projections
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of, png
 from isomax_viz.figures._histograms import density_top, groups_of

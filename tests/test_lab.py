@@ -17,12 +17,12 @@ from scipy.special import softmax, xlogy
 
 import isomax_viz as iv
 from isomax_viz import Capture, Samples, calibration, classroom, figures, metrics, risks, scores
+from isomax_viz.analysis.features import surface_table
+from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 from isomax_viz.captures.provenance import variant
 from isomax_viz.datasets import TOYS, Toy, load_toy, toy_from_images
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.losses import HEADS
-from isomax_viz.planes import surface_table
-from isomax_viz.thresholds import find_threshold, threshold_table
 from isomax_viz.widgets.lab import BY_HAND, EXAMPLES
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from isomax_viz import _counting, metrics
+from isomax_viz import metrics
+from isomax_viz.analysis import metrics as _counting
 from tests.conftest import GOLDEN
 
 # What the definitions of this project give for the golden score arrays.

@@ -11,13 +11,13 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
 from isomax_viz import Capture, figures, metrics
+from isomax_viz.analysis.features import feature_space_table, prototype_distances_table
+from isomax_viz.analysis.images import select_images
+from isomax_viz.analysis.scores import compute
+from isomax_viz.analysis.thresholds import find_threshold, same_share, threshold_table
 from isomax_viz.figures._canvas import png
 from isomax_viz.figures.image_sheet import image_sheet
 from isomax_viz.figures.operating_point import MovingPoint
-from isomax_viz.projections import feature_space_table, prototype_distances_table
-from isomax_viz.scores import compute
-from isomax_viz.selections import select_images
-from isomax_viz.thresholds import find_threshold, same_share, threshold_table
 
 
 def make_capture(loss="isomax", *, seed=0, n=80):

@@ -8,7 +8,7 @@ from scipy import stats
 
 import isomax_viz as iv
 from isomax_viz import Capture, Samples
-from isomax_viz.overlaps import overlap_coefficient, sample_overlap
+from isomax_viz.analysis.overlaps import overlap_coefficient, sample_overlap
 
 
 def made(*, loss="softmax", near="inter", seed=0, far=()) -> Capture:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Capture, Samples, figures, metrics, risks, scores, selections, tables, thresholds
+from isomax_viz import Capture, Samples, figures, metrics, risks, scores, tables, thresholds
+from isomax_viz.analysis import images as selections
 from isomax_viz.captures.files import read_capture, write_capture
 
 

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 import isomax_viz as iv
-from isomax_viz import Capture, Samples, loss_blocks, metrics, studies
+from isomax_viz import Capture, Samples, metrics, studies
+from isomax_viz.analysis import loss_blocks
 from isomax_viz.catalog import style
 
 META = {"data": "digits", "backbone": "small_cnn", "preset": "teaching"}

@@ -11,8 +11,8 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from isomax_viz import Capture, metrics, scores, tables
+from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.captures.provenance import SOURCE_COLUMNS
-from isomax_viz.histograms import chosen_ood
 
 
 def explicit_groups(capture, name):

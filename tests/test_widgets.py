@@ -23,13 +23,14 @@ import pytest
 from matplotlib import _pylab_helpers
 from PIL import Image
 
-from isomax_viz import Capture, evaluate, explore, figures, metrics, projections, tables, train_toy
+from isomax_viz import Capture, evaluate, explore, figures, metrics, tables, train_toy
+from isomax_viz.analysis import features as projections
+from isomax_viz.analysis.scores import SCORES, compute
+from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.datasets import ImageSet, load_id
 from isomax_viz.figures._canvas import png
-from isomax_viz.scores import SCORES, compute
 from isomax_viz.shelf import Shelf
 from isomax_viz.store import StoreError
-from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import drawing, explore_alpha, explore_risk, explore_simplex, explore_surfaces, lifetime, watch
 from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet

@@ -13,7 +13,7 @@ from isomax_viz._common.checks import check_column, check_labels, check_matrix
 
 __all__ = ["Samples", "check_column_name", "frozen", "in_blocks", "log_softmax"]
 
-# Keys of isomax_viz.scores.SCORES, which come first: a column of such a name would never be read.
+# Keys of isomax_viz.analysis.scores.SCORES, which come first: a column of such a name would never be read.
 _COMPUTED = ("mps", "es", "mds", "max_logit", "energy", "gen", "scaled_mps")
 
 

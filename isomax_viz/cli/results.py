@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz import metrics
 from isomax_viz._common.checks import check_known
+from isomax_viz.analysis import metrics
+from isomax_viz.analysis.tables import DEFAULT_SCORES, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.cli.output import add_command, add_json, add_store, print_json, print_table, records
 from isomax_viz.store import UNREADABLE, Store
-from isomax_viz.tables import DEFAULT_SCORES, evaluate
 
 __all__ = ["METRICS", "add_commands"]
 

@@ -128,7 +128,7 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from isomax_viz import tables
+    from isomax_viz.analysis import tables
     from isomax_viz.cli.output import print_table, records
     from isomax_viz.cli.results import METRICS
 

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.figures._words import count_label, known, quantity_label
-from isomax_viz.histograms import INTER, INTRA, KNOWN
 
 __all__ = ["Drawn", "Group", "draw_groups", "groups_of", "id_label"]
 
@@ -103,7 +103,7 @@ def draw_groups(
     ----------
     ax : Axes
     table : DataFrame
-        As :func:`isomax_viz.histograms.logits_table` returns.
+        As :func:`isomax_viz.analysis.histograms.logits_table` returns.
     labels : dict, optional
         Words to add to the legend entries, by group.
     yscale : {"linear", "log"}

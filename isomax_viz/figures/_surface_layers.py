@@ -34,7 +34,7 @@ class Grid:
     Parameters
     ----------
     rows : DataFrame
-        Those of the group "plane" of :func:`isomax_viz.planes.surface_table`.
+        Those of the group "plane" of :func:`isomax_viz.analysis.features.surface_table`.
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:

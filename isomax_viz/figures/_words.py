@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from isomax_viz.analysis.scores import words
 from isomax_viz.catalog.losses import compares_directions, has_prototypes, without_extra_data
 from isomax_viz.catalog.style import data_style, loss_style
-from isomax_viz.scores import words
 
 __all__ = [
     "check_table",

@@ -11,13 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.studies import ALPHA_QUANTITIES, alpha_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad
 from isomax_viz.figures._curves import draw_curve, set_log_axis, set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent, score_label, titles
-from isomax_viz.studies import ALPHA_QUANTITIES, alpha_table
 
 __all__ = ["plot_alpha"]
 
@@ -43,13 +43,13 @@ def plot_alpha(
     ----------
     data : list of Capture, or DataFrame
         Captures of one loss that differ in entropic scale and seed, or the table that
-        :func:`~isomax_viz.studies.alpha_table` made from them.
+        :func:`~isomax_viz.analysis.studies.alpha_table` made from them.
     quantity : {"TNR@TPR95", "AUROC", "accuracy"}
         What to draw; the accuracy has one line.
     select_on : str
         The set that chooses the scale. It is drawn in grey and named as such: results on it must not be reported.
     score, ood
-        See :func:`~isomax_viz.studies.alpha_table`; like ``select_on`` not used for a table.
+        See :func:`~isomax_viz.analysis.studies.alpha_table`; like ``select_on`` not used for a table.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.calibration import (
+from isomax_viz.analysis.calibration import (
     at_temperature,
     calibration_error,
     decided_probabilities,
@@ -57,7 +57,7 @@ def plot_reliability(
     temperature : float
         Divides the logits first.
     bins, binning
-        See :func:`isomax_viz.calibration.reliability_table`.
+        See :func:`isomax_viz.analysis.calibration.reliability_table`.
     theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
@@ -129,7 +129,7 @@ def plot_temperature(
     bins : int
         Of equal width.
     table : DataFrame, optional
-        What :func:`isomax_viz.calibration.temperature_table` made of the capture, where it is at hand.
+        What :func:`isomax_viz.analysis.calibration.temperature_table` made of the capture, where it is at hand.
     theme : {"paper", "talk"}
         Text and line sizes.
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from isomax_viz.analysis.compare import Comparison
 from isomax_viz.catalog.style import data_style
-from isomax_viz.comparisons import Comparison
 from isomax_viz.figures._canvas import Caption, attach, drawing, legend_size
 from isomax_viz.figures._words import known
 

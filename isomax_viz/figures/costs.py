@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.methods import demands
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
 from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent
-from isomax_viz.methods import demands
 
 __all__ = ["plot_costs"]
 
@@ -39,7 +39,7 @@ def plot_costs(
     Parameters
     ----------
     data : DataFrame
-        What :func:`isomax_viz.methods.measure` returned.
+        What :func:`isomax_viz.analysis.methods.measure` returned.
     metric : {"AUROC", "TNR@TPR95"}
         What to draw upwards; means over out-of-distribution sets.
     legend, theme, ax
@@ -51,7 +51,7 @@ def plot_costs(
     -------
     Axes
         Points have the colour and marker of the loss; they are filled where the approach has no special requirement or
-        side effect (:func:`isomax_viz.methods.demands`). Horizontal bars are the quartiles of the rounds.
+        side effect (:func:`isomax_viz.analysis.methods.demands`). Horizontal bars are the quartiles of the rounds.
 
     Raises
     ------

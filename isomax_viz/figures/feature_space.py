@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from isomax_viz.analysis.features import feature_space_table, prototype_distances_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.losses import compares_directions, has_prototypes
 from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._groups import id_label
 from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
-from isomax_viz.projections import feature_space_table, prototype_distances_table
 
 __all__ = ["plot_feature_space", "plot_prototype_distances"]
 
@@ -43,7 +43,7 @@ def plot_feature_space(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture with features, or the table that :func:`~isomax_viz.projections.feature_space_table` made from one.
+        A capture with features, or the table that :func:`~isomax_viz.analysis.features.feature_space_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     legend, theme, ax
@@ -145,7 +145,7 @@ def plot_prototype_distances(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture with prototypes, or the table of :func:`~isomax_viz.projections.prototype_distances_table`.
+        A capture with prototypes, or the table of :func:`~isomax_viz.analysis.features.prototype_distances_table`.
     theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from isomax_viz.analysis.histograms import logits_table, values_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.figures._canvas import drawing
 from isomax_viz.figures._histograms import draw_histogram, from_table
-from isomax_viz.histograms import logits_table, values_table
 
 __all__ = ["plot_distances", "plot_logits"]
 
@@ -34,13 +34,13 @@ def plot_logits(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture, or the table that :func:`~isomax_viz.histograms.logits_table` made from one.
+        A capture, or the table that :func:`~isomax_viz.analysis.histograms.logits_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     quantity : {"logit", "distance"}
         The sign in which to show an isotropic loss; the axis says which (the papers' code prints positive distances).
     bins, limits
-        See :func:`~isomax_viz.histograms.logits_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.histograms.logits_table`; not used for a table.
     yscale : {"linear", "log"}
         Scale of the density axis. On the linear one a spike that would flatten everything else is cut off, and the
         figure says how much it holds.
@@ -99,8 +99,8 @@ def plot_distances(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture with distances, or the table of :func:`~isomax_viz.histograms.logits_table`
-        (``quantity="distance"``) or :func:`~isomax_viz.histograms.values_table` (``"min_distance"``).
+        A capture with distances, or the table of :func:`~isomax_viz.analysis.histograms.logits_table`
+        (``quantity="distance"``) or :func:`~isomax_viz.analysis.histograms.values_table` (``"min_distance"``).
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     nearest : bool

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from isomax_viz.analysis.loss_blocks import CENTRES, EXTENT, loss_blocks_table, plane_table
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
 from isomax_viz.figures._words import check_table
-from isomax_viz.loss_blocks import CENTRES, EXTENT, loss_blocks_table, plane_table
 
 __all__ = ["plot_loss_blocks"]
 
@@ -28,7 +28,7 @@ def plot_loss_blocks(
     Parameters
     ----------
     data : str or DataFrame
-        Key of a loss, or the table that :func:`~isomax_viz.loss_blocks.loss_blocks_table` made.
+        Key of a loss, or the table that :func:`~isomax_viz.analysis.loss_blocks.loss_blocks_table` made.
     theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
@@ -48,7 +48,7 @@ def plot_loss_blocks(
     Notes
     -----
     Source: DisMax paper (2019), Figure 1 (its DisMax loss is IsoMax). The plane is made up, not learned; see
-    :func:`~isomax_viz.loss_blocks.plane_table`. Both losses side by side:
+    :func:`~isomax_viz.analysis.loss_blocks.plane_table`. Both losses side by side:
     ``iv.plot_grid(iv.plot_loss_blocks, ["softmax", "isomax"])``.
 
     Examples

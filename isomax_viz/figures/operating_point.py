@@ -14,6 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from isomax_viz._common.checks import check_known
+from isomax_viz.analysis.histograms import scores_table
+from isomax_viz.analysis.tables import Captures, as_list, as_names, roc_table
+from isomax_viz.analysis.thresholds import threshold_table
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import (
@@ -31,9 +34,6 @@ from isomax_viz.figures._png import encode_png
 from isomax_viz.figures._words import number, percent
 from isomax_viz.figures.roc import plot_roc, varying_columns
 from isomax_viz.figures.scores import plot_scores
-from isomax_viz.histograms import scores_table
-from isomax_viz.tables import Captures, as_list, as_names, roc_table
-from isomax_viz.thresholds import threshold_table
 
 __all__ = ["MovingPoint", "plot_operating_point"]
 
@@ -62,7 +62,7 @@ def plot_operating_point(
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float, {"tpr95", "dtacc"} or one float per capture
-        See :func:`isomax_viz.thresholds.threshold_table`.
+        See :func:`isomax_viz.analysis.thresholds.threshold_table`.
     panels : {"scores", "roc"} or both
         What to draw.
     share : bool
@@ -171,7 +171,7 @@ class MovingPoint:
         return min(table["left"].min() for table in tables), max(table["right"].max() for table in tables)
 
     def move(self, threshold: float | str | Sequence[float]) -> pd.DataFrame:
-        """Move the threshold and return what it does (see :func:`~isomax_viz.thresholds.threshold_table`)."""
+        """Move the threshold and return what it does (see :func:`~isomax_viz.analysis.thresholds.threshold_table`)."""
         table = threshold_table(self._captures, self._ood, score=self._score, threshold=threshold)
         firsts = table.drop_duplicates("capture").to_dict("records")
         for ax, line, words, row in zip(self._histograms, self._lines, self._words, firsts, strict=False):

@@ -11,6 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.histograms import chosen_ood, scores_table
+from isomax_viz.analysis.risks import expected_cost, risk_table
+from isomax_viz.analysis.tables import as_names, roc_table
+from isomax_viz.analysis.thresholds import RULES, check_threshold, find_threshold, threshold_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
@@ -20,10 +24,6 @@ from isomax_viz.figures._fixed import add_panel, fixed_figure
 from isomax_viz.figures._words import number, percent, score_label, titles
 from isomax_viz.figures.roc import plot_roc
 from isomax_viz.figures.scores import plot_scores
-from isomax_viz.histograms import chosen_ood, scores_table
-from isomax_viz.risks import expected_cost, risk_table
-from isomax_viz.tables import as_names, roc_table
-from isomax_viz.thresholds import RULES, check_threshold, find_threshold, threshold_table
 
 __all__ = ["plot_risk"]
 
@@ -52,10 +52,10 @@ def plot_risk(
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float or {"cheapest", "tpr95", "dtacc"}
-        A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.thresholds.RULES`. An infinite one
+        A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.analysis.thresholds.RULES`. An infinite one
         is drawn just beyond all scores.
     accept_unknown, reject_known, share_unknown
-        See :func:`isomax_viz.risks.expected_cost`.
+        See :func:`isomax_viz.analysis.risks.expected_cost`.
     theme : {"paper", "talk"}
         Text and line sizes.
 

@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.studies import ROBUSTNESS_QUANTITIES, robustness_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
 from isomax_viz.figures._curves import draw_curve, set_log_axis, set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent, score_label, titles
-from isomax_viz.studies import ROBUSTNESS_QUANTITIES, robustness_table
 
 __all__ = ["plot_robustness"]
 
@@ -40,11 +40,11 @@ def plot_robustness(
     ----------
     data : list of Capture, or DataFrame
         Captures that differ in loss, seed and number of training examples, or the table that
-        :func:`~isomax_viz.studies.robustness_table` made from them.
+        :func:`~isomax_viz.analysis.studies.robustness_table` made from them.
     quantity : {"accuracy", "mean AUROC"}
         What to draw; the mean is over the out-of-distribution sets.
     score, ood
-        See :func:`~isomax_viz.studies.robustness_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.studies.robustness_table`; not used for a table.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_known
+from isomax_viz.analysis.tables import roc_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import SPARE_STYLES, Style, data_style, loss_style
@@ -25,7 +26,6 @@ from isomax_viz.figures._words import (
     settings_within_losses,
     titles,
 )
-from isomax_viz.tables import roc_table
 
 __all__ = ["plot_roc", "varying_columns"]
 
@@ -49,7 +49,7 @@ def plot_roc(
     Parameters
     ----------
     data : Capture, list of Capture, or DataFrame
-        Captures, or the table that :func:`~isomax_viz.tables.roc_table` made from them. Tables may be concatenated, for
+        Captures, or the table that :func:`~isomax_viz.analysis.tables.roc_table` made from them. Tables may be concatenated, for
         instance to compare losses with different scores.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.

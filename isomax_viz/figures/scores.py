@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from isomax_viz.analysis.histograms import scores_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.figures._canvas import drawing, small, title_pad
 from isomax_viz.figures._histograms import draw_histogram, from_table
 from isomax_viz.figures._words import number, percent
-from isomax_viz.histograms import scores_table
 
 __all__ = ["plot_scores"]
 
@@ -37,13 +37,13 @@ def plot_scores(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture, or the table that :func:`~isomax_viz.histograms.scores_table` made from one.
+        A capture, or the table that :func:`~isomax_viz.analysis.histograms.scores_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function of samples; higher = more in-distribution.
     bins, limits
-        See :func:`~isomax_viz.histograms.scores_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.histograms.scores_table`; not used for a table.
     yscale, legend, theme, ax, **kwargs
         As in :func:`~isomax_viz.figures.plot_logits`.
 

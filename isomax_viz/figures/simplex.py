@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.calibration import scale_table
+from isomax_viz.analysis.calibration import scale_table
 from isomax_viz.catalog import style
 from isomax_viz.catalog.style import OKABE_ITO, SPARE_STYLES
 from isomax_viz.figures._canvas import Caption, attach, small

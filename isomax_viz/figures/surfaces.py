@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from isomax_viz.analysis.features import Snapshot, ToyRun, surface_table
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.catalog.losses import compares_directions
@@ -29,7 +30,6 @@ from isomax_viz.figures._canvas import (
 )
 from isomax_viz.figures._surface_layers import Grid, draw_lines, draw_points, draw_regions, draw_score
 from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
-from isomax_viz.planes import Snapshot, ToyRun, surface_table
 
 __all__ = ["plot_surface", "plot_surfaces"]
 
@@ -57,9 +57,9 @@ def plot_surface(
     ----------
     data : Snapshot, ToyRun or DataFrame
         Of :func:`isomax_viz.train_toy` (of a run, its last epoch), or the table that
-        :func:`isomax_viz.planes.surface_table` made from one.
+        :func:`isomax_viz.analysis.features.surface_table` made from one.
     score, space, ood
-        As in :func:`~isomax_viz.planes.surface_table`; not used for a table.
+        As in :func:`~isomax_viz.analysis.features.surface_table`; not used for a table.
     regions : bool
         Fill the decision regions with the colours of the classes instead of drawing the score.
     legend, theme, ax

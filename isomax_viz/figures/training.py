@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.tables import training_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
 from isomax_viz.figures._words import check_table, note, number, percent, setting_label, settings_within_losses, titles
-from isomax_viz.tables import training_table
 
 __all__ = ["plot_training"]
 
@@ -55,7 +55,7 @@ def plot_training(
     Parameters
     ----------
     data : Capture, list of Capture, or DataFrame
-        Captures with a history, or the table that :func:`~isomax_viz.tables.training_table` made from them.
+        Captures with a history, or the table that :func:`~isomax_viz.analysis.tables.training_table` made from them.
     quantity : str
         A column of the history, such as ``"accuracy"``, ``"cross_entropy"``, ``"entropy"`` or ``"intra_logit_mean"``; a
         mean is drawn in a band of one standard deviation where the history has one.

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from isomax_viz.analysis.histograms import values_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.figures._canvas import drawing
 from isomax_viz.figures._histograms import draw_histogram, from_table
-from isomax_viz.histograms import values_table
 
 __all__ = ["plot_entropy", "plot_max_probability"]
 
@@ -34,13 +34,13 @@ def plot_entropy(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture, or the table that :func:`~isomax_viz.histograms.values_table` made from one.
+        A capture, or the table that :func:`~isomax_viz.analysis.histograms.values_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     normalised : bool
         Divide by the largest possible entropy, log(classes), as the papers' code does; the axis says so.
     bins, limits
-        See :func:`~isomax_viz.histograms.values_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.histograms.values_table`; not used for a table.
     yscale, legend, theme, ax, **kwargs
         As in :func:`~isomax_viz.figures.plot_logits`.
 
@@ -88,11 +88,11 @@ def plot_max_probability(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture, or the table that :func:`~isomax_viz.histograms.values_table` made from one.
+        A capture, or the table that :func:`~isomax_viz.analysis.histograms.values_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     bins, limits
-        See :func:`~isomax_viz.histograms.values_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.histograms.values_table`; not used for a table.
     yscale, legend, theme, ax, **kwargs
         As in :func:`~isomax_viz.figures.plot_logits`.
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz.analysis.features import Plane, Snapshot, ToyRun
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets.toys import Toy, load_toy
 from isomax_viz.learning.losses import HEADS, features_for, parameter_groups
 from isomax_viz.learning.recording import class_means
-from isomax_viz.planes import Plane, Snapshot, ToyRun
 
 __all__ = ["ToyNetwork", "train_toy"]
 

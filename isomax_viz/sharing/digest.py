@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz import metrics, tables
-from isomax_viz import scores as scores_module
+from isomax_viz.analysis import metrics, tables
+from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.histograms import KNOWN
+from isomax_viz.analysis.scores import Score
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.style import Style, data_style, loss_style
 from isomax_viz.figures._words import note, quantity_label
-from isomax_viz.histograms import KNOWN
-from isomax_viz.scores import Score
 from isomax_viz.sharing.contrast import on_dark
 
 __all__ = ["ALL_COMBINATIONS", "BINS", "VIEWS", "digest", "gives"]
@@ -160,7 +160,7 @@ def _score(capture: Capture, score: Score, sets: list[str]) -> dict[str, Any]:
 def _thresholds(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return thresholds in ascending order and how many more images of each set each of them rejects.
 
-    The thresholds of both rules are among them (see :func:`isomax_viz.thresholds.find_threshold`).
+    The thresholds of both rules are among them (see :func:`isomax_viz.analysis.thresholds.find_threshold`).
     """
     known, *unknown = values.values()
     ordered = {name: np.sort(scores) for name, scores in values.items()}

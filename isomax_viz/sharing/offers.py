@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_known, check_number
+from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN
+from isomax_viz.analysis.scores import Score
+from isomax_viz.analysis.thresholds import RULES
 from isomax_viz.captures.samples import Samples
-from isomax_viz.histograms import INTER, INTRA, KNOWN
-from isomax_viz.scores import Score
 from isomax_viz.sharing.digest import VIEWS, gives
 from isomax_viz.shelf import Shelf
-from isomax_viz.thresholds import RULES
 
 __all__ = ["need_sets", "networks_of", "scores_of", "sets_of", "start_of"]
 

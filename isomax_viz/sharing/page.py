@@ -14,14 +14,14 @@ from typing import Any
 import isomax_viz
 from isomax_viz._common.checks import missing_package
 from isomax_viz._common.files import write_text
+from isomax_viz.analysis.metrics import METRICS
+from isomax_viz.analysis.scores import Score
+from isomax_viz.analysis.tables import Captures
+from isomax_viz.analysis.thresholds import RULES
 from isomax_viz.captures.samples import Samples
-from isomax_viz.metrics import METRICS
-from isomax_viz.scores import Score
 from isomax_viz.sharing.digest import ALL_COMBINATIONS, BINS, digest
 from isomax_viz.sharing.offers import networks_of, scores_of, sets_of, start_of
 from isomax_viz.shelf import DIMENSIONS, Shelf
-from isomax_viz.tables import Captures
-from isomax_viz.thresholds import RULES
 
 __all__ = ["to_html"]
 
@@ -75,7 +75,7 @@ def to_html(
     -----
     Figures are drawn by Vega-Lite, whose script is part of the file. Images are counted before writing: metrics are
     those of :func:`isomax_viz.evaluate`, and at every position of the slider the counts are those of
-    :func:`isomax_viz.thresholds.threshold_table`. Names and words of the captures cannot run as code.
+    :func:`isomax_viz.analysis.thresholds.threshold_table`. Names and words of the captures cannot run as code.
 
     Examples
     --------

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from isomax_viz.analysis.tables import Captures
 from isomax_viz.datasets import ImageSet
-from isomax_viz.tables import Captures
 from isomax_viz.widgets.alpha import AlphaExplorer
 from isomax_viz.widgets.explorer import Explorer
 from isomax_viz.widgets.lab import explore_risk, explore_simplex, explore_temperature

@@ -9,13 +9,14 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from isomax_viz import figures, tables
+from isomax_viz import figures
+from isomax_viz.analysis import tables
+from isomax_viz.analysis.tables import Captures, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import data_style
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
 from isomax_viz.shelf import NOT_SAID, Shelf
-from isomax_viz.tables import Captures, evaluate
 from isomax_viz.widgets import controls, lifetime, words
 
 __all__ = ["AlphaExplorer"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from isomax_viz.analysis.scores import words
 from isomax_viz.catalog.style import data_style
-from isomax_viz.scores import words
 from isomax_viz.shelf import DIMENSIONS, Shelf, word
 from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.views import VIEWS

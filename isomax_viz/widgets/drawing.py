@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.catalog.style import data_style
-from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import lessons, panel, words
 from isomax_viz.widgets.views import VIEWS, Look
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from isomax_viz.analysis.tables import Captures
 from isomax_viz.captures.capture import Capture
 from isomax_viz.datasets import ImageSet
 from isomax_viz.sharing.offers import need_sets
 from isomax_viz.shelf import Shelf
-from isomax_viz.tables import Captures
 from isomax_viz.widgets import drawing, lifetime, panel, settings, takeaway, words
 from isomax_viz.widgets.bands import Bands, share_of
 from isomax_viz.widgets.gallery import Gallery

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_number
+from isomax_viz.analysis.features import class_names
+from isomax_viz.analysis.images import SELECTIONS, select_images
+from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.datasets import ImageSet, load_id, load_ood
 from isomax_viz.figures.image_sheet import image_sheet
-from isomax_viz.projections import class_names
-from isomax_viz.selections import SELECTIONS, select_images
-from isomax_viz.thresholds import score_range
 from isomax_viz.widgets import words
 from isomax_viz.widgets.controls import LABEL_WIDTH
 
@@ -80,7 +80,7 @@ def sheet(capture: Capture, rows: pd.DataFrame, given: Mapping[str, ImageSet]) -
     ----------
     capture : Capture
     rows : DataFrame
-        From :func:`isomax_viz.selections.select_images`.
+        From :func:`isomax_viz.analysis.images.select_images`.
     given : mapping of str to ImageSet
         See :func:`find_images`.
     """
@@ -119,7 +119,7 @@ class Gallery(widgets.VBox):
     Attributes
     ----------
     rows : DataFrame
-        What is shown; see :func:`isomax_viz.selections.select_images`.
+        What is shown; see :func:`isomax_viz.analysis.images.select_images`.
     """
 
     def __init__(self, explorer: Any, images: Mapping[str, ImageSet]) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 import ipywidgets as widgets
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.calibration import temperature_table
+from isomax_viz.analysis.calibration import temperature_table
+from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.risks import cheapest_threshold
+from isomax_viz.analysis.scores import SCORES
+from isomax_viz.analysis.tables import Captures, as_list
+from isomax_viz.analysis.thresholds import RULES, find_threshold, score_range
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures import plot_risk, plot_simplex, plot_temperature
 from isomax_viz.figures.calibration import TEMPERATURES
-from isomax_viz.histograms import chosen_ood
-from isomax_viz.risks import cheapest_threshold
-from isomax_viz.scores import SCORES
 from isomax_viz.sharing.digest import gives
-from isomax_viz.tables import Captures, as_list
-from isomax_viz.thresholds import RULES, find_threshold, score_range
 from isomax_viz.widgets.controls import LABEL_WIDTH
 from isomax_viz.widgets.lab_view import LabView, choice, score_choice, slider
 

@@ -8,8 +8,8 @@ from typing import Any
 import ipywidgets as widgets
 
 from isomax_viz._common.checks import check_known
+from isomax_viz.analysis.features import SPACES, ToyRun
 from isomax_viz.figures import plot_surfaces
-from isomax_viz.planes import SPACES, ToyRun
 from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.lab_view import LabView, choice, score_choice, slider
 

@@ -11,9 +11,9 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from isomax_viz._common.checks import check_choice, check_known, check_number
+from isomax_viz.analysis.scores import SCORES
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
-from isomax_viz.scores import SCORES
 from isomax_viz.widgets import lifetime, words
 from isomax_viz.widgets.controls import LABEL_WIDTH
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from html import escape
 
+from isomax_viz.analysis.scores import words as score_words
 from isomax_viz.catalog.losses import compares_directions, has_prototypes
 from isomax_viz.catalog.style import loss_style
-from isomax_viz.scores import words as score_words
 
 __all__ = ["lesson_html", "mathml"]
 
@@ -70,7 +70,7 @@ def lesson_html(losses: tuple[str, ...], score: str) -> str:
     losses : tuple of str
         Keys of the losses that are shown; unknown ones have no lesson.
     score : str
-        A key of :data:`isomax_viz.scores.SCORES`, or the name of a column.
+        A key of :data:`isomax_viz.analysis.scores.SCORES`, or the name of a column.
 
     Examples
     --------

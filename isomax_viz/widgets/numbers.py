@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from isomax_viz.analysis.tables import evaluate
+from isomax_viz.analysis.thresholds import threshold_table
 from isomax_viz.shelf import Shelf
-from isomax_viz.tables import evaluate
-from isomax_viz.thresholds import threshold_table
 from isomax_viz.widgets import words
 from isomax_viz.widgets.views import Look
 

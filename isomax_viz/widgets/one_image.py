@@ -10,7 +10,8 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from isomax_viz import scores
+from isomax_viz.analysis import scores
+from isomax_viz.analysis.features import class_names
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import data_style
@@ -19,7 +20,6 @@ from isomax_viz.figures._canvas import png
 from isomax_viz.figures._words import number, percent
 from isomax_viz.figures.image_sheet import image_sheet
 from isomax_viz.figures.operating_point import plot_operating_point
-from isomax_viz.projections import class_names
 from isomax_viz.store import StoreError
 from isomax_viz.widgets import words
 

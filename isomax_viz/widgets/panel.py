@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from isomax_viz.thresholds import find_threshold, same_share
+from isomax_viz.analysis.thresholds import find_threshold, same_share
 from isomax_viz.widgets import controls, words
 from isomax_viz.widgets.threshold import ThresholdBar
 from isomax_viz.widgets.views import VIEWS, Look

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isomax_viz._common.checks import check_choice, check_known, check_number
-from isomax_viz.thresholds import RULES
+from isomax_viz.analysis.thresholds import RULES
 from isomax_viz.widgets.controls import ALONE
 from isomax_viz.widgets.views import VIEWS
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from isomax_viz.thresholds import RULES
+from isomax_viz.analysis.thresholds import RULES
 from isomax_viz.widgets import lifetime
 from isomax_viz.widgets.controls import LABEL_WIDTH
 

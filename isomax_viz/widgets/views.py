@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from isomax_viz import figures, projections, tables
+from isomax_viz import figures
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis import features as projections
+from isomax_viz.analysis import tables
 from isomax_viz.captures.capture import Capture
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
 from isomax_viz.figures.operating_point import plot_operating_point
@@ -31,7 +33,7 @@ class Look:
     captures : tuple of int
         Numbers of the captures: one, or two side by side.
     score : str
-        A key of :data:`isomax_viz.scores.SCORES`.
+        A key of :data:`isomax_viz.analysis.scores.SCORES`.
     ood : tuple of str
         Out-of-distribution sets.
     threshold : tuple of float

@@ -6,9 +6,9 @@ from html import escape
 
 import pandas as pd
 
-from isomax_viz import scores
+from isomax_viz.analysis import scores
+from isomax_viz.analysis.metrics import METRICS
 from isomax_viz.catalog.style import data_style
-from isomax_viz.metrics import METRICS
 
 __all__ = ["CSS", "STALE", "code_html", "error_html", "sentence_html", "summary_html", "verdict_html"]
 
@@ -114,16 +114,16 @@ def summary_html(metrics: pd.DataFrame, counts: pd.DataFrame, *, titles: tuple[s
     Parameters
     ----------
     metrics : DataFrame
-        Rows of :func:`isomax_viz.tables.evaluate` for one score.
+        Rows of :func:`isomax_viz.analysis.tables.evaluate` for one score.
     counts : DataFrame
-        Rows of :func:`isomax_viz.thresholds.threshold_table`, in the same order.
+        Rows of :func:`isomax_viz.analysis.thresholds.threshold_table`, in the same order.
     titles : tuple of str
         Name of each capture; shown where there are two.
 
     Examples
     --------
     >>> from isomax_viz import Capture, evaluate
-    >>> from isomax_viz.thresholds import threshold_table
+    >>> from isomax_viz.analysis.thresholds import threshold_table
     >>> capture = Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.0, 0.0]]}, loss="softmax")
     >>> html = summary_html(evaluate(capture, scores="es"), threshold_table(capture), titles=("SoftMax",))
     >>> "entropic score (ES)" in html, "chance that a random ID sample" in html, "100.0 %" in html

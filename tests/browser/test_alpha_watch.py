@@ -9,9 +9,9 @@ import pytest
 from jupyterlab_driver import Notebook
 
 from isomax_viz import figures, tables
+from isomax_viz.analysis.scores import compute
+from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.figures._canvas import png
-from isomax_viz.scores import compute
-from isomax_viz.thresholds import score_range
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isomax_viz import Capture, evaluate, to_html
-from isomax_viz.thresholds import find_threshold, threshold_table
+from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz import metrics
 from isomax_viz._common.checks import check_number
+from isomax_viz.analysis import metrics
 from isomax_viz.learning.detectors.base import Detector, Known, pytorch_ood
 from isomax_viz.learning.losses import features_for
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._common.checks import check_choice, check_number, check_scores
-from isomax_viz.metrics import METRICS, needed
+from isomax_viz.analysis.metrics import METRICS, needed
 
 __all__ = ["counted_metric", "draw_counts"]
 
@@ -61,7 +61,7 @@ def counted_metric(
     Parameters
     ----------
     metric : str
-        A key of :data:`isomax_viz.metrics.METRICS`.
+        A key of :data:`isomax_viz.analysis.metrics.METRICS`.
     id_scores, ood_scores : array, shape (n,) and (m,)
         Higher = more in-distribution.
     id_counts, ood_counts : array, shape (n, resamples) and (m, resamples)
@@ -70,7 +70,7 @@ def counted_metric(
     Returns
     -------
     ndarray, shape (resamples,)
-        What the function of :mod:`isomax_viz.metrics` would return for the scores repeated as often as counted.
+        What the function of :mod:`isomax_viz.analysis.metrics` would return for the scores repeated as often as counted.
 
     Raises
     ------

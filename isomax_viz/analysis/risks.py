@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz import metrics
-from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_number, check_scores
+from isomax_viz.analysis import metrics
+from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.histograms import chosen_ood
 
 __all__ = ["cheapest_threshold", "disagreements", "expected_cost", "risk_table", "two_meanings"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import as_numeric, check_number, check_scores
+from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.tables import as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
-from isomax_viz.histograms import chosen_ood
-from isomax_viz.tables import as_list
 
 __all__ = ["logit_overlaps", "overlap_coefficient", "sample_overlap"]
 

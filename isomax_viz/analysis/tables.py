@@ -1,6 +1,6 @@
 """Captures in, tidy DataFrames out: what figures draw and notebooks print.
 
-Binned tables live in :mod:`isomax_viz.histograms` and are available here too, so that ``iv.tables`` has one table
+Binned tables live in :mod:`isomax_viz.analysis.histograms` and are available here too, so that ``iv.tables`` has one table
 function for every figure.
 """
 
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz import metrics
-from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import run_hint
+from isomax_viz.analysis import metrics
+from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.histograms import chosen_ood, logits_table, scores_table, values_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.histograms import chosen_ood, logits_table, scores_table, values_table
 
 __all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_table", "values_table"]
 
@@ -108,7 +108,7 @@ def evaluate(
         say), ``variant`` (what else was changed in the training, None if nothing; see
         :func:`isomax_viz.captures.provenance.variant`),
         ``n_id, n_ood`` (images), ``accuracy`` of the test images and the metrics of
-        :func:`isomax_viz.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
+        :func:`isomax_viz.analysis.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
 
     Raises
     ------

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz import metrics
-from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_known, check_number, run_hint
+from isomax_viz.analysis import metrics
+from isomax_viz.analysis import scores as scores_module
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
-from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.histograms import chosen_ood
 
 __all__ = ["SELECTIONS", "select_images"]
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz import metrics
-from isomax_viz import scores as scores_module
 from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz.analysis import metrics
+from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.tables import Captures, as_list, as_names
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.histograms import chosen_ood
-from isomax_viz.tables import Captures, as_list, as_names
 
 __all__ = ["RULES", "check_threshold", "find_threshold", "same_share", "score_range", "threshold_table"]
 

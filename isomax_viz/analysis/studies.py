@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.alike import check_alike, check_once, shared_ood
+from isomax_viz.analysis.comparable import check_alike, check_once, shared_ood
+from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.tables import Captures, as_list, evaluate
 
 __all__ = ["ALPHA_QUANTITIES", "ROBUSTNESS_QUANTITIES", "alpha_table", "examples_per_class", "robustness_table"]
 

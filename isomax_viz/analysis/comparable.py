@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source, variant
-from isomax_viz.histograms import chosen_ood
 
 __all__ = ["check_alike", "check_once", "shared_ood"]
 

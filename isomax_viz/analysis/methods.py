@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.scores import words
 from isomax_viz.catalog.losses import has_prototypes, split_loss
-from isomax_viz.scores import words
 
 __all__ = [
     "COMPARED",
