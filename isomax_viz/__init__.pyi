@@ -2,8 +2,7 @@
 from . import datasets as datasets
 from . import doctor as doctor
 from . import figures as figures
-from . import paper_tables as paper_tables
-from . import published as published
+from . import papers as papers
 from . import store as store
 from . import widgets as widgets
 from .analysis import calibration as calibration
@@ -50,6 +49,7 @@ from .figures import save_figure as save_figure
 from .learning.any_classifier import record as record
 from .learning.fooling import make_fooling as make_fooling
 from .learning.toys import train_toy as train_toy
+from .papers import published as published
 from .scoring import add_scores as add_scores
 from .sharing import to_html as to_html
 from .sweeps import SweepError as SweepError

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Capture, Samples, paper_tables, published
+from isomax_viz import Capture, Samples, published
+from isomax_viz.papers import tables as paper_tables
 
 
 def made(loss, seed=0, *, gap=2.0, **meta) -> Capture:

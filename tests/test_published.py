@@ -390,7 +390,7 @@ def test_what_is_bold_is_bold_in_the_paper(texts, key):
             break
     printed = published.table(*key).assign(printed=marks)
     printed = printed.rename(columns={"id": "data"}).dropna(subset="mean")
-    ours = iv.paper_tables.from_published(*key).frame
+    ours = iv.papers.from_published(*key).frame
     both = ours.merge(printed, on=["backbone", "data", "ood", "method", "metric"])
     assert len(both) == len(printed)
     np.testing.assert_array_equal(both["best"], both["printed"])
