@@ -17,7 +17,7 @@ from isomax_viz import Capture, compare, figures, metrics, tables
 from isomax_viz.analysis import features as projections
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of, png
-from isomax_viz.figures._histograms import density_top, groups_of
+from isomax_viz.figures.histograms import density_top, groups_of
 
 HISTOGRAMS = {
     "logits": (figures.plot_logits, tables.logits_table),

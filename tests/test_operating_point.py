@@ -16,8 +16,8 @@ from isomax_viz.analysis.images import select_images
 from isomax_viz.analysis.scores import compute
 from isomax_viz.analysis.thresholds import find_threshold, same_share, threshold_table
 from isomax_viz.figures._canvas import png
-from isomax_viz.figures.image_sheet import image_sheet
-from isomax_viz.figures.operating_point import MovingPoint
+from isomax_viz.figures.pictures import image_sheet
+from isomax_viz.figures.thresholds import MovingPoint
 
 
 def make_capture(loss="isomax", *, seed=0, n=80):

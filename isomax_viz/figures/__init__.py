@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from isomax_viz.figures._canvas import describe, save_figure
-from isomax_viz.figures.alpha import plot_alpha
-from isomax_viz.figures.calibration import plot_reliability, plot_temperature
+from isomax_viz.figures.calibration import plot_reliability, plot_simplex, plot_temperature
 from isomax_viz.figures.comparisons import plot_comparisons
 from isomax_viz.figures.costs import plot_costs
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
 from isomax_viz.figures.grids import plot_grid
-from isomax_viz.figures.logits import plot_distances, plot_logits
+from isomax_viz.figures.histograms import plot_distances, plot_entropy, plot_logits, plot_max_probability, plot_scores
 from isomax_viz.figures.loss_blocks import plot_loss_blocks
-from isomax_viz.figures.operating_point import plot_operating_point
 from isomax_viz.figures.pictures import plot_pictures
-from isomax_viz.figures.risks import plot_risk
-from isomax_viz.figures.robustness import plot_robustness
-from isomax_viz.figures.roc import plot_roc
-from isomax_viz.figures.scores import plot_scores
-from isomax_viz.figures.simplex import plot_simplex
+from isomax_viz.figures.studies import plot_alpha, plot_robustness
 from isomax_viz.figures.surfaces import plot_surface, plot_surfaces
+from isomax_viz.figures.thresholds import plot_operating_point, plot_risk, plot_roc
 from isomax_viz.figures.training import plot_training
-from isomax_viz.figures.values import plot_entropy, plot_max_probability
 
 __all__ = [
     "describe",

@@ -14,8 +14,8 @@ from isomax_viz._common.checks import check_choice
 from isomax_viz.analysis.methods import demands
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
-from isomax_viz.figures._curves import set_percent_axis
 from isomax_viz.figures._words import check_table, note, percent
+from isomax_viz.figures.studies import set_percent_axis
 
 __all__ = ["plot_costs"]
 

@@ -15,8 +15,8 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.losses import compares_directions, has_prototypes
 from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
-from isomax_viz.figures._groups import id_label
 from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
+from isomax_viz.figures.histograms import id_label
 
 __all__ = ["plot_feature_space", "plot_prototype_distances"]
 

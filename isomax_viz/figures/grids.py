@@ -16,9 +16,16 @@ from matplotlib.legend_handler import HandlerTuple
 from isomax_viz._common.checks import check_number
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
-from isomax_viz.figures._canvas import NOTE_STRIP, CanvasAxes, caption_of, legend_size, new_figure, write_note
-from isomax_viz.figures._histograms import set_density_axis
-from isomax_viz.figures._options import worded_options
+from isomax_viz.figures._canvas import (
+    NOTE_STRIP,
+    CanvasAxes,
+    caption_of,
+    legend_size,
+    new_figure,
+    worded_options,
+    write_note,
+)
+from isomax_viz.figures.histograms import set_density_axis
 
 __all__ = ["plot_grid"]
 

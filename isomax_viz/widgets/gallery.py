@@ -16,7 +16,7 @@ from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.datasets import ImageSet, load_id, load_ood
-from isomax_viz.figures.image_sheet import image_sheet
+from isomax_viz.figures.pictures import image_sheet
 from isomax_viz.widgets import words
 from isomax_viz.widgets.controls import LABEL_WIDTH
 

@@ -18,8 +18,8 @@ from isomax_viz.catalog.style import data_style
 from isomax_viz.datasets import ImageSet, from_arrays, load_id
 from isomax_viz.figures._canvas import png
 from isomax_viz.figures._words import number, percent
-from isomax_viz.figures.image_sheet import image_sheet
-from isomax_viz.figures.operating_point import plot_operating_point
+from isomax_viz.figures.pictures import image_sheet
+from isomax_viz.figures.thresholds import plot_operating_point
 from isomax_viz.store import StoreError
 from isomax_viz.widgets import words
 

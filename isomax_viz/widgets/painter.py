@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from isomax_viz.captures.capture import Capture
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
-from isomax_viz.figures.operating_point import MovingPoint
+from isomax_viz.figures.thresholds import MovingPoint
 from isomax_viz.widgets.views import VIEWS, Look, _options, draw
 
 __all__ = ["Painter", "Picture"]

@@ -15,7 +15,7 @@ from isomax_viz.analysis import features as projections
 from isomax_viz.analysis import tables
 from isomax_viz.captures.capture import Capture
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
-from isomax_viz.figures.operating_point import plot_operating_point
+from isomax_viz.figures.thresholds import plot_operating_point
 
 __all__ = ["VIEWS", "Look", "View", "code", "draw", "drawn_data"]
 
