@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row, seconds
 from isomax_viz.reports import execute
-from isomax_viz.store import Store
+from isomax_viz.store.folder import Store
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PATIENCE_S = 60

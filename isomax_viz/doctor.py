@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from isomax_viz import store
 from isomax_viz._processes import available_cores
 from isomax_viz.datasets import fetch
+from isomax_viz.store import table as store
 
 __all__ = ["Finding", "examine", "report"]
 
@@ -61,7 +61,7 @@ def examine(folder: str | Path | None = None) -> list[Finding]:
     Parameters
     ----------
     folder : str or Path, optional
-        The store; by default :func:`isomax_viz.store.default_folder`.
+        The store; by default :func:`isomax_viz.store.folder.default_folder`.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from isomax_viz.learning.outliers import METHODS, Recipe
 from isomax_viz.learning.own import fingerprint, name_of
 from isomax_viz.learning.protocols import Protocol, protocol_for
 from isomax_viz.learning.settings import OF_HEADS, OF_OUTLIERS, Settings
-from isomax_viz.store import Store
+from isomax_viz.store.folder import Store
 
 __all__ = ["Experiment"]
 
@@ -209,7 +209,7 @@ class Experiment(Settings):
         device : str or torch.device, optional
             Where to compute; by default the best there is. It does not change the id.
         store : Store, str or Path, optional
-            By default :func:`isomax_viz.store.default_folder`.
+            By default :func:`isomax_viz.store.folder.default_folder`.
         compile : bool or str, optional
             Compile the backbone, in that mode of ``torch.compile``; by default once a training is long enough to repay
             it.

@@ -27,7 +27,7 @@ from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers
 from isomax_viz.learning.recording import record_capture, record_ood
 from isomax_viz.learning.training import train
-from isomax_viz.store import Store, StoreError
+from isomax_viz.store.folder import Store, StoreError
 
 __all__ = ["Description", "data_of", "finished", "load_network", "run"]
 

@@ -25,7 +25,7 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import CaptureError
 from isomax_viz.datasets import ImageSet
 from isomax_viz.experiments import Experiment
-from isomax_viz.store import Store, StoreError
+from isomax_viz.store.folder import Store, StoreError
 
 __all__ = ["Failure", "SweepError", "WorkerError", "grid", "in_short", "sweep"]
 
@@ -164,7 +164,7 @@ def sweep(
     ood : iterable of str or ImageSet, optional
         Out-of-distribution sets that each capture shall hold; by default those of its data set.
     store : Store, str or Path, optional
-        By default :func:`isomax_viz.store.default_folder`, as this process sees it.
+        By default :func:`isomax_viz.store.folder.default_folder`, as this process sees it.
     device : str or torch.device, optional
         Where each worker computes; by default the best it has.
     progress : bool

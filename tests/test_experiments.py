@@ -21,7 +21,7 @@ from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.history import EpochRecord
 from isomax_viz.learning.protocols import PRESETS
 from isomax_viz.learning.training import TrainingError, train
-from isomax_viz.store import Store, StoreError, default_folder
+from isomax_viz.store.folder import Store, StoreError, default_folder
 from tests.conftest import LOSSES
 
 SMOKE = {"preset": "smoke"}

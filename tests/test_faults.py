@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from isomax_viz import Capture, CaptureError, Experiment, datasets, store
-from isomax_viz.store import Store, StoreError
+from isomax_viz.store.folder import Store, StoreError
 
 resource = pytest.importorskip("resource", reason="signals and limits of Linux and macOS")
 
@@ -81,7 +81,7 @@ def die_at(place: str, folder: Path, ood: str) -> None:
     run(folder, ood, checkpoint_every_s=0.0)
 
 
-BEFORE_THE_RENAME = "isomax_viz._store_files.put_in_place"
+BEFORE_THE_RENAME = "isomax_viz._common.files.put_in_place"
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "is_stored"),
     [
-        ("isomax_viz._store_files.save_arrays", False),  # nothing is written yet
+        ("isomax_viz.captures.files.save_arrays", False),  # nothing is written yet
         ("isomax_viz._common.files.settle", False),  # the first file has another name still
         (BEFORE_THE_RENAME, False),  # all files are written, the folder has another name still
         ("isomax_viz.learning.checkpoints.Checkpoint.remove", True),  # all is done, but for cleaning up

@@ -26,7 +26,7 @@ from isomax_viz.learning.outliers import (
 )
 from isomax_viz.learning.protocols import Protocol
 from isomax_viz.learning.training import train
-from isomax_viz.store import Store
+from isomax_viz.store.folder import Store
 
 CPU = torch.device("cpu")
 TINY = {"preset": "smoke", "examples_per_class": 20}

@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Experiment, _store_files, store
+from isomax_viz import Experiment, store
 from isomax_viz._common import files as _atomic
 from isomax_viz.captures import files as _capture_files
-from isomax_viz.store import Store, StoreError
+from isomax_viz.store import folder as _store_files
+from isomax_viz.store.folder import Store, StoreError
 from tests.conftest import LOSSES
 
 OOD = ("letters", "patches", "gaussian", "uniform")

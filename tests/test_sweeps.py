@@ -30,7 +30,7 @@ import isomax_viz as iv
 from isomax_viz import Experiment, SweepError, _workers, cli, sweeps
 from isomax_viz._processes import Processes
 from isomax_viz._workers import Outcome, Task, WorkerError
-from isomax_viz.store import Store
+from isomax_viz.store.folder import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"preset": "smoke", "examples_per_class": 10}

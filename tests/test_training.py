@@ -27,7 +27,7 @@ from isomax_viz.learning.outliers import Outliers, Recipe
 from isomax_viz.learning.protocols import PRESETS, Protocol, protocol_for
 from isomax_viz.learning.selection import held_out_split
 from isomax_viz.learning.training import TrainingError, train
-from isomax_viz.store import Store
+from isomax_viz.store.folder import Store
 
 CPU = torch.device("cpu")
 SHORT = Protocol(epochs=3, milestones=(2,))

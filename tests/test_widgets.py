@@ -30,7 +30,7 @@ from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.datasets import ImageSet, load_id
 from isomax_viz.figures._canvas import png
 from isomax_viz.shelf import Shelf
-from isomax_viz.store import StoreError
+from isomax_viz.store.folder import StoreError
 from isomax_viz.widgets import drawing, explore_alpha, explore_risk, explore_simplex, explore_surfaces, lifetime, watch
 from isomax_viz.widgets.alpha import ALPHA_VIEWS
 from isomax_viz.widgets.gallery import sheet

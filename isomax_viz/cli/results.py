@@ -16,7 +16,8 @@ from isomax_viz.analysis import metrics
 from isomax_viz.analysis.tables import DEFAULT_SCORES, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.cli.output import add_command, add_json, add_store, print_json, print_table, records
-from isomax_viz.store import UNREADABLE, Store
+from isomax_viz.store.folder import Store
+from isomax_viz.store.table import UNREADABLE
 
 __all__ = ["METRICS", "add_commands"]
 

@@ -143,7 +143,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from isomax_viz.store import Store
+    from isomax_viz.store.folder import Store
     from isomax_viz.sweeps import SweepError, in_short, sweep
 
     experiments = _experiments(options)
@@ -206,7 +206,7 @@ def _wait_for(file: Path) -> None:
 
 
 def _place(experiment: Experiment) -> str:
-    from isomax_viz.store import Store
+    from isomax_viz.store.folder import Store
 
     return str(Store().path(experiment.id))
 

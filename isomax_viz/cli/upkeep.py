@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz import doctor, store
+from isomax_viz import doctor
 from isomax_viz.cli.output import (
     UsageError,
     add_command,
@@ -21,6 +21,7 @@ from isomax_viz.cli.output import (
     print_table,
     records,
 )
+from isomax_viz.store import table as store
 
 __all__ = ["add_commands"]
 

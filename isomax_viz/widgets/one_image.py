@@ -20,7 +20,7 @@ from isomax_viz.figures._canvas import png
 from isomax_viz.figures._words import number, percent
 from isomax_viz.figures.pictures import image_sheet
 from isomax_viz.figures.thresholds import plot_operating_point
-from isomax_viz.store import StoreError
+from isomax_viz.store.folder import StoreError
 from isomax_viz.widgets import words
 
 __all__ = ["OneImage", "ask_network", "read_image"]

@@ -63,7 +63,7 @@ class Watch(widgets.VBox):
     """
 
     def __init__(self, experiment: Any, *, store: str | Path | None = None) -> None:
-        from isomax_viz.store import Store
+        from isomax_viz.store.folder import Store
 
         self.experiment, self.capture = experiment, None
         self._store = store if isinstance(store, Store) else Store(store)

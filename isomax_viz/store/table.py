@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz._store_files import Store, StoreError, default_folder
 from isomax_viz.analysis import tables
 from isomax_viz.captures.samples import Samples
+from isomax_viz.store.folder import Store, StoreError, default_folder
 
 __all__ = ["Store", "StoreError", "default_folder", "frame", "list", "remove", "size", "verify"]
 

@@ -29,14 +29,89 @@ from pathlib import Path
 from typing import Any
 
 from isomax_viz._common.files import delete, discard, hidden_name, is_leftover, put_in_place, settle
-from isomax_viz._manifests import FORMAT, FORMAT_VERSION, StoreError, not_whole, read_manifest
-from isomax_viz._manifests import digest as _digest
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import damaged, save_arrays
 
-__all__ = ["Store", "StoreError", "default_folder"]
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "Store",
+    "StoreError",
+    "default_folder",
+    "manifest_digest",
+    "not_whole",
+    "read_manifest",
+]
 
 logger = logging.getLogger(__name__)
+
+FORMAT = "isomax_viz.run"
+FORMAT_VERSION = 2  # 1 kept the history in the manifest, which had no checksum of its own; it is still read
+
+
+class StoreError(RuntimeError):
+    """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest in an experiment's folder, which has the experiment's id as its name.
+
+    Parameters
+    ----------
+    path : Path
+        ``.../<id>/manifest.json``.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, damaged, foreign or from a newer version.
+    """
+    experiment_id = path.parent.name
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        form, version = document["format"], document["version"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(f"There is no experiment {experiment_id} in {path.parent.parent}. Run it first.") from error
+    except OSError as error:
+        raise StoreError(
+            f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise not_whole(path, str(error)) from error
+    if form != FORMAT or not isinstance(version, int):
+        raise not_whole(path, "it is not a manifest of isomax_viz")
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
+            "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
+        )
+    needed = {"experiment", "files"} | ({"sha256"} if version > 1 else {"history"})
+    if not needed <= set(document):
+        raise not_whole(path, "a part of it is missing")
+    if document.get("id") != experiment_id:
+        raise not_whole(path, f"it is the manifest of {document.get('id')!r}")
+    if version > 1 and document.pop("sha256") != manifest_digest(document):
+        raise not_whole(path, "its checksum does not match")
+    return document
+
+
+def not_whole(path: Path, reason: str) -> StoreError:
+    """Return the error to raise for a file of an experiment that can't be trusted."""
+    return StoreError(
+        f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment again."
+    )
+
+
+def manifest_digest(document: Mapping[str, Any]) -> str:
+    """Return the checksum of JSON values, whatever their layout in the file.
+
+    Examples
+    --------
+    >>> manifest_digest({"seed": 0, "loss": "isomax"}) == manifest_digest({"loss": "isomax", "seed": 0})
+    True
+    """
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
 
 _UNCHANGING = ("network.safetensors", "history.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}")
@@ -51,7 +126,7 @@ def default_folder() -> Path:
     chosen = os.environ.get("ISOMAX_VIZ_STORE")
     if chosen:
         return Path(chosen).expanduser()
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parents[2]
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "runs"
 
 
@@ -189,7 +264,7 @@ class Store:
                 document |= {name: value for name, value in manifest.items() if name != "history"}
                 document |= {"entropic_scale": capture.meta.get("entropic_scale"), "accuracy": capture.test.accuracy}
                 document["files"] = {name: _description(hidden / name) for name in _UNCHANGING}
-                document["sha256"] = _digest(document)
+                document["sha256"] = manifest_digest(document)
                 _write_text(hidden / "manifest.json", json.dumps(document, indent=1) + "\n")
                 discard(target)  # an incomplete or damaged one; a whole one is never written twice
                 put_in_place(hidden, target)
