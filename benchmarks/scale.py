@@ -114,7 +114,9 @@ def listing_rows(folder: Path, *, count: int, epochs: int = 300, rounds: int = 5
         document |= {"created": "2020-01-01T00:00:00+00:00", "accuracy": 0.9, "entropic_scale": 10.0}
         document |= {"experiment": experiment | {"seed": number}, "protocol": protocol, "duration_s": 1.0}
         document |= {"device": "cpu", "versions": {"torch": "2"}, "files": {}}
-        (place / "manifest.json").write_text(json.dumps(document | {"sha256": manifest_digest(document)}), encoding="utf-8")
+        (place / "manifest.json").write_text(
+            json.dumps(document | {"sha256": manifest_digest(document)}), encoding="utf-8"
+        )
     times = [seconds(lambda: store.list(folder)) for _ in range(rounds)]
     note = f"{statistics.median(times):.2f} s"
     return [Row(f"listing {count:,} experiments", "1 second", tuple(times), 1.0, True, note=note)]

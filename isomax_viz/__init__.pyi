@@ -4,7 +4,6 @@ from . import doctor as doctor
 from . import figures as figures
 from . import papers as papers
 from . import store as store
-from . import widgets as widgets
 from .analysis import calibration as calibration
 from .analysis import methods as methods
 from .analysis import metrics as metrics
@@ -22,6 +21,13 @@ from .captures.examples import load_example as load_example
 from .captures.files import CaptureError as CaptureError
 from .captures.samples import Samples as Samples
 from .experiments import Experiment as Experiment
+from .explorer import explore as explore
+from .explorer import explore_alpha as explore_alpha
+from .explorer import explore_risk as explore_risk
+from .explorer import explore_simplex as explore_simplex
+from .explorer import explore_surfaces as explore_surfaces
+from .explorer import explore_temperature as explore_temperature
+from .explorer import to_html as to_html
 from .figures import plot_alpha as plot_alpha
 from .figures import plot_comparisons as plot_comparisons
 from .figures import plot_costs as plot_costs
@@ -51,14 +57,6 @@ from .learning.fooling import make_fooling as make_fooling
 from .learning.toys import train_toy as train_toy
 from .papers import published as published
 from .scoring import add_scores as add_scores
-from .sharing import to_html as to_html
 from .sweeps import SweepError as SweepError
 from .sweeps import grid as grid
 from .sweeps import sweep as sweep
-from .widgets import explore as explore
-from .widgets import explore_alpha as explore_alpha
-from .widgets import explore_risk as explore_risk
-from .widgets import explore_simplex as explore_simplex
-from .widgets import explore_surfaces as explore_surfaces
-from .widgets import explore_temperature as explore_temperature
-from .widgets import watch as watch

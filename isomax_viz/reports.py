@@ -106,7 +106,7 @@ def build(
         If a training fails. The others are kept.
     """
     from isomax_viz.analysis.tables import evaluate
-    from isomax_viz.sharing import to_html
+    from isomax_viz.explorer.page import to_html
 
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:

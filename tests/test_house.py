@@ -62,7 +62,7 @@ def run(code: str) -> str:
 
 def test_importing_the_upper_half_leaves_torch_out():
     names = [name for name in modules() if is_upper(name)]
-    assert "isomax_viz.widgets" in names and "isomax_viz.figures" in names
+    assert "isomax_viz.explorer" in names and "isomax_viz.figures" in names
     code = f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
     heavy = ("torch", "torchvision", "pytorch_ood", "matplotlib.pyplot")
     assert run(code + f"print([name for name in {heavy!r} if name in sys.modules])") == "[]"

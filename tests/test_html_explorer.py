@@ -16,9 +16,8 @@ import isomax_viz as iv
 from isomax_viz import Capture, evaluate, explore, scores, to_html
 from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 from isomax_viz.catalog.style import DATA_STYLES, LOSS_STYLES, OKABE_ITO
-from isomax_viz.sharing import page
-from isomax_viz.sharing.contrast import DARK, _contrast, on_dark
-from isomax_viz.sharing.digest import BINS, digest
+from isomax_viz.explorer import page
+from isomax_viz.explorer.data import BINS, DARK, _contrast, digest, on_dark
 
 HOSTILE = '</script><img src=x onerror="window.hacked=1"><!--'
 

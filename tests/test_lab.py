@@ -21,9 +21,9 @@ from isomax_viz.analysis.features import surface_table
 from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 from isomax_viz.captures.provenance import variant
 from isomax_viz.datasets import TOYS, Toy, load_toy, toy_from_images
+from isomax_viz.explorer.lab import BY_HAND, EXAMPLES
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.losses import HEADS
-from isomax_viz.widgets.lab import BY_HAND, EXAMPLES
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 LESSONS = sorted(path for path in NOTEBOOKS.glob("1[0-3]_*.ipynb"))
@@ -760,7 +760,7 @@ def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(state, message
 
 
 def test_errors_show_in_the_view_and_raise_under_test(monkeypatch):
-    monkeypatch.setattr("isomax_viz.widgets.lab.plot_simplex", broken)
+    monkeypatch.setattr("isomax_viz.figures.calibration.plot_simplex", broken)
     view = iv.explore_simplex(strict=False)
     assert "cannot be drawn today" in view.message.value and view.picture.layout.visibility == "hidden"
     with pytest.raises(RuntimeError, match="cannot be drawn today"):

@@ -29,7 +29,7 @@ def test_a_wheel_holds_the_data_and_reads_it_without_the_checkout(tmp_path):
     assert {
         name.rpartition("/")[2] for name in names if "_data/published" in name and name.endswith(".csv")
     } == published
-    shared = {name.rpartition("/")[2] for name in names if name.startswith("isomax_viz/sharing/")}
+    shared = {name.rpartition("/")[2] for name in names if name.startswith("isomax_viz/explorer/")}
     assert {"page.html.jinja", "page.css", "page.js", "notice.txt"} <= shared
     assert not any(name.startswith(("runs", "reports", "tests")) for name in names)
     with zipfile.ZipFile(wheel) as archive:

@@ -28,15 +28,26 @@ from isomax_viz.analysis import features as projections
 from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.datasets import ImageSet, load_id
+from isomax_viz.explorer import (
+    cells as lifetime,
+)
+from isomax_viz.explorer import (
+    explore_alpha,
+    explore_risk,
+    explore_simplex,
+    explore_surfaces,
+    watch,
+)
+from isomax_viz.explorer import (
+    widget as drawing,
+)
+from isomax_viz.explorer.choices import Shelf
+from isomax_viz.explorer.lab import ALPHA_VIEWS
+from isomax_viz.explorer.pictures import ask_network, sheet
+from isomax_viz.explorer.state import VIEWS, code
+from isomax_viz.explorer.watch import read_history
 from isomax_viz.figures._canvas import png
-from isomax_viz.shelf import Shelf
 from isomax_viz.store.folder import StoreError
-from isomax_viz.widgets import drawing, explore_alpha, explore_risk, explore_simplex, explore_surfaces, lifetime, watch
-from isomax_viz.widgets.alpha import ALPHA_VIEWS
-from isomax_viz.widgets.gallery import sheet
-from isomax_viz.widgets.one_image import ask_network
-from isomax_viz.widgets.views import VIEWS, code
-from isomax_viz.widgets.watch import read_history
 
 NOW = datetime.now(UTC)
 

@@ -16,8 +16,8 @@ from isomax_viz import figures, tables
 from isomax_viz.analysis.scores import SCORES
 from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.catalog.style import LOSS_STYLES
+from isomax_viz.explorer.controls import STEPS
 from isomax_viz.figures._canvas import png
-from isomax_viz.widgets.threshold import STEPS
 
 pytestmark = pytest.mark.browser
 

@@ -19,9 +19,8 @@ from isomax_viz.analysis.scores import Score
 from isomax_viz.analysis.tables import Captures
 from isomax_viz.analysis.thresholds import RULES
 from isomax_viz.captures.samples import Samples
-from isomax_viz.sharing.digest import ALL_COMBINATIONS, BINS, digest
-from isomax_viz.sharing.offers import networks_of, scores_of, sets_of, start_of
-from isomax_viz.shelf import DIMENSIONS, Shelf
+from isomax_viz.explorer.choices import DIMENSIONS, Shelf
+from isomax_viz.explorer.data import ALL_COMBINATIONS, BINS, digest, networks_of, scores_of, sets_of, start_of
 
 __all__ = ["to_html"]
 
@@ -115,7 +114,7 @@ def _page(content: Mapping[str, Any], title: str, scores: Sequence[Score]) -> st
     # "<" is the only letter with which a name inside the data could end the script element that holds them.
     data = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     template = Environment(
-        autoescape=True, loader=PackageLoader("isomax_viz", "sharing"), trim_blocks=True, lstrip_blocks=True
+        autoescape=True, loader=PackageLoader("isomax_viz", "explorer"), trim_blocks=True, lstrip_blocks=True
     ).get_template("page.html.jinja")
     return template.render(
         title=title,
@@ -148,7 +147,7 @@ def _lesson(score: Score) -> dict[str, Any]:
 
 
 def _text(name: str) -> str:
-    return (resources.files("isomax_viz.sharing") / name).read_text(encoding="utf-8")
+    return (resources.files("isomax_viz.explorer") / name).read_text(encoding="utf-8")
 
 
 @cache

@@ -8,12 +8,17 @@ from typing import Any
 
 from isomax_viz.analysis.tables import Captures
 from isomax_viz.datasets import ImageSet
-from isomax_viz.widgets.alpha import AlphaExplorer
-from isomax_viz.widgets.explorer import Explorer
-from isomax_viz.widgets.lab import explore_risk, explore_simplex, explore_temperature
-from isomax_viz.widgets.lab_surfaces import explore_surfaces
-from isomax_viz.widgets.lab_view import LabView
-from isomax_viz.widgets.watch import Watch
+from isomax_viz.explorer.lab import (
+    AlphaExplorer,
+    LabView,
+    explore_risk,
+    explore_simplex,
+    explore_surfaces,
+    explore_temperature,
+)
+from isomax_viz.explorer.page import to_html
+from isomax_viz.explorer.watch import Watch
+from isomax_viz.explorer.widget import Explorer
 
 __all__ = [
     "AlphaExplorer",
@@ -26,6 +31,7 @@ __all__ = [
     "explore_simplex",
     "explore_surfaces",
     "explore_temperature",
+    "to_html",
     "watch",
 ]
 

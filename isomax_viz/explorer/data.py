@@ -1,29 +1,110 @@
-"""Captures in, few numbers out: what a page without a kernel needs to show every view at every threshold.
-
-Values are counted in fine bins, of which the page merges some into each bar. Thresholds are a list of numbers at each
-of which the page knows exactly how many images of every set are accepted.
-"""
+"""The numbers under the picture, computed once per capture, score and set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from isomax_viz._common.checks import check_choice, check_known, check_number
 from isomax_viz.analysis import metrics, tables
 from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import KNOWN
+from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN
 from isomax_viz.analysis.scores import Score
+from isomax_viz.analysis.tables import evaluate
+from isomax_viz.analysis.thresholds import RULES, threshold_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
+from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import Style, data_style, loss_style
+from isomax_viz.explorer import lessons as words
+from isomax_viz.explorer.choices import Shelf
+from isomax_viz.explorer.state import Look
 from isomax_viz.figures._words import note, quantity_label
-from isomax_viz.sharing.contrast import on_dark
 
-__all__ = ["ALL_COMBINATIONS", "BINS", "VIEWS", "digest", "gives"]
+__all__ = [
+    "ALL_COMBINATIONS",
+    "BINS",
+    "DARK",
+    "Numbers",
+    "VIEWS",
+    "digest",
+    "gives",
+    "need_sets",
+    "networks_of",
+    "on_dark",
+    "scores_of",
+    "sets_of",
+    "start_of",
+]
+
+
+class Numbers:
+    """Metrics and counts of a look as HTML.
+
+    Parameters
+    ----------
+    shelf : Shelf
+
+    Examples
+    --------
+    >>> from isomax_viz import Capture
+    >>> shelf = Shelf(Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.0, 0.0]]}, loss="softmax"))
+    >>> "1 of 1 (100.0 %)" in Numbers(shelf).html(Look("scores", (0,), ood=("mine",), threshold=(-0.1,)))
+    True
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._metrics: dict[tuple[int, str, str], pd.DataFrame] = {}
+
+    def html(self, look: Look) -> str:
+        """Return the table of a look."""
+        parts = []
+        for number in look.captures:
+            for name in look.ood:
+                key = (number, look.score, name)
+                if key not in self._metrics:
+                    self._metrics[key] = evaluate(self._shelf.captures[number], scores=look.score, ood=name)
+                parts.append(self._metrics[key])
+        chosen = [self._shelf.captures[number] for number in look.captures]
+        counts = threshold_table(chosen, list(look.ood), score=look.score, threshold=list(look.threshold))
+        titles = tuple(self._shelf.title(number) for number in look.captures)
+        return words.summary_html(pd.concat(parts, ignore_index=True), counts, titles=titles)
+
+
+DARK = "#1c1c1e"  # the page's own background where the reader's system is dark
+
+
+def on_dark(color: str) -> str:
+    """Return a colour that stands out from a dark background: mixed with white as far as it takes.
+
+    Examples
+    --------
+    >>> on_dark("#E69F00"), on_dark("#4D4D4D")
+    ('#e69f00', '#878787')
+    """
+    rgb = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)])
+    for share in np.linspace(0, 1, 41):
+        mixed = np.rint(rgb + share * (255 - rgb)).astype(int)
+        if _contrast(mixed, DARK) >= 4.5:  # what the accessibility guidelines ask of text
+            break
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def _contrast(rgb: np.ndarray, background: str) -> float:
+    """Return the contrast ratio of two colours as the Web Content Accessibility Guidelines define it."""
+    other = np.array([int(background[place : place + 2], 16) for place in (1, 3, 5)])
+    light = []
+    for color in (rgb, other):
+        share = np.asarray(color) / 255
+        linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+        light.append(float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
+    return max(light) / min(light)
+
 
 BINS = 600  # of each histogram; about ten of them make one bar of the page
 STEPS = 200  # thresholds at equal distances, so that a slider reaches every part of the axis
@@ -189,3 +270,123 @@ def _short(value: np.float32) -> float:
     """Return a number with few digits that is this one in single precision."""
     short = float(str(value))
     return short if np.float32(short) == value else float(value)
+
+
+def need_sets(shelf: Shelf) -> list[str]:
+    """Return the out-of-distribution sets of a shelf.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> from isomax_viz import Capture
+    >>> need_sets(Shelf(Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]})))
+    ['mine']
+    """
+    if not shelf.ood:
+        raise ValueError(
+            "None of the captures has an out-of-distribution set to compare with. Record one with "
+            "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
+        )
+    return list(shelf.ood)
+
+
+def sets_of(shelf: Shelf, wanted: str | Iterable[str] | None) -> list[str]:
+    """Return the sets to choose from: those that are wanted, by default all.
+
+    Raises
+    ------
+    ValueError
+        If a name is not on offer, or the known images go by it.
+    """
+    offered = need_sets(shelf)
+    names = offered if wanted is None else check_known("ood", wanted, offered)
+    if not names:
+        raise ValueError("ood is empty. Choose at least one out-of-distribution set.")
+    for name in names:
+        if name in (KNOWN, INTRA, INTER):
+            raise ValueError(
+                f"ood holds a set called {name!r}, as the known images are called on the page. Give it another name: "
+                "capture.replace(ood={'mine': ...})."
+            )
+    return names
+
+
+def scores_of(shelf: Shelf, wanted: str | Callable[[Samples], Any] | Iterable[Any] | None) -> list[Score]:
+    """Return the scores to choose from, each once: those that are wanted, by default all.
+
+    Raises
+    ------
+    ValueError
+        If a name is not on offer, or two scores share one.
+    """
+    if wanted is None:
+        wanted = shelf.scores
+    listed = [wanted] if isinstance(wanted, str) or callable(wanted) else list(wanted)
+    if not listed:
+        raise ValueError("scores is empty. Choose at least one score.")
+    names = [item for item in listed if isinstance(item, str)]
+    check_known("scores", names, shelf.scores, remedy="Your own function (samples -> array) is accepted too.")
+    chosen: dict[str, tuple[Any, Score]] = {}
+    for item in listed:
+        # By name, words() finds the columns of any capture; a function brings its own words.
+        score = scores_module.words(item) if isinstance(item, str) else scores_module.get(item)
+        if chosen.setdefault(score.key, (item, score))[0] != item:
+            raise ValueError(
+                f"scores must have names of their own, but two are called {score.key!r}. "
+                "Define your functions with def, under different names."
+            )
+    return [score for _, score in chosen.values()]
+
+
+def networks_of(shelf: Shelf, scores: Sequence[Score], sets: Sequence[str]) -> list[int]:
+    """Return the numbers of the captures with one of the sets and what one of the scores needs.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    kept = []
+    for number, capture in enumerate(shelf.captures):
+        held = [name for name in sets if name in capture.ood]
+        if any(gives(capture, score, held) for score in scores):
+            kept.append(number)
+    if not kept:
+        raise ValueError(
+            f"No capture gives one of the scores {[score.key for score in scores]} for its test images and its sets "
+            f"among {list(sets)}. Choose another score, or leave out the sets that lack it."
+        )
+    return kept
+
+
+def start_of(wanted: Mapping[str, Any], numbers: Sequence[int], scores: list[str], names: list[str]) -> dict[str, Any]:
+    """Return what the page shows first, each part by default what tells most.
+
+    Raises
+    ------
+    ValueError
+        If something is not on offer.
+    """
+    check_known("start", wanted, ("network", "score", "ood", "view", "threshold"))
+    number = wanted.get("network", numbers[0])
+    if number not in numbers:
+        raise ValueError(
+            f"start['network'] must be the number of a capture with one of the sets {names!r}, one of {list(numbers)}, "
+            f"but is {number!r}."
+        )
+    threshold = wanted.get("threshold", "tpr95")
+    if isinstance(threshold, str):
+        check_choice("start['threshold']", threshold, RULES, remedy="A number is accepted too.")
+    else:
+        threshold = float(check_number("start['threshold']", threshold))
+    return {
+        "network": numbers.index(number),
+        "score": check_choice("start['score']", wanted.get("score", "es" if "es" in scores else scores[0]), scores),
+        "ood": check_known("start['ood']", wanted.get("ood", names[:1]), names),
+        "view": check_choice("start['view']", wanted.get("view", "scores"), VIEWS),
+        "threshold": threshold,
+    }

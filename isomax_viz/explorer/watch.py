@@ -15,9 +15,11 @@ import ipywidgets as widgets
 import pandas as pd
 
 from isomax_viz.captures.capture import Capture
+from isomax_viz.explorer import cells as lifetime
+from isomax_viz.explorer import controls
+from isomax_viz.explorer import lessons as words
 from isomax_viz.figures import plot_training
 from isomax_viz.figures._canvas import png
-from isomax_viz.widgets import controls, lifetime, words
 
 __all__ = ["Watch", "read_history"]
 
