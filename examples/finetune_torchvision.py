@@ -18,8 +18,7 @@ import isomax_viz as iv
 from isomax_viz.datasets import InDistribution, from_arrays, load_id
 from isomax_viz.learning.protocols import Protocol
 from isomax_viz.learning.recording import record_capture, record_ood
-from isomax_viz.learning.surgery import replace_last_linear
-from isomax_viz.learning.taps import as_classifier
+from isomax_viz.learning.surgery import as_classifier, replace_last_linear
 from isomax_viz.learning.training import train
 
 

@@ -18,8 +18,8 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.backbones import Classifier
+from isomax_viz.learning.custom_code import fingerprint, name_of
 from isomax_viz.learning.outliers import METHODS, Recipe
-from isomax_viz.learning.own import fingerprint, name_of
 from isomax_viz.learning.protocols import Protocol, protocol_for
 from isomax_viz.learning.settings import OF_HEADS, OF_OUTLIERS, Settings
 from isomax_viz.store.folder import Store
@@ -43,7 +43,7 @@ class Experiment(Settings):
     loss : str, Head class or callable
         See :data:`isomax_viz.learning.losses.HEADS`; or your own :class:`~isomax_viz.learning.losses.Head`, or a
         function of ``num_features, num_classes`` that returns one. The id then covers the source of what you pass (see
-        :func:`isomax_viz.learning.own.fingerprint`): change it, and it is another experiment.
+        :func:`isomax_viz.learning.custom_code.fingerprint`): change it, and it is another experiment.
     entropic_scale : float
         Above 0; used by IsoMax, IsoMax+ and DisMax only.
     seed : int

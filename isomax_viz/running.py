@@ -20,8 +20,8 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning import protocols
-from isomax_viz.learning.assembly import assemble, try_out
 from isomax_viz.learning.backbones import Classifier
+from isomax_viz.learning.build import assemble, try_out
 from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers

@@ -19,8 +19,7 @@ from isomax_viz.learning.backbones import BACKBONES, CIFARResNet, Classifier, sm
 from isomax_viz.learning.losses import HEADS, Head, IsoMaxHead, IsoMaxPlusHead, SoftMaxHead, parameter_groups
 from isomax_viz.learning.protocols import Protocol
 from isomax_viz.learning.recording import record_capture
-from isomax_viz.learning.surgery import replace_last_linear
-from isomax_viz.learning.taps import as_classifier
+from isomax_viz.learning.surgery import as_classifier, replace_last_linear
 from isomax_viz.learning.training import train
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "finetune_torchvision.py"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import isomax_viz as iv
-from isomax_viz.learning import fooling
+from isomax_viz.learning import fooling_images as fooling
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.protocols import Protocol
 

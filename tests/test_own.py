@@ -20,8 +20,8 @@ import isomax_viz as iv
 from isomax_viz import Experiment
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.learning.backbones import Classifier, SmallCNN
+from isomax_viz.learning.custom_code import fingerprint, name_of, reference
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
-from isomax_viz.learning.own import fingerprint, name_of, reference
 from isomax_viz.learning.recording import record_capture, record_ood
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,7 +207,7 @@ def test_the_identity_follows_the_source_of_the_object_and_of_what_it_uses(print
     first = print_of()
     assert len({first, *changed.values()}) == 1 + len(changed), changed
     assert print_of() == first
-    code = "from mine import Mine; from isomax_viz.learning.own import fingerprint; print(fingerprint(Mine))"
+    code = "from mine import Mine; from isomax_viz.learning.custom_code import fingerprint; print(fingerprint(Mine))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = [sys.executable, "-B", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
@@ -615,7 +615,9 @@ def test_values_of_common_types_count_by_what_they_hold(value, mine):
 def test_values_give_the_same_text_in_every_process(mine, tmp_path):
     values = "VALUE = [pd.Series({'a': [1]}), collections.deque([2]), {operator.itemgetter(1), decimal.Decimal(1)}]"
     first = fingerprint(mine(IMPORTS + COMMON + values + "\ndef Mine(in_channels): return VALUE"))
-    code = "from mine_too import Mine; from isomax_viz.learning.own import fingerprint; print(fingerprint(Mine))"
+    code = (
+        "from mine_too import Mine; from isomax_viz.learning.custom_code import fingerprint; print(fingerprint(Mine))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = [sys.executable, "-B", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)

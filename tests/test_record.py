@@ -10,8 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import isomax_viz as iv
 from isomax_viz import datasets
-from isomax_viz.learning.surgery import replace_last_linear
-from isomax_viz.learning.taps import as_classifier
+from isomax_viz.learning.surgery import as_classifier, replace_last_linear
 
 
 class Network(nn.Module):

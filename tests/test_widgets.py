@@ -28,19 +28,9 @@ from isomax_viz.analysis import features as projections
 from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.datasets import ImageSet, load_id
-from isomax_viz.explorer import (
-    cells as lifetime,
-)
-from isomax_viz.explorer import (
-    explore_alpha,
-    explore_risk,
-    explore_simplex,
-    explore_surfaces,
-    watch,
-)
-from isomax_viz.explorer import (
-    widget as drawing,
-)
+from isomax_viz.explorer import cells as lifetime
+from isomax_viz.explorer import explore_alpha, explore_risk, explore_simplex, explore_surfaces, watch
+from isomax_viz.explorer import widget as drawing
 from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.lab import ALPHA_VIEWS
 from isomax_viz.explorer.pictures import ask_network, sheet

@@ -18,7 +18,7 @@ from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.devices import choose_device, suitable_layout
 from isomax_viz.learning.folding import folded
-from isomax_viz.learning.fooling import is_made_here, make_fooling
+from isomax_viz.learning.fooling_images import is_made_here, make_fooling
 from isomax_viz.learning.losses import features_for
 
 __all__ = ["class_means", "record_capture", "record_ood", "record_samples", "with_distances_to"]

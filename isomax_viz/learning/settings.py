@@ -11,11 +11,11 @@ from pydantic import field_serializer, field_validator, model_validator
 from isomax_viz import datasets
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.learning.backbones import BACKBONES
+from isomax_viz.learning.custom_code import check_own, find_own, name_of, reference
 from isomax_viz.learning.descriptions import Description
 from isomax_viz.learning.devices import PRECISIONS
 from isomax_viz.learning.losses import DISTANCES, FUNCTIONS, HEADS, SIMILARITIES, Head
 from isomax_viz.learning.outliers import METHODS, OUTLIER_DATA
-from isomax_viz.learning.own import check_own, find_own, name_of, reference
 from isomax_viz.learning.protocols import PRESETS, SELECTIONS
 
 __all__ = ["OF_HEADS", "OF_OUTLIERS", "Settings"]
