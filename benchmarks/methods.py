@@ -15,7 +15,7 @@ from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.detectors import ODIN, Detector, Gram, KNearest, Known, Mahalanobis, MahalanobisFeatures
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.recording import record_capture
+from isomax_viz.learning.recording.network import record_capture
 
 # Steps are given: with a step of 0, which tuning may choose, nothing is preprocessed and nothing is slower.
 STEP = 0.0014

@@ -20,7 +20,7 @@ from isomax_viz import Capture, Samples, evaluate, plot_logits, plot_scores, sto
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import IsoMaxHead
-from isomax_viz.learning.recording import record_samples
+from isomax_viz.learning.recording.network import record_samples
 from isomax_viz.store.folder import FORMAT, FORMAT_VERSION, manifest_digest
 
 

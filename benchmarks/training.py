@@ -19,7 +19,7 @@ from isomax_viz.learning.devices import choose_precision, suitable_layout
 from isomax_viz.learning.history import EpochRecord
 from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.recording import record_samples
+from isomax_viz.learning.recording.network import record_samples
 from isomax_viz.learning.training import train
 
 BATCH = 64

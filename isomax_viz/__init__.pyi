@@ -52,8 +52,8 @@ from .figures import plot_surfaces as plot_surfaces
 from .figures import plot_temperature as plot_temperature
 from .figures import plot_training as plot_training
 from .figures import save_figure as save_figure
-from .learning.any_classifier import record as record
 from .learning.fooling_images import make_fooling as make_fooling
+from .learning.recording.classifier import record as record
 from .learning.toy_networks import train_toy as train_toy
 from .papers import published as published
 from .scoring import add_scores as add_scores

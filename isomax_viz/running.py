@@ -25,7 +25,7 @@ from isomax_viz.learning.build import assemble, try_out
 from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers
-from isomax_viz.learning.recording import record_capture, record_ood
+from isomax_viz.learning.recording.network import record_capture, record_ood
 from isomax_viz.learning.training import train
 from isomax_viz.store.folder import Store, StoreError
 

@@ -18,7 +18,7 @@ from isomax_viz.datasets import InDistribution, load_id
 from isomax_viz.learning.backbones import BACKBONES, CIFARResNet, Classifier, small_cnn
 from isomax_viz.learning.losses import HEADS, Head, IsoMaxHead, IsoMaxPlusHead, SoftMaxHead, parameter_groups
 from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.recording import record_capture
+from isomax_viz.learning.recording.network import record_capture
 from isomax_viz.learning.surgery import as_classifier, replace_last_linear
 from isomax_viz.learning.training import train
 

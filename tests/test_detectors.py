@@ -37,7 +37,7 @@ from isomax_viz.learning.detectors import (
 from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.lee import _regression
 from isomax_viz.learning.losses import HEADS, IsoMaxHead, SoftMaxHead
-from isomax_viz.learning.recording import record_capture
+from isomax_viz.learning.recording.network import record_capture
 
 library = pytest.importorskip("pytorch_ood.detector")
 

@@ -22,7 +22,7 @@ from isomax_viz.catalog.style import loss_style
 from isomax_viz.learning.backbones import Classifier, SmallCNN
 from isomax_viz.learning.custom_code import fingerprint, name_of, reference
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
-from isomax_viz.learning.recording import record_capture, record_ood
+from isomax_viz.learning.recording.network import record_capture, record_ood
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {"preset": "smoke", "examples_per_class": 10}

@@ -236,7 +236,7 @@ def ask_network(capture: Capture, images: ImageSet, *, store: str | Path | None 
             "numbers are there. Use a capture of Experiment(...).run()."
         )
     from isomax_viz.experiments import Experiment
-    from isomax_viz.learning.recording import record_ood, record_samples
+    from isomax_viz.learning.recording.network import record_ood, record_samples
 
     experiment = Experiment.from_meta(capture.meta)
     if experiment.id != capture.meta["id"]:

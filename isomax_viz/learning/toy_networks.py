@@ -18,7 +18,7 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets.toys import Toy, load_toy
 from isomax_viz.learning.losses import HEADS, features_for, parameter_groups
-from isomax_viz.learning.recording import class_means
+from isomax_viz.learning.recording.network import class_means
 
 __all__ = ["ToyNetwork", "train_toy"]
 

@@ -36,7 +36,7 @@ from isomax_viz.datasets.fetch import DownloadError, RemoteFile, data_folder, fe
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.protocols import PRESETS
-from isomax_viz.learning.recording import record_capture, record_ood
+from isomax_viz.learning.recording.network import record_capture, record_ood
 from isomax_viz.learning.training import train
 
 

@@ -2,26 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import RandomSampler
 
-from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, sealed
+from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, check_number, sealed
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
+from isomax_viz.learning.batches import inference_batch
 from isomax_viz.learning.devices import choose_device
-from isomax_viz.learning.feeds import Feed, checked_normalisation
 from isomax_viz.learning.losses import HEADS, Head, features_for
-from isomax_viz.learning.recording import class_means, meaning_of_distances, with_distances_to
+from isomax_viz.learning.recording.network import class_means, meaning_of_distances, with_distances_to
 from isomax_viz.learning.surgery import last_linear
 
-__all__ = ["record"]
+__all__ = ["Feed", "checked_normalisation", "record"]
+
+logger = logging.getLogger(__name__)
+
+Batch = tuple[Tensor, Any]  # pictures as the network wants them, and labels or None
+_KINDS = "an ImageSet, (images, labels) as arrays or tensors, or a DataLoader"
+
+
+def checked_normalisation(normalise: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return mean and standard deviation of channels as arrays of shape (channels,).
+
+    Raises
+    ------
+    TypeError
+        If they are no two numbers or lists of numbers.
+    ValueError
+        If they are not on the scale [0, 1] of the pictures.
+
+    Examples
+    --------
+    >>> checked_normalisation((127.5, 127.5))
+    Traceback (most recent call last):
+        ...
+    ValueError: normalise=(mean, std) must be on the scale [0, 1], with mean from 0 to 1 and std above 0, but mean is \
+[127.5] and std is [127.5]. Divide what is meant for pictures in [0, 255] by 255.
+    """
+    if normalise is None:
+        return None
+    if not isinstance(normalise, Sequence | np.ndarray) or len(normalise) != 2:
+        raise TypeError(f"normalise must be (mean, std), each a number or one for each channel, but is {normalise!r}.")
+    mean, std = (
+        np.atleast_1d(as_numeric(f"The {name} of normalise", part)).astype(float).ravel()
+        for name, part in zip(("mean", "std"), normalise, strict=True)
+    )
+    if not ((mean >= 0) & (mean <= 1)).all() or not ((std > 0) & np.isfinite(std)).all():
+        raise ValueError(
+            "normalise=(mean, std) must be on the scale [0, 1], with mean from 0 to 1 and std above 0, but mean is "
+            f"{mean.tolist()} and std is {std.tolist()}. Divide what is meant for pictures in [0, 255] by 255."
+        )
+    return mean, std
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One set of a reader's data, as a network of theirs wants it.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    normalise : (mean, std) or None
+        For pictures of an ImageSet, from :func:`checked_normalisation`.
+    batch_size : int, optional
+        Images at a time; a DataLoader has its own.
+    device : torch.device
+        Where the network is.
+    is_labelled : bool
+        Whether the labels count.
+    """
+
+    name: str
+    normalise: tuple[np.ndarray, np.ndarray] | None
+    batch_size: int | None
+    device: torch.device
+    is_labelled: bool = True
+
+    def batches(self, value: Any) -> Iterator[Batch]:
+        """Yield batches of floats with their labels."""
+        if self.batch_size is not None:
+            check_number("batch_size", self.batch_size, at_least=1, whole=True)
+        if isinstance(value, ImageSet):
+            yield from self._of_pictures(value)
+        elif isinstance(value, tuple) and len(value) == 2 and _is_array(value[0]):
+            yield from self._of_arrays(*value)
+        elif _is_array(value):
+            yield from self._of_arrays(value, None)
+        elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+            yield from self._of_batches(value)
+        else:
+            raise TypeError(
+                f"{self.name} must be {_KINDS}, but is {type(value).__name__}. Wrap a Dataset in a DataLoader."
+            )
+
+    def _of_batches(self, batches: Iterable[Any]) -> Iterator[Batch]:
+        if self.name != "train" and isinstance(getattr(batches, "sampler", None), RandomSampler):
+            logger.warning(
+                "%s is shuffled: its images come in another order each time, so captures of it can't be compared image "
+                "by image. Use DataLoader(..., shuffle=False).",
+                self.name,
+            )
+        for batch in batches:
+            images, labels = _parts(batch)
+            if not _is_array(images) or not images.ndim:
+                keys = f" with the keys {', '.join(map(repr, images))}" if isinstance(images, Mapping) else ""
+                raise TypeError(
+                    f"A batch of {self.name} must be images, or (images, labels), as arrays or tensors, but is a "
+                    f"{type(images).__name__}{keys}. Give them as such: ((batch[...], batch[...]) for batch in loader)."
+                )
+            if labels is None and self.is_labelled and isinstance(batches, (list, tuple)) and len(batches) == 2:
+                raise ValueError(
+                    f"{self.name} is a {type(batches).__name__} of batches without labels. If images and their labels "
+                    "are meant, pass both as arrays in a tuple: (images, labels)."
+                )
+            yield from self._of_arrays(images, labels, len(images))
+
+    def _of_pictures(self, images: ImageSet) -> Iterator[Batch]:
+        if self.normalise is None:
+            raise ValueError(
+                f"{self.name} is an ImageSet, but nothing says how the network wants its pictures. Pass "
+                "normalise=(mean, std), one number for each channel on the scale [0, 1]; (0, 1) leaves them in [0, 1]."
+            )
+        mean, std = (torch.as_tensor(part, dtype=torch.float32).reshape(-1, 1, 1) for part in self.normalise)
+        for name, part in (("mean", mean), ("std", std)):
+            if len(part) not in (1, images.channels):
+                raise ValueError(
+                    f"normalise has a {name} of {len(part)} channels, but {self.name} has {images.channels}. Give one "
+                    "number for each channel, or one for all."
+                )
+        size = self._batch_size(images.size)
+        for start in range(0, len(images), size):
+            part = torch.from_numpy(np.array(images.images[start : start + size])).permute(0, 3, 1, 2)
+            yield (part.float() / 255 - mean) / std, images.labels[start : start + size]
+
+    def _of_arrays(self, images: Any, labels: Any, size: int | None = None) -> Iterator[Batch]:
+        tensor = images if isinstance(images, Tensor) else torch.from_numpy(as_numeric(self.name, images))
+        if not tensor.is_floating_point():
+            raise TypeError(
+                f"{self.name} must hold preprocessed images as floats, but their dtype is {tensor.dtype}. For pictures "
+                "in [0, 255] pass an ImageSet: isomax_viz.datasets.from_arrays(images, labels)."
+            )
+        if labels is not None and not np.shape(labels):
+            raise TypeError(f"The labels of {self.name} must be one class number per image, but are {labels!r:.80}.")
+        if labels is not None and len(labels) != len(tensor):
+            raise ValueError(
+                f"{self.name} has {len(tensor)} images but {len(labels)} labels. Give one label per image."
+            )
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{self.name} holds images with NaN or infinite numbers. Mend the preprocessing, or drop them."
+            )
+        size = size or self._batch_size(tensor.shape[2:])
+        for start in range(0, len(tensor), size):
+            yield tensor[start : start + size], None if labels is None else labels[start : start + size]
+
+    def _batch_size(self, places: Sequence[int]) -> int:
+        # What is no picture (vectors, sound) counts its places, all in one row.
+        return self.batch_size or inference_batch(1, math.prod(places), self.device)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _parts(batch: Any) -> tuple[Any, Any]:
+    """Return images and labels of a DataLoader's batch; what else it holds is left aside."""
+    if isinstance(batch, (tuple, list)) and batch:
+        return batch[0], batch[1] if len(batch) > 1 else None
+    return batch, None
 
 
 def record(

@@ -1,0 +1,1 @@
+"""Recording: network -> Capture, the only crossing from torch to numpy."""
