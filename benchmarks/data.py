@@ -14,10 +14,10 @@ from benchmarks.rows import Row, seconds
 from isomax_viz import datasets
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier, small_cnn
-from isomax_viz.learning.devices import cpu_features
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.protocols import PRESETS
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.hardware import cpu_features
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import PRESETS
 
 
 def cache_rows() -> list[Row]:

@@ -13,8 +13,8 @@ from benchmarks.training import BATCH, bare_loop, pictures
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import Protocol
 
 
 def synchronised(function, device: torch.device):

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from benchmarks.rows import Row, in_turn, ratios
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.backbones import Classifier, small_cnn
-from isomax_viz.learning.batches import inference_batch
-from isomax_viz.learning.devices import choose_precision, suitable_layout
-from isomax_viz.learning.history import EpochRecord
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.protocols import Protocol
 from isomax_viz.learning.recording.network import record_samples
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.batches import inference_batch
+from isomax_viz.learning.training.hardware import choose_precision, suitable_layout
+from isomax_viz.learning.training.history import EpochRecord
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import Protocol
 
 BATCH = 64
 

@@ -16,10 +16,10 @@ from torchvision.models import resnet18
 
 import isomax_viz as iv
 from isomax_viz.datasets import InDistribution, from_arrays, load_id
-from isomax_viz.learning.protocols import Protocol
 from isomax_viz.learning.recording.network import record_capture, record_ood
 from isomax_viz.learning.surgery import as_classifier, replace_last_linear
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import Protocol
 
 
 def digits_as_photographs() -> InDistribution:

@@ -17,7 +17,7 @@ from isomax_viz._common.checks import check_number
 from isomax_viz._processes import Processes, available_cores
 from isomax_viz._tasks import OWN, Outcome, Task, WorkerError, run_one, work
 from isomax_viz.experiments import Experiment
-from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.training.hardware import choose_device
 
 __all__ = ["Outcome", "Task", "WorkerError", "checked", "run"]
 

@@ -19,9 +19,9 @@ from isomax_viz.catalog.style import loss_style
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.custom_code import fingerprint, name_of
-from isomax_viz.learning.outliers import METHODS, Recipe
-from isomax_viz.learning.protocols import Protocol, protocol_for
 from isomax_viz.learning.settings import OF_HEADS, OF_OUTLIERS, Settings
+from isomax_viz.learning.training.outliers import METHODS, Recipe
+from isomax_viz.learning.training.protocols import Protocol, protocol_for
 from isomax_viz.store.folder import Store
 
 __all__ = ["Experiment"]
@@ -78,7 +78,7 @@ class Experiment(Settings):
         Train with extra data: "oe" (Outlier Exposure), "acet" (adversarial confidence), or "energy" (fine-tune the
         network of the same experiment without outliers, with bounds for the energy).
     outlier_data : str
-        What the extra data is, see :func:`~isomax_viz.learning.outliers.load_outliers`. It can't be an
+        What the extra data is, see :func:`~isomax_viz.learning.training.outliers.load_outliers`. It can't be an
         out-of-distribution set of the same experiment.
     outlier_weight : float, optional
         Weight of the outliers' term; by default that of the method's paper: 0.5, 1 and 0.1.

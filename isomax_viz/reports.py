@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz._processes import available_cores
-from isomax_viz.learning.devices import choose_device
+from isomax_viz.learning.training.hardware import choose_device
 from isomax_viz.sweeps import sweep
 from isomax_viz.trainings import EXPERIMENTS, STUDIES
 

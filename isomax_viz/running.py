@@ -19,14 +19,14 @@ from isomax_viz._common.checks import check_choice
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
-from isomax_viz.learning import protocols
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.build import assemble, try_out
-from isomax_viz.learning.checkpoints import Checkpoint
-from isomax_viz.learning.devices import choose_device
-from isomax_viz.learning.outliers import Outliers, Recipe, load_outliers
 from isomax_viz.learning.recording.network import record_capture, record_ood
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training import protocols
+from isomax_viz.learning.training.checkpoint import Checkpoint
+from isomax_viz.learning.training.hardware import choose_device
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.outliers import Outliers, Recipe, load_outliers
 from isomax_viz.store.folder import Store, StoreError
 
 __all__ = ["Description", "data_of", "finished", "load_network", "run"]
@@ -84,7 +84,7 @@ def run(
     progress : bool
         Show progress bars.
     **training
-        Further options of :func:`~isomax_viz.learning.training.train` that do not change what is described.
+        Further options of :func:`~isomax_viz.learning.training.loop.train` that do not change what is described.
     """
     wanted = _wanted(experiment, ood)
     capture = _stored(experiment, store)

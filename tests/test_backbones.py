@@ -17,10 +17,10 @@ from torchvision import models
 from isomax_viz.datasets import InDistribution, load_id
 from isomax_viz.learning.backbones import BACKBONES, CIFARResNet, Classifier, small_cnn
 from isomax_viz.learning.losses import HEADS, Head, IsoMaxHead, IsoMaxPlusHead, SoftMaxHead, parameter_groups
-from isomax_viz.learning.protocols import Protocol
 from isomax_viz.learning.recording.network import record_capture
 from isomax_viz.learning.surgery import as_classifier, replace_last_linear
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import Protocol
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "finetune_torchvision.py"
 FEATURES = {"small_cnn": 128, "resnet34": 512, "resnet110": 64, "densenet_bc100": 342}

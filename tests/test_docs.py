@@ -141,7 +141,7 @@ def short(monkeypatch, tmp_path):
     import torch
 
     from isomax_viz import running, scoring, sweeps
-    from isomax_viz.learning.protocols import PRESETS
+    from isomax_viz.learning.training.protocols import PRESETS
 
     for preset in ("teaching", "quick"):
         monkeypatch.setitem(PRESETS, preset, PRESETS["smoke"].with_epochs(1))
@@ -204,7 +204,7 @@ def test_what_is_not_executed_is_still_on_a_page():
 def test_the_definitions_are_those_of_the_code():
     text = (DOCS / "definitions.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) <= set(iv.scores.SCORES)
-    paper = importlib.import_module("isomax_viz.learning.protocols").PRESETS["paper"]
+    paper = importlib.import_module("isomax_viz.learning.training.protocols").PRESETS["paper"]
     assert (paper.epochs, paper.milestones, paper.batch_size) == (300, (150, 200, 250), 64)
     assert "epochs 150, 200 and 250 of 300" in text and "batch 64" in text
 

@@ -15,12 +15,12 @@ import torch
 
 from isomax_viz import CaptureError, Experiment, datasets
 from isomax_viz.captures.samples import Samples
-from isomax_viz.learning import training
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.devices import choose_device
-from isomax_viz.learning.history import EpochRecord
-from isomax_viz.learning.protocols import PRESETS
-from isomax_viz.learning.training import TrainingError, train
+from isomax_viz.learning.training import loop as training
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.hardware import choose_device
+from isomax_viz.learning.training.history import EpochRecord
+from isomax_viz.learning.training.loop import TrainingError, train
+from isomax_viz.learning.training.protocols import PRESETS
 from isomax_viz.store.folder import Store, StoreError, default_folder
 from tests.conftest import LOSSES
 

@@ -104,14 +104,14 @@ def killed(tmp_path_factory):
         ("isomax_viz.captures.files.save_arrays", False),  # nothing is written yet
         ("isomax_viz._common.files.settle", False),  # the first file has another name still
         (BEFORE_THE_RENAME, False),  # all files are written, the folder has another name still
-        ("isomax_viz.learning.checkpoints.Checkpoint.remove", True),  # all is done, but for cleaning up
+        ("isomax_viz.learning.training.checkpoint.Checkpoint.remove", True),  # all is done, but for cleaning up
     ],
 )
 def test_kill_9_while_saving_costs_no_epoch_and_leaves_nothing(place, is_stored, trained, killed, tmp_path, caplog):
     folder = killed(place, tmp_path)
     assert (EXPERIMENT.id in Store(folder)) == is_stored
     assert len(store.list(folder)) == is_stored and len(store.verify(folder=folder)) == 0
-    with caplog.at_level(logging.INFO), mock.patch("isomax_viz.learning.training.EpochRecord.add") as learned:
+    with caplog.at_level(logging.INFO), mock.patch("isomax_viz.learning.training.history.EpochRecord.add") as learned:
         again = run(folder, ood=("uniform", "letters"))
     assert not learned.called  # both epochs come from the checkpoint, or all from the store
     assert ("Going on after epoch 2" in caplog.text) != is_stored

@@ -12,10 +12,10 @@ from torch import nn
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.backbones import BACKBONES, CIFARResNet, Classifier, small_cnn
-from isomax_viz.learning.batches import Batches, inference_batch
 from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.recording import network as recording
 from isomax_viz.learning.recording.network import folded, record_samples, with_distances_to
+from isomax_viz.learning.training.batches import Batches, inference_batch
 
 # How many batch normalisations stay: DenseNets normalise what they have joined, before the convolution.
 STAY = {"small_cnn": 0, "resnet34": 0, "resnet110": 0, "densenet_bc100": 48 + 2 + 1}

@@ -10,8 +10,8 @@ import torch
 
 import isomax_viz as iv
 from isomax_viz.learning import fooling_images as fooling
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.protocols import Protocol
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.protocols import Protocol
 
 
 @pytest.fixture(scope="module")

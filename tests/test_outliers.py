@@ -12,10 +12,11 @@ from torch import nn
 import isomax_viz as iv
 from isomax_viz import Experiment, datasets
 from isomax_viz.learning.backbones import Classifier, small_cnn
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.checkpoints import Checkpoint
 from isomax_viz.learning.losses import IsoMaxHead, ScaledCosineHead, SoftMaxHead
-from isomax_viz.learning.outliers import (
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.checkpoint import Checkpoint
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.outliers import (
     Outliers,
     Recipe,
     adversarial_noise,
@@ -24,8 +25,7 @@ from isomax_viz.learning.outliers import (
     max_log_confidence,
     uniform_cross_entropy,
 )
-from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.protocols import Protocol
 from isomax_viz.store.folder import Store
 
 CPU = torch.device("cpu")

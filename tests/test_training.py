@@ -17,16 +17,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from isomax_viz import Experiment, datasets
-from isomax_viz.learning import devices, training
 from isomax_viz.learning.backbones import Classifier, small_cnn
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.checkpoints import Checkpoint
-from isomax_viz.learning.devices import choose_precision, compile_pays, suitable_threads
 from isomax_viz.learning.losses import Head, IsoMax2Head, IsoMaxHead, IsoMaxPlusHead, PrototypeHead, SoftMaxHead
-from isomax_viz.learning.outliers import Outliers, Recipe
-from isomax_viz.learning.protocols import PRESETS, Protocol, protocol_for
-from isomax_viz.learning.selection import held_out_split
-from isomax_viz.learning.training import TrainingError, train
+from isomax_viz.learning.training import hardware as devices
+from isomax_viz.learning.training import loop as training
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.checkpoint import Checkpoint
+from isomax_viz.learning.training.hardware import choose_precision, compile_pays, suitable_threads
+from isomax_viz.learning.training.loop import TrainingError, train
+from isomax_viz.learning.training.outliers import Outliers, Recipe
+from isomax_viz.learning.training.protocols import PRESETS, Protocol, protocol_for
+from isomax_viz.learning.training.selection import held_out_split
 from isomax_viz.store.folder import Store
 
 CPU = torch.device("cpu")
@@ -383,7 +384,7 @@ class NormalisedLast(nn.Module):
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_last_batch_of_one_joins_the_one_before_where_the_network_would_fail(make, batches, stream, monkeypatch):
-    monkeypatch.setattr("isomax_viz.learning.batches.device_memory", lambda device: 0 if stream else 2**40)
+    monkeypatch.setattr("isomax_viz.learning.training.batches.device_memory", lambda device: 0 if stream else 2**40)
     data = datasets.load_id("digits").with_examples_per_class(13, seed=0)
     data = replace(data, train=data.train.subset(np.arange(121)))
     torch.manual_seed(0)
@@ -400,7 +401,7 @@ def test_what_is_streamed_gives_the_same_weights_with_dropout(data, monkeypatch)
     """Free memory decides about streaming; it must not decide about the numbers."""
     states = []
     for memory in (0, 2**40):
-        monkeypatch.setattr("isomax_viz.learning.batches.device_memory", lambda device, answer=memory: answer)
+        monkeypatch.setattr("isomax_viz.learning.training.batches.device_memory", lambda device, answer=memory: answer)
         torch.manual_seed(0)
         model = Classifier(nn.Sequential(small_cnn(1), nn.Dropout(0.5)), IsoMaxHead(128, 10))
         train(model, data, SHORT, device=CPU, progress=False)

@@ -44,7 +44,7 @@ class Capture:
     meta : mapping, optional
         Provenance: loss, data, backbone, seed, preset, versions ... JSON values only.
     history : DataFrame, optional
-        One row per epoch and split, see :func:`isomax_viz.learning.training.train`.
+        One row per epoch and split, see :func:`isomax_viz.learning.training.loop.train`.
     prototypes : array, shape (classes, features), optional
         The head's prototypes (for IsoMax+ before normalisation), for SoftMax the class means of the training features.
 

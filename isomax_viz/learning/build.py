@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.custom_code import name_of
-from isomax_viz.learning.history import scales_of
 from isomax_viz.learning.losses import HEADS, Head, features_for
+from isomax_viz.learning.training.history import scales_of
 
 __all__ = ["assemble", "try_out"]
 

@@ -14,8 +14,8 @@ from isomax_viz.datasets.cache import cache_path, through_cache
 from isomax_viz.datasets.fetch import data_folder
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.losses import SoftMaxHead
-from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import Protocol
 
 __all__ = ["FoolingError", "is_made_here", "make_fooling"]
 

@@ -13,10 +13,10 @@ from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.learning.backbones import BACKBONES
 from isomax_viz.learning.custom_code import check_own, find_own, name_of, reference
 from isomax_viz.learning.descriptions import Description
-from isomax_viz.learning.devices import PRECISIONS
 from isomax_viz.learning.losses import DISTANCES, FUNCTIONS, HEADS, SIMILARITIES, Head
-from isomax_viz.learning.outliers import METHODS, OUTLIER_DATA
-from isomax_viz.learning.protocols import PRESETS, SELECTIONS
+from isomax_viz.learning.training.hardware import PRECISIONS
+from isomax_viz.learning.training.outliers import METHODS, OUTLIER_DATA
+from isomax_viz.learning.training.protocols import PRESETS, SELECTIONS
 
 __all__ = ["OF_HEADS", "OF_OUTLIERS", "Settings"]
 

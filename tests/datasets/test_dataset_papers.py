@@ -35,9 +35,9 @@ from isomax_viz.datasets.cache import load_cached
 from isomax_viz.datasets.fetch import DownloadError, RemoteFile, data_folder, fetch, is_ready
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.protocols import PRESETS
 from isomax_viz.learning.recording.network import record_capture, record_ood
-from isomax_viz.learning.training import train
+from isomax_viz.learning.training.loop import train
+from isomax_viz.learning.training.protocols import PRESETS
 
 
 def test_offline_message_says_what_to_put_where(monkeypatch, data_folder):

@@ -17,8 +17,8 @@ from isomax_viz._common.checks import missing_package
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.devices import suitable_layout, suitable_threads
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.hardware import suitable_layout, suitable_threads
 
 __all__ = ["Detector", "FeatureDetector", "Known", "NotFittedError", "joined", "numbers", "pytorch_ood"]
 

@@ -19,11 +19,11 @@ from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, ch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
-from isomax_viz.learning.batches import inference_batch
-from isomax_viz.learning.devices import choose_device
 from isomax_viz.learning.losses import HEADS, Head, features_for
 from isomax_viz.learning.recording.network import class_means, meaning_of_distances, with_distances_to
 from isomax_viz.learning.surgery import last_linear
+from isomax_viz.learning.training.batches import inference_batch
+from isomax_viz.learning.training.hardware import choose_device
 
 __all__ = ["Feed", "checked_normalisation", "record"]
 

@@ -19,10 +19,10 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.backbones import CIFARResNet, SmallCNN
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.devices import choose_device, suitable_layout
 from isomax_viz.learning.fooling_images import is_made_here, make_fooling
 from isomax_viz.learning.losses import features_for
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.hardware import choose_device, suitable_layout
 
 __all__ = ["class_means", "folded", "record_capture", "record_ood", "record_samples", "with_distances_to"]
 

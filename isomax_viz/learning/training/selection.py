@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ImageSet, InDistribution
-from isomax_viz.learning.protocols import SELECTIONS, Protocol
+from isomax_viz.learning.training.protocols import SELECTIONS, Protocol
 
 __all__ = ["BestEpoch", "check_selection", "held_out_split", "splits"]
 
@@ -65,7 +65,7 @@ class BestEpoch:
     Parameters
     ----------
     select : {"last", "best_validation", "best_test"}
-        See :class:`~isomax_viz.learning.protocols.Protocol`.
+        See :class:`~isomax_viz.learning.training.protocols.Protocol`.
     """
 
     def __init__(self, select: str) -> None:

@@ -14,9 +14,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from isomax_viz.datasets import InDistribution
-from isomax_viz.learning.batches import Batches
-from isomax_viz.learning.checkpoints import Checkpoint, resumed, training_digest, training_tensors
-from isomax_viz.learning.devices import (
+from isomax_viz.learning.losses import features_for, parameter_groups
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.checkpoint import Checkpoint, resumed, training_digest, training_tensors
+from isomax_viz.learning.training.hardware import (
     choose_device,
     choose_precision,
     compile_pays,
@@ -24,11 +25,10 @@ from isomax_viz.learning.devices import (
     suitable_layout,
     suitable_threads,
 )
-from isomax_viz.learning.history import EpochRecord, scales_of
-from isomax_viz.learning.losses import features_for, parameter_groups
-from isomax_viz.learning.outliers import Outliers
-from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.selection import BestEpoch, check_selection, splits
+from isomax_viz.learning.training.history import EpochRecord, scales_of
+from isomax_viz.learning.training.outliers import Outliers
+from isomax_viz.learning.training.protocols import Protocol
+from isomax_viz.learning.training.selection import BestEpoch, check_selection, splits
 
 __all__ = ["TrainingError", "evaluate_epoch", "train"]
 
@@ -67,15 +67,15 @@ def train(
         Training and test pictures; the test pictures are watched, and learned from only through ``select="best_test"``.
         A last batch of a single picture joins the one before it where the network can't learn from one.
     protocol : Protocol
-        See :mod:`isomax_viz.learning.protocols`.
+        See :mod:`isomax_viz.learning.training.protocols`.
     seed : int
         Determines shuffling, augmentation, dropout and what is held out for validation.
     padding, flip : int, bool
         Augmentation that suits the data, used if ``protocol.augment``.
     device : str or torch.device, optional
-        See :func:`~isomax_viz.learning.devices.choose_device`.
+        See :func:`~isomax_viz.learning.training.hardware.choose_device`.
     precision : {"auto", "float32", "bfloat16"}
-        Number format of the backbone; see :func:`~isomax_viz.learning.devices.choose_precision`.
+        Number format of the backbone; see :func:`~isomax_viz.learning.training.hardware.choose_precision`.
     outliers : Outliers, optional
         Extra data to train against, as many in each batch as pictures to be learned; they pass through the network
         together, so that batch statistics do not tell them apart.

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, load_ood
-from isomax_viz.learning.batches import Batches
 from isomax_viz.learning.losses import features_for
-from isomax_viz.learning.protocols import Protocol
+from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.protocols import Protocol
 
 __all__ = [
     "METHODS",
@@ -84,7 +84,7 @@ class Recipe:
 
         Examples
         --------
-        >>> from isomax_viz.learning.protocols import PRESETS
+        >>> from isomax_viz.learning.training.protocols import PRESETS
         >>> tuning = Recipe("energy", "noise", 0.1, margins=(-25.0, -7.0)).protocol(PRESETS["paper"])
         >>> tuning.epochs, tuning.learning_rate
         (10, 0.001)

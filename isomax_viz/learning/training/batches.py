@@ -79,7 +79,7 @@ class Batches:
         Whether to fetch pictures batch by batch instead of keeping all on the device; by default only where they would
         take more than a quarter of its free memory.
     layout : torch.memory_format
-        Order of the batches' axes in memory; see :func:`~isomax_viz.learning.devices.suitable_layout`.
+        Order of the batches' axes in memory; see :func:`~isomax_viz.learning.training.hardware.suitable_layout`.
 
     Examples
     --------

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from isomax_viz._common.files import hidden_name, put_in_place, settle
 from isomax_viz.datasets import InDistribution
-from isomax_viz.learning.outliers import Outliers
-from isomax_viz.learning.protocols import Protocol
-from isomax_viz.learning.selection import BestEpoch
+from isomax_viz.learning.training.outliers import Outliers
+from isomax_viz.learning.training.protocols import Protocol
+from isomax_viz.learning.training.selection import BestEpoch
 
 __all__ = ["Checkpoint", "resumed", "training_digest"]
 
@@ -103,7 +103,7 @@ def training_digest(
     model : Module
         Its layers and the shapes of its weights count, not their values.
     data, protocol, outliers
-        Of :func:`~isomax_viz.learning.training.train`.
+        Of :func:`~isomax_viz.learning.training.loop.train`.
     options
         JSON values of all else that determines the numbers: seed, augmentation, precision.
     """
