@@ -10,8 +10,8 @@ from pytorch_ood.detector import ODIN as TheirODIN
 from benchmarks.rows import Row, ratios
 from benchmarks.training import pictures
 from isomax_viz.analysis.scores import COLUMNS, SCORES
-from isomax_viz.costs import computed, in_turn
 from isomax_viz.datasets import InDistribution
+from isomax_viz.experiments.costs import computed, in_turn
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.detectors import ODIN, Detector, Gram, KNearest, Known, Mahalanobis, MahalanobisFeatures
 from isomax_viz.learning.losses import IsoMaxPlusHead

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.rows import Row, seconds
-from isomax_viz.reports import execute
+from isomax_viz.experiments.reports import execute
 from isomax_viz.store.folder import Store
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"

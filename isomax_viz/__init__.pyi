@@ -20,7 +20,11 @@ from .captures.capture import Capture as Capture
 from .captures.examples import load_example as load_example
 from .captures.files import CaptureError as CaptureError
 from .captures.samples import Samples as Samples
-from .experiments import Experiment as Experiment
+from .experiments.add_scores import add_scores as add_scores
+from .experiments.experiment import Experiment as Experiment
+from .experiments.sweep import SweepError as SweepError
+from .experiments.sweep import grid as grid
+from .experiments.sweep import sweep as sweep
 from .explorer import explore as explore
 from .explorer import explore_alpha as explore_alpha
 from .explorer import explore_risk as explore_risk
@@ -56,7 +60,3 @@ from .learning.fooling_images import make_fooling as make_fooling
 from .learning.recording.classifier import record as record
 from .learning.toy_networks import train_toy as train_toy
 from .papers import published as published
-from .scoring import add_scores as add_scores
-from .sweeps import SweepError as SweepError
-from .sweeps import grid as grid
-from .sweeps import sweep as sweep

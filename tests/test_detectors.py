@@ -12,8 +12,9 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 import isomax_viz as iv
-from isomax_viz import Experiment, Samples, figures, metrics, scoring
+from isomax_viz import Experiment, Samples, figures, metrics
 from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.experiments import add_scores as scoring
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.detectors import (

@@ -140,7 +140,9 @@ def short(monkeypatch, tmp_path):
     """Short trainings in this process, in a folder and a store of their own; what the pages take for granted."""
     import torch
 
-    from isomax_viz import running, scoring, sweeps
+    from isomax_viz.experiments import add_scores as scoring
+    from isomax_viz.experiments import run as running
+    from isomax_viz.experiments import sweep as sweeps
     from isomax_viz.learning.training.protocols import PRESETS
 
     for preset in ("teaching", "quick"):

@@ -27,7 +27,9 @@ EXPERIMENT = Experiment(loss="isomax", preset="smoke")
 MINE = datasets.from_arrays(np.arange(30 * 64, dtype=np.uint8).reshape(30, 8, 8, 1), name="mine")  # joins on demand
 # On Linux PyTorch is imported once, in a process that computes nothing itself; macOS's libraries do not survive a fork.
 CHILDREN = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-CHILDREN.set_forkserver_preload(["isomax_viz.experiments", "isomax_viz.running", "tests.test_faults"])
+CHILDREN.set_forkserver_preload(
+    ["isomax_viz.experiments.experiment", "isomax_viz.experiments.run", "tests.test_faults"]
+)
 
 
 def run(folder, ood="uniform", **options) -> Capture:
@@ -214,7 +216,7 @@ def test_a_read_only_store_is_read_and_says_that_it_can_not_be_changed(stored, t
 
 
 def train_while_another_waits(folder: Path) -> None:
-    from isomax_viz import running
+    from isomax_viz.experiments import run as running
 
     real = running.train
 
@@ -235,7 +237,7 @@ def wait_for_another(folder: Path) -> None:
 
     until((folder / "training").exists)
     logging.getLogger("isomax_viz").addHandler(Told())
-    with mock.patch("isomax_viz.running.train") as trained:
+    with mock.patch("isomax_viz.learning.training.loop.train") as trained:
         np.save(folder / "second.npy", run(folder / "store").test.logits)
     assert not trained.called
 

@@ -52,7 +52,7 @@ def code_cells(notebook):
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, request, tmp_path, monkeypatch, record_property):
-    from isomax_viz.reports import execute
+    from isomax_viz.experiments.reports import execute
 
     if path.stem in WITHOUT_TORCH:
         request.getfixturevalue("hide_torch")

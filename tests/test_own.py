@@ -487,7 +487,7 @@ class Filled(Linear):
     ],
 )
 def test_what_gives_something_else_says_so_before_anything_is_trained(settings, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises((TypeError, ValueError), match=message):
         Experiment(**settings, **TINY).run(store=tmp_path, progress=False)
 
@@ -507,7 +507,7 @@ def test_an_error_in_ones_own_code_tells_how_it_was_called(tmp_path):
 
 def test_trying_it_out_changes_nothing_of_the_training(own, tmp_path, monkeypatch):
     experiment, capture, _ = own
-    monkeypatch.setattr("isomax_viz.running.try_out", lambda *a, **k: None)
+    monkeypatch.setattr("isomax_viz.learning.build.try_out", lambda *a, **k: None)
     plain = experiment.run(ood=("uniform",), store=tmp_path, progress=False)
     assert np.array_equal(plain.test.logits, capture.test.logits)
 

@@ -15,8 +15,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 import isomax_viz as iv
-from isomax_viz import Experiment, cli, reports
-from isomax_viz.reports import ReportError
+from isomax_viz import Experiment, cli
+from isomax_viz.experiments import reports
+from isomax_viz.experiments.reports import ReportError
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ import pandas as pd
 import pytest
 
 import isomax_viz as iv
-from isomax_viz import Experiment, SweepError, _workers, cli, sweeps
-from isomax_viz._processes import Processes
-from isomax_viz._workers import Outcome, Task, WorkerError
+from isomax_viz import Experiment, SweepError, cli
+from isomax_viz.experiments import sweep as sweeps
+from isomax_viz.experiments import workers as _workers
+from isomax_viz.experiments.workers import Outcome, Processes, Task, WorkerError
 from isomax_viz.store.folder import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,7 +123,7 @@ def test_in_this_process_in_order_with_one_bar_and_read_the_second_time(tmp_path
     assert "2/2" in shown and "epoch" not in shown
     own = experiments[1].run("uniform", store=tmp_path, progress=False)
     assert np.array_equal(own.test.logits, first[1].test.logits)
-    monkeypatch.setattr("isomax_viz.running.train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained again"))
     again = iv.sweep(experiments, store=tmp_path, ood=(name for name in ["uniform"]), progress=False)
     assert np.array_equal(again[0].test.logits, first[0].test.logits)
     assert capsys.readouterr().err == ""
@@ -512,7 +513,7 @@ def test_leaving_by_an_error_stops_the_processes():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_killed_parents_leave_no_processes_behind():
-    code = "import os, time\nfrom isomax_viz._processes import Processes\nif __name__ == '__main__':\n"
+    code = "import os, time\nfrom isomax_viz.experiments.workers import Processes\nif __name__ == '__main__':\n"
     code += "    pool = Processes(2)\n    print(*[w._pid for w in pool._workers], flush=True)\n    time.sleep(600)\n"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     pids = [int(word) for word in parent.stdout.readline().split()]
@@ -524,7 +525,7 @@ def test_killed_parents_leave_no_processes_behind():
 
 
 def test_a_script_without_a_main_guard_is_told_so(tmp_path):
-    (tmp_path / "script.py").write_text("from isomax_viz._processes import Processes\nProcesses(2)\n")
+    (tmp_path / "script.py").write_text("from isomax_viz.experiments.workers import Processes\nProcesses(2)\n")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert "New processes can't be started from here. A script must start them below `if __name__" in done.stderr

@@ -118,7 +118,7 @@ sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786""",
 
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
-    from isomax_viz.sweeps import grid
+    from isomax_viz.experiments.sweep import grid
 
     given = {name: getattr(options, name) for name in SETTINGS if hasattr(options, name)}
     try:
@@ -143,8 +143,8 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
+    from isomax_viz.experiments.sweep import SweepError, in_short, sweep
     from isomax_viz.store.folder import Store
-    from isomax_viz.sweeps import SweepError, in_short, sweep
 
     experiments = _experiments(options)
     if options.dry_run:

@@ -140,7 +140,7 @@ def _readable(count: int) -> str:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from isomax_viz import reports
+    from isomax_viz.experiments import reports
 
     index = reports.build(
         options.notebooks,

@@ -235,7 +235,7 @@ def ask_network(capture: Capture, images: ImageSet, *, store: str | Path | None 
             "Scoring an image needs the network, but this capture does not say which experiment recorded it: only its "
             "numbers are there. Use a capture of Experiment(...).run()."
         )
-    from isomax_viz.experiments import Experiment
+    from isomax_viz.experiments.experiment import Experiment
     from isomax_viz.learning.recording.network import record_ood, record_samples
 
     experiment = Experiment.from_meta(capture.meta)

@@ -21,10 +21,10 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz._processes import available_cores
+from isomax_viz.experiments.of_notebooks import EXPERIMENTS, STUDIES
+from isomax_viz.experiments.sweep import sweep
+from isomax_viz.experiments.workers import available_cores
 from isomax_viz.learning.training.hardware import choose_device
-from isomax_viz.sweeps import sweep
-from isomax_viz.trainings import EXPERIMENTS, STUDIES
 
 __all__ = ["EXPERIMENTS", "STUDIES", "ReportError", "build", "execute"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isomax_viz.experiments import Experiment
+from isomax_viz.experiments.experiment import Experiment
 
 __all__ = ["EXPERIMENTS", "STUDIES"]
 

@@ -18,13 +18,14 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from isomax_viz import _workers, running
 from isomax_viz._common.checks import check_choice
-from isomax_viz._workers import Outcome, Task, WorkerError
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import CaptureError
 from isomax_viz.datasets import ImageSet
-from isomax_viz.experiments import Experiment
+from isomax_viz.experiments import run as running
+from isomax_viz.experiments import workers as _workers
+from isomax_viz.experiments.experiment import Experiment
+from isomax_viz.experiments.workers import Outcome, Task, WorkerError
 from isomax_viz.store.folder import Store, StoreError
 
 __all__ = ["Failure", "SweepError", "WorkerError", "grid", "in_short", "sweep"]

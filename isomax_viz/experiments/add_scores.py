@@ -18,12 +18,12 @@ from isomax_viz.analysis.scores import add_column
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood
-from isomax_viz.experiments import Experiment
+from isomax_viz.experiments.experiment import Experiment
+from isomax_viz.experiments.run import data_of
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.detectors.base import pytorch_ood
 from isomax_viz.learning.fooling_images import is_made_here, make_fooling
 from isomax_viz.learning.training.hardware import choose_device
-from isomax_viz.running import data_of
 
 __all__ = ["add_scores", "detector_for", "experiment_of", "known_of", "pictures_of"]
 

@@ -19,10 +19,10 @@ from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.losses import without_extra_data
+from isomax_viz.experiments.add_scores import experiment_of, known_of
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording.network import class_means
-from isomax_viz.scoring import experiment_of, known_of
 
 __all__ = ["computed", "in_turn", "measure", "training_key"]
 

@@ -1,0 +1,1 @@
+"""Experiments: one frozen description, the network and capture behind its id, sweeps, costs, reports."""

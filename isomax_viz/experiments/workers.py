@@ -1,0 +1,450 @@
+"""Where a sweep's experiments run: in this process, or on the workers of an executor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import secrets
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+
+import isomax_viz
+from isomax_viz._common.checks import check_number
+from isomax_viz.experiments.experiment import Experiment
+from isomax_viz.learning.training.hardware import choose_device
+
+__all__ = ["OWN", "Outcome", "Processes", "Task", "WorkerError", "available_cores", "checked", "run", "run_one", "work"]
+
+logger = logging.getLogger(__name__)
+
+OWN = (
+    "A loss or backbone of your own must stand at the top level of a module (a .py file) that the workers can import, "
+    "not in a notebook."
+)
+# A training seeds PyTorch's global random numbers; two at once in one process would share them.
+_one_at_a_time = threading.Lock()
+
+
+class WorkerError(RuntimeError):
+    """A worker died, was cancelled, or put its result where this process can't read it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the workers of a sweep are told beside the experiment itself.
+
+    Each sweep has a ``call`` of its own: Dask takes equal arguments for the same task, and would answer a second sweep
+    with the failure of the first.
+    """
+
+    ood: Any
+    folder: Path
+    device: str | torch.device | None
+    threads: int | None = None
+    call: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker answers. The result itself travels through the store."""
+
+    id: str | None = None
+    host: str | None = None
+    folder: Path | None = None
+    version: str | None = None
+    error: Exception | None = None
+
+    def why_unseen(self, experiment_id: str, folder: Path) -> str:
+        """Return why a result that a worker says it stored is not found here."""
+        if self.id != experiment_id:
+            return (
+                f"The worker on {self.host} calls the experiment {self.id}, here it is {experiment_id}: its isomax_viz "
+                f"({self.version} there, {isomax_viz.__version__} here) or your own loss or backbone is another "
+                "version. Make them the same."
+            )
+        return (
+            f"The worker on {self.host} finished it and wrote it to {self.folder} there, but it is not in {folder} as "
+            f"{socket.gethostname()} sees it. Choose a folder that all machines share, with store=... or "
+            "ISOMAX_VIZ_STORE."
+        )
+
+
+def work(experiment: bytes, task: bytes) -> Outcome:
+    """Run one experiment in a worker; what it raises is part of the answer.
+
+    An error as an answer is the same for every executor, and needs no care that it survives the way back.
+
+    Parameters
+    ----------
+    experiment, task : bytes
+        Pickled.
+    """
+    try:
+        # What the executor brings from the process that started the sweep, as it brings this very function: never from
+        # the store, nor from any file of ours. JSON would not do, since it imports no class of the user's own.
+        experiment, task = pickle.loads(experiment), pickle.loads(task)
+    except Exception as error:  # noqa: BLE001 - whatever the import of the user's own modules raises
+        return Outcome(error=WorkerError(f"the worker on {socket.gethostname()} can't load it ({error}). {OWN}"))
+    with _alone(), _threads(task.threads):
+        error = run_one(experiment, task)
+    error = None if error is None else _portable(error)
+    return Outcome(experiment.id, socket.gethostname(), task.folder, isomax_viz.__version__, error)
+
+
+def run_one(experiment: Experiment, task: Task) -> Exception | None:
+    """Run one experiment in this process and return what it raised, None if all went well."""
+    try:
+        experiment.run(task.ood, store=task.folder, device=task.device, progress=False)
+    except Exception as error:  # noqa: BLE001 - one experiment's failure must not end the others
+        _let_go(error)
+        return error
+    return None
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what a failed call held, such as a network on the GPU that the next one needs; the traceback stays."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    if not _one_at_a_time.acquire(blocking=False):
+        logger.warning("One process was given several experiments; they take turns. Give each worker one thread.")
+        _one_at_a_time.acquire()
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the error with its traceback as text, which is all that remains of it in another process."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        error = pickle.loads(pickle.dumps(error))  # a copy of our own object, made the way that it will travel
+    except Exception:  # noqa: BLE001 - whatever it is that an error can't be copied for
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    error.add_note(f"Where it ran:\n{text}")
+    return error
+
+
+def available_cores() -> int:
+    """Return how many processors this process may use, which may be fewer than the machine has.
+
+    Examples
+    --------
+    >>> 1 <= available_cores() <= os.cpu_count()
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Processes(Executor):
+    """Run tasks in processes of this machine; one whose process is killed is tried once more, in a new process.
+
+    Leaving the ``with`` block waits for all tasks; leaving it by an error or Ctrl-C stops them at once.
+
+    Parameters
+    ----------
+    workers : int
+        How many processes.
+    environments : sequence of mapping
+        Environment variables of the workers, in turn: ``[{"CUDA_VISIBLE_DEVICES": "0"}, ...]``.
+
+    Raises
+    ------
+    RuntimeError
+        If new processes can't be started from here.
+
+    Examples
+    --------
+    >>> with Processes(2) as pool:
+    ...     list(pool.map(abs, [-1, 2, -3]))
+    [1, 2, 3]
+    """
+
+    def __init__(self, workers: int, *, environments: Sequence[Mapping[str, str]] = ({},)) -> None:
+        self._is_stopping = False
+        self._restarting = threading.Lock()
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="isomax_viz-worker")
+        self._free: SimpleQueue[_Worker] = SimpleQueue()
+        self._workers = [_Worker(environments[number % len(environments)]) for number in range(workers)]
+        try:
+            for worker in self._workers:
+                worker.begin()
+            for worker in self._workers:  # a second loop, so that they start side by side
+                worker.wait_until_ready()
+        except BrokenProcessPool as error:
+            self.stop()
+            raise RuntimeError(
+                "New processes can't be started from here. A script must start them below "
+                "`if __name__ == '__main__':`, because each of them imports the script first."
+            ) from error
+        for worker in self._workers:
+            self._free.put(worker)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Return the future result of a function, which is called in a process of its own."""
+        return self._threads.submit(self._call, fn, *args, **kwargs)
+
+    def _call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        worker = self._free.get()
+        try:
+            for is_last in (False, True):
+                try:
+                    return worker.pool.submit(fn, *args, **kwargs).result()
+                except BrokenProcessPool:
+                    with self._restarting:
+                        if self._is_stopping:
+                            raise
+                        worker.restart()
+                    if is_last:
+                        raise
+        finally:
+            self._free.put(worker)
+
+    def stop(self) -> None:
+        """Stop the processes at once, whatever they are doing, and drop what has not begun."""
+        with self._restarting:
+            self._is_stopping = True
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            for worker in self._workers:
+                worker.kill()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the tasks end, then the processes; see :meth:`concurrent.futures.Executor.shutdown`."""
+        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        for worker in self._workers:
+            worker.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> bool:
+        if kind is not None:
+            self.stop()
+        self.shutdown()
+        return False
+
+
+class _Worker:
+    """One process, in a pool of its own."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._pid: int | None = None
+
+    def begin(self) -> None:
+        # "spawn", because neither the threads of PyTorch nor CUDA survive a fork.
+        self.pool = ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(self._environment,)
+        )
+        self._first = self.pool.submit(os.getpid)
+
+    def wait_until_ready(self) -> None:
+        self._pid = self._first.result()
+
+    def restart(self) -> None:
+        self.pool.shutdown(wait=False)
+        self.begin()
+        self.wait_until_ready()
+
+    def kill(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        if self._pid is not None:
+            try:
+                os.kill(self._pid, signal.SIGTERM)
+            except OSError:  # it is gone already; each system has an error of its own for that
+                pass
+
+
+def _prepare(environment: Mapping[str, str]) -> None:
+    """Make a new process ready; runs in it, before its first task."""
+    os.environ.update(environment)
+    # Ctrl-C reaches every process of the terminal; the one that was asked decides what becomes of the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)  # killed, it could not say goodbye, and its workers would wait for it for ever
+
+
+_KINDS = (
+    "the number of processes to start, or an executor whose workers are processes: client.get_executor() of Dask, "
+    "submitit.AutoExecutor(...), ProcessPoolExecutor(..., mp_context=multiprocessing.get_context('spawn'))"
+)
+
+
+def checked(executor: Any) -> Any:
+    """Return what a sweep can run on, or say why it can't.
+
+    Raises
+    ------
+    TypeError
+        If it is no executor.
+    ValueError
+        If its workers are threads or forks of this process.
+
+    Examples
+    --------
+    >>> checked("fast")
+    Traceback (most recent call last):
+        ...
+    TypeError: executor must be the number of processes to start, or an executor whose workers are processes: ... but
+    is 'fast'.
+    """
+    if executor is None:
+        return None
+    if isinstance(executor, (int, float)):
+        return check_number("executor", executor, at_least=1, whole=True)
+    if hasattr(executor, "get_executor"):  # a Dask client, where its executor is meant
+        return executor.get_executor()
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor must be {_KINDS}; but is {executor!r:.80}.")
+    if isinstance(executor, ThreadPoolExecutor):
+        raise ValueError(
+            "executor runs threads, and trainings in one process would share PyTorch's random numbers and change each "
+            f"other's results. Give {_KINDS}."
+        )
+    # Private, but there is no other way to ask; without it the test is left out, no more.
+    context = getattr(executor, "_mp_context", None)
+    if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
+        raise ValueError(
+            "executor forks this process, and neither PyTorch's threads nor CUDA survive that. Pass the number of "
+            "processes instead, or ProcessPoolExecutor(..., mp_context=multiprocessing.get_context('spawn'))."
+        )
+    return executor
+
+
+def run(experiments: Sequence[Experiment], executor: Any, task: Task) -> Iterator[tuple[Experiment, Outcome]]:
+    """Run experiments and give each with its outcome, as they finish.
+
+    When the caller stops listening (by an error or Ctrl-C), what has not begun is cancelled.
+    """
+    if not experiments:
+        return
+    if executor is None:
+        for experiment in experiments:
+            yield experiment, Outcome(experiment.id, error=run_one(experiment, task))
+    elif isinstance(executor, int):
+        workers = min(executor, len(experiments))
+        with Processes(workers, environments=_environments(task.device)) as processes:
+            yield from _submitted(experiments, processes, replace(task, threads=_share(workers)))
+    elif isinstance(executor, ProcessPoolExecutor):
+        workers = getattr(executor, "_max_workers", 1)
+        yield from _submitted(experiments, executor, replace(task, threads=_share(workers)))
+    else:
+        yield from _submitted(experiments, executor, task)
+
+
+def _share(workers: int) -> int | None:
+    """Return how many threads each of several processes on this machine may use; None leaves it as it is."""
+    return None if "OMP_NUM_THREADS" in os.environ else max(1, available_cores() // workers)
+
+
+def _environments(device: str | torch.device | None) -> list[dict[str, str]]:
+    """Return the workers' environment variables: a GPU for each where there are several and none was chosen."""
+    chosen = choose_device(device)
+    if chosen.type != "cuda" or chosen.index is not None or torch.cuda.device_count() < 2:
+        return [{}]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in visible.split(",")]
+
+
+def _submitted(
+    experiments: Sequence[Experiment], executor: Executor, task: Task
+) -> Iterator[tuple[Experiment, Outcome]]:
+    pending: list[tuple[Experiment, Any]] = []
+    told = pickle.dumps(task)  # once: it may hold pictures
+    try:
+        # In submitit, what is submitted within a batch becomes one job array.
+        with getattr(executor, "batch", nullcontext)():
+            for experiment in experiments:
+                pending.append((experiment, _submit(executor, experiment, told)))
+        since = time.monotonic()
+        while pending:
+            ready, waiting = [], []
+            for pair in pending:
+                (ready if pair[1].done() else waiting).append(pair)
+            pending = waiting
+            for experiment, future in ready:
+                yield experiment, _outcome(future)
+                since = time.monotonic()
+            if not ready:
+                # Asking costs a call to the scheduler in some executors, so long trainings are asked about seldom.
+                time.sleep(min(1.0, max(0.01, (time.monotonic() - since) / 10)))
+    finally:
+        for _, future in pending:
+            with suppress(Exception):  # one that refuses, such as a job of a batch that was never sent
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """What could not even be submitted, in the form of a future."""
+
+    error: Exception
+
+    def done(self) -> bool:
+        return True
+
+    def cancel(self) -> bool:
+        return False
+
+    def result(self) -> Outcome:
+        raise self.error
+
+
+def _submit(executor: Executor, experiment: Experiment, task: bytes) -> Any:
+    try:
+        # Pickled here and not by the executor: what can't be unpickled there would kill a worker of a pool.
+        described = pickle.dumps(experiment)
+    except Exception as error:  # noqa: BLE001 - whatever pickle meets in objects of the user's own
+        return _Refused(WorkerError(f"it can't be sent to a worker ({error}). {OWN}"))
+    try:
+        return executor.submit(work, described, task)
+    except Exception as error:  # noqa: BLE001 - such as a pool that broke while others were being submitted
+        return _Refused(error)
+
+
+def _outcome(future: Any) -> Outcome:
+    try:
+        return future.result()
+    except WorkerError as error:
+        return Outcome(error=error)
+    except BrokenExecutor as error:
+        reason = "its worker process died: killed from outside, or for want of memory. Fewer workers need less."
+        cause = error
+    except CancelledError as error:
+        reason, cause = "it was cancelled: the executor was shut down, or lost its workers.", error
+    except Exception as error:  # noqa: BLE001 - each kind of executor has errors of its own, such as Dask's KilledWorker
+        reason, cause = f"{type(error).__name__}: {error}", error
+    failure = WorkerError(reason)
+    failure.__cause__ = cause
+    return Outcome(error=failure)
