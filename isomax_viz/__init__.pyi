@@ -1,6 +1,5 @@
 # The public names of isomax_viz, each written once: read by editors and type checkers, and by lazy_loader at run time.
 from . import datasets as datasets
-from . import doctor as doctor
 from . import figures as figures
 from . import papers as papers
 from . import store as store

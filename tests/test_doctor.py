@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from isomax_viz import cli, doctor
+from isomax_viz import cli
+from isomax_viz.cli import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz import doctor
+from isomax_viz.cli import doctor
 from isomax_viz.cli.output import (
     UsageError,
     add_command,
