@@ -48,7 +48,7 @@ notebooks: .venv/installed
 	$(BIN)/python -m isomax_viz figures --update-notebooks
 
 student: .venv/installed
-	$(BIN)/python -m isomax_viz.classroom
+	$(BIN)/python notebooks/student_versions.py
 
 lab: .venv/installed
 	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

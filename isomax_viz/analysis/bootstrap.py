@@ -70,7 +70,8 @@ def counted_metric(
     Returns
     -------
     ndarray, shape (resamples,)
-        What the function of :mod:`isomax_viz.analysis.metrics` would return for the scores repeated as often as counted.
+        What the function of :mod:`isomax_viz.analysis.metrics` would return for the scores repeated as often as
+        counted.
 
     Raises
     ------

@@ -292,7 +292,7 @@ def _paper_table(paper: str) -> pd.DataFrame:
 
 
 def measure(*arguments: Any, **options: Any) -> pd.DataFrame:
-    """Measure what approaches cost on this machine; see :func:`isomax_viz.experiments.costs.measure` (needs PyTorch)."""
+    """Measure what approaches cost here; see :func:`isomax_viz.experiments.costs.measure` (needs PyTorch)."""
     from isomax_viz.experiments.costs import measure as measure_costs
 
     return measure_costs(*arguments, **options)

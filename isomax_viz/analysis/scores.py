@@ -1,9 +1,9 @@
 """Scores: samples in, one number per sample out, HIGHER = MORE IN-DISTRIBUTION.
 
-A score is any function from :class:`~isomax_viz.captures.samples.Samples` to an array of shape (n,); the ones below also carry
-the words and the formula that figures, tables and the explorer show. Scores that need the network itself are computed
-once and stored beside the samples (:mod:`isomax_viz.analysis.scores`); by name they are used like the others. Other libraries
-(pytorch-ood among them) call high what is out-of-distribution: change the sign at the border.
+A score is any function from :class:`~isomax_viz.captures.samples.Samples` to an array of shape (n,); the ones below
+also carry the words and the formula that figures, tables and the explorer show. Scores that need the network itself are
+computed once and stored beside the samples (:mod:`isomax_viz.analysis.scores`); by name they are used like the others.
+Other libraries (pytorch-ood among them) call high what is out-of-distribution: change the sign at the border.
 """
 
 from __future__ import annotations

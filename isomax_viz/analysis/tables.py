@@ -1,7 +1,7 @@
 """Captures in, tidy DataFrames out: what figures draw and notebooks print.
 
-Binned tables live in :mod:`isomax_viz.analysis.histograms` and are available here too, so that ``iv.tables`` has one table
-function for every figure.
+Binned tables live in :mod:`isomax_viz.analysis.histograms` and are available here too, so that ``iv.tables`` has one
+table function for every figure.
 """
 
 from __future__ import annotations

@@ -278,8 +278,8 @@ class Capture:
             Leave the arrays on the disk until they are used: a capture of any size opens at once, and what several
             processes use is in memory once. Only the checksum of provenance, history, names and shapes is verified;
             that of the values would read them all, and is verified by loading without ``mmap`` or by
-            :func:`isomax_viz.store.table.verify`. Windows lets nobody replace the file while it is mapped. Arrays of a file
-            saved as float16 are widened on opening, and so read at once into this process's memory.
+            :func:`isomax_viz.store.table.verify`. Windows lets nobody replace the file while it is mapped. Arrays of a
+            file saved as float16 are widened on opening, and so read at once into this process's memory.
 
         Raises
         ------

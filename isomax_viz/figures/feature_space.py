@@ -43,7 +43,8 @@ def plot_feature_space(
     Parameters
     ----------
     data : Capture or DataFrame
-        A capture with features, or the table that :func:`~isomax_viz.analysis.features.feature_space_table` made from one.
+        A capture with features, or the table that :func:`~isomax_viz.analysis.features.feature_space_table` made from
+        one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     legend, theme, ax

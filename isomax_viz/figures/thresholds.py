@@ -75,8 +75,8 @@ def plot_roc(
     Parameters
     ----------
     data : Capture, list of Capture, or DataFrame
-        Captures, or the table that :func:`~isomax_viz.analysis.tables.roc_table` made from them. Tables may be concatenated, for
-        instance to compare losses with different scores.
+        Captures, or the table that :func:`~isomax_viz.analysis.tables.roc_table` made from them. Tables may be
+        concatenated, for instance to compare losses with different scores.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     score : str, callable or list of them
@@ -473,8 +473,8 @@ def plot_risk(
     score : str or callable
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float or {"cheapest", "tpr95", "dtacc"}
-        A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.analysis.thresholds.RULES`. An infinite one
-        is drawn just beyond all scores.
+        A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.analysis.thresholds.RULES`. An
+        infinite one is drawn just beyond all scores.
     accept_unknown, reject_known, share_unknown
         See :func:`isomax_viz.analysis.risks.expected_cost`.
     theme : {"paper", "talk"}

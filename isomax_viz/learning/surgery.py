@@ -325,8 +325,8 @@ def as_classifier(model: nn.Module) -> Classifier | TappedClassifier:
     Returns
     -------
     TappedClassifier or Classifier
-        What :func:`isomax_viz.learning.training.loop.train` and :mod:`isomax_viz.learning.recording.network` accept. A network that
-        is one already is returned as it is.
+        What :func:`isomax_viz.learning.training.loop.train` and :mod:`isomax_viz.learning.recording.network` accept. A
+        network that is one already is returned as it is.
 
     Raises
     ------

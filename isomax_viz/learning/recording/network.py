@@ -147,8 +147,8 @@ def record_samples(
 
     Notes
     -----
-    Batch normalisation is computed with the convolution before it (:mod:`isomax_viz.learning.recording.network`), so that
-    features agree with those of ``model.backbone(pictures)`` to the rounding of float32, not bit by bit.
+    Batch normalisation is computed with the convolution before it (:mod:`isomax_viz.learning.recording.network`), so
+    that features agree with those of ``model.backbone(pictures)`` to the rounding of float32, not bit by bit.
     """
     device = choose_device(device)
     layout = suitable_layout(device)

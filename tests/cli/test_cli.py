@@ -20,7 +20,7 @@ from isomax_viz import Experiment, cli
 from isomax_viz.cli import output, trainings, upkeep
 from isomax_viz.cli.results import METRICS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("train", "sweep", "evaluate", "figures", "store", "doctor")
 TINY = {"preset": "smoke", "examples_per_class": 10}
 TINY_OPTIONS = ["--preset", "smoke", "--examples-per-class", "10", "--ood", "uniform", "--quiet"]

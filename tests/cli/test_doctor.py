@@ -16,7 +16,7 @@ import pytest
 from isomax_viz import cli
 from isomax_viz.cli import doctor
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from isomax_viz.learning.surgery import as_classifier, replace_last_linear
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.protocols import Protocol
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "finetune_torchvision.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "finetune_torchvision.py"
 FEATURES = {"small_cnn": 128, "resnet34": 512, "resnet110": 64, "densenet_bc100": 342}
 
 

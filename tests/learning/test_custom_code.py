@@ -24,7 +24,7 @@ from isomax_viz.learning.custom_code import fingerprint, name_of, reference
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
 from isomax_viz.learning.recording.network import record_capture, record_ood
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = {"preset": "smoke", "examples_per_class": 10}
 WIDTH = 12
 

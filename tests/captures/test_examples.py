@@ -17,7 +17,7 @@ from isomax_viz import scores
 from isomax_viz.captures import examples
 from isomax_viz.captures.examples import EXAMPLES, load_example
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CAPTURES = ROOT / "data" / "captures"
 LOSSES = ["softmax", "isomax", "isomax+", "isomax2"]
 

@@ -11,12 +11,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import student_versions as classroom
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax, xlogy
 
 import isomax_viz as iv
-from isomax_viz import Capture, Samples, calibration, classroom, figures, metrics, risks, scores
+from isomax_viz import Capture, Samples, calibration, figures, metrics, risks, scores
 from isomax_viz.analysis.features import surface_table
 from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 from isomax_viz.captures.provenance import variant
@@ -25,7 +26,7 @@ from isomax_viz.explorer.lab import BY_HAND, EXAMPLES
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.losses import HEADS
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LESSONS = sorted(path for path in NOTEBOOKS.glob("1[0-3]_*.ipynb"))
 SMALL = {"epochs": 2, "lines": 15}
 

@@ -15,7 +15,7 @@ from isomax_viz import published
 from isomax_viz._common import system as _paths
 from isomax_viz.captures import provenance as origins
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KEY = ["backbone", "id", "ood", "loss", "score", "method", "metric"]
 COLUMNS = ["paper", "table", *KEY, "mean", "std", "unit", "notes"]
 DENSE, RES34, RES110 = "densenet_bc100", "resnet34", "resnet110"
@@ -301,7 +301,8 @@ def test_filters_keep_what_they_name():
         (
             lambda: published.side_by_side(result(seed=0), published.table("isomax+", 3)),
             ValueError,
-            "results must have one value per seed, but the AUROC of 'isomax\\+' has two for seed 0. Pass the results of one",
+            "results must have one value per seed, but the AUROC of 'isomax\\+' has two for seed 0. "
+            "Pass the results of one",
         ),
     ],
 )

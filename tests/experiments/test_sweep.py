@@ -33,7 +33,7 @@ from isomax_viz.experiments import workers as _workers
 from isomax_viz.experiments.workers import Outcome, Processes, Task, WorkerError
 from isomax_viz.store.folder import Store
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = {"preset": "smoke", "examples_per_class": 10}
 # Long enough to be killed in the middle.
 LONG = TINY | {"epochs": 8}

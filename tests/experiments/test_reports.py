@@ -115,7 +115,7 @@ def test_the_trainings_of_a_notebook_are_those_it_runs(stem, monkeypatch):
     monkeypatch.setattr(Experiment, "run", lambda self, *args, **kwargs: asked.add(self.id))
     monkeypatch.setattr(iv, "sweep", lambda listed, *args, **kwargs: asked.update(e.id for e in listed), raising=False)
     monkeypatch.setattr(iv, "make_fooling", lambda data: None)
-    path = Path(__file__).resolve().parent.parent / "notebooks" / f"{stem}.ipynb"
+    path = Path(__file__).resolve().parents[2] / "notebooks" / f"{stem}.ipynb"
     names: dict = {}
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
