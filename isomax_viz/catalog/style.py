@@ -7,8 +7,7 @@ hatch always stands beside the colour.
 from __future__ import annotations
 
 import threading
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ __all__ = [
     "context",
     "data_style",
     "loss_style",
+    "loss_styles",
     "zoom",
 ]
 
@@ -79,6 +79,7 @@ _EXTRA_LOOKS = (
     ("+ energy bounds", (0, (2, 2)), "p"),
 )
 _EXTRA_DATA = dict(zip(EXTRA_DATA, _EXTRA_LOOKS, strict=True))
+_UNKNOWN = Style("unknown loss", "#7F3C8D", (0, (4, 2, 1, 2)), "$?$")
 
 DATA_STYLES = {
     "digits": Style("digits", "#4D4D4D"),
@@ -112,18 +113,63 @@ SPARE_STYLES = (
 
 # For what has no style of its own: a stable choice by name, so that a set keeps its colour from figure to figure.
 _SPARE = ("#D55E00", "#E69F00", "#CC79A7", "#8C6D00", "#7F3C8D", "#A65628")
-# For losses of the reader's own, apart from the colours of data sets: of Tol's muted scheme, safe for the colour-blind.
-_OWN = ("#332288", "#117733", "#44AA99", "#999933")
 _SPARE_LINES = ("-", "--", "-.", ":")
+# For losses of the reader's own, in order: apart from the looks above and, mostly of Tol's muted scheme, safe for the
+# colour-blind.
+_OWN_LOOKS = (
+    ("#332288", (0, (2, 1)), ">"),
+    ("#117733", (0, (7, 1, 2, 1)), "d"),
+    ("#882255", (0, (10, 3)), "H"),
+    ("#44AA99", (0, (3, 2, 1, 2, 1, 2)), "8"),
+    ("#999933", (0, (1, 3)), "p"),
+    ("#661100", (0, (5, 2, 5, 2, 1, 2)), "X"),
+)
 
 
-def loss_style(loss: Any) -> Style:
-    """Return the style of a loss; one of your own gets a stable spare colour under its own name.
+def loss_styles(losses: Iterable[Any]) -> dict[str, Style]:
+    """Return the styles of the losses of one figure: all differ in colour, line and marker.
 
     Parameters
     ----------
-    loss : str
-        Key of the loss; with extra data followed by ``"+oe"``, ``"+acet"`` or ``"+energy"``.
+    losses : iterable of str
+        Keys of losses; with extra data followed by ``"+oe"``, ``"+acet"`` or ``"+energy"``, which keeps the colour.
+        Known losses look the same in every figure. Losses of your own get spare looks in the order given, so give the
+        losses of a whole figure at once.
+
+    Returns
+    -------
+    dict of str to Style
+        In the order given, each loss once.
+
+    Examples
+    --------
+    >>> looks = loss_styles(["isomax+", "MyHead", "YourHead"])
+    >>> looks["isomax+"].label, looks["MyHead"].label, looks["MyHead"].color == looks["YourHead"].color
+    ('IsoMax+', 'MyHead', False)
+    """
+    looks: dict[str, Style] = {}
+    own: list[str] = []
+    for name in dict.fromkeys(map(str, losses)):
+        base, method = split_loss(name)
+        if base not in LOSS_STYLES and base != "unknown" and base not in own:
+            own.append(base)
+        look = LOSS_STYLES.get(base) or (_UNKNOWN if base == "unknown" else _own_look(base, own.index(base)))
+        if method:
+            words, line, marker = _EXTRA_DATA[method]
+            look = replace(look, label=f"{look.label} {words}", linestyle=line, marker=marker)
+        looks[name] = look
+    return looks
+
+
+def _own_look(name: str, place: int) -> Style:
+    again, number = divmod(place, len(_OWN_LOOKS))
+    color, _, marker = _OWN_LOOKS[number]
+    line = _OWN_LOOKS[(number + again) % len(_OWN_LOOKS)][1]  # the seventh has the first one's colour, another line
+    return Style(name, color, line, marker)
+
+
+def loss_style(loss: Any) -> Style:
+    """Return the style of a loss that stands alone; see :func:`loss_styles` for several.
 
     Examples
     --------
@@ -132,17 +178,7 @@ def loss_style(loss: Any) -> Style:
     >>> loss_style("unknown").label, loss_style("MyHead").label
     ('unknown loss', 'MyHead')
     """
-    name = str(loss)
-    if name in LOSS_STYLES:
-        return LOSS_STYLES[name]
-    base, method = split_loss(name)
-    if method:
-        words, line, marker = _EXTRA_DATA[method]
-        style = loss_style(base)
-        return replace(style, label=f"{style.label} {words}", linestyle=line, marker=marker)
-    if name == "unknown":
-        return Style("unknown loss", "#7F3C8D", (0, (3, 1, 1, 1)), "X")
-    return Style(name, _OWN[zlib.crc32(name.encode()) % len(_OWN)], (0, (3, 1, 1, 1)), "X")
+    return loss_styles([loss])[str(loss)]
 
 
 def data_style(name: str) -> Style:

@@ -1,0 +1,27 @@
+"""Looks of losses and data sets."""
+
+from __future__ import annotations
+
+from isomax_viz.catalog.style import LOSS_STYLES, loss_style, loss_styles
+
+
+def test_losses_of_one_figure_differ_in_colour_line_and_marker():
+    own = [f"Mine{number}" for number in range(6)]
+    looks = loss_styles([*own[:3], *LOSS_STYLES, "unknown", *own[3:]])
+    for what in ("label", "color", "linestyle", "marker"):
+        assert len({str(getattr(look, what)) for look in looks.values()}) == len(looks) == 15
+    assert {name: looks[name] for name in LOSS_STYLES} == LOSS_STYLES
+
+
+def test_many_losses_of_ones_own_still_look_different():
+    looks = loss_styles(f"Mine{number}" for number in range(36))
+    assert len({(look.color, look.linestyle) for look in looks.values()}) == 36
+
+
+def test_extra_data_keeps_the_colour_of_its_loss():
+    looks = loss_styles(["A", "B+oe", "softmax+oe", "B", "B+acet"])
+    assert looks["B+oe"].color == looks["B+acet"].color == looks["B"].color != looks["A"].color
+    assert len({looks[name].marker for name in ("B+oe", "B", "B+acet")}) == 3
+    assert (
+        looks["softmax+oe"].label == "SoftMax + outliers" and looks["softmax+oe"].color == loss_style("softmax").color
+    )
