@@ -146,12 +146,13 @@ def record_rows(*, n: int = 640, rounds: int = 5) -> list[Row]:
     """What the history's columns cost beside the steps they describe."""
     network, record = model(), EpochRecord()
     inputs, targets = torch.randn(n, 3, 32, 32), torch.arange(n) % 10
-    logits = network(inputs[:BATCH]).detach()
-    loss = network.head.loss(logits, targets[:BATCH]).detach()
+    with torch.no_grad():
+        logits, class_logits = network.head.both_logits(network.backbone(inputs[:BATCH]))
+        loss = network.head.criterion(class_logits, targets[:BATCH])
 
     def columns() -> None:
         for _ in range(n // BATCH):
-            record.add(network.head, logits, targets[:BATCH], loss)
+            record.add(logits, class_logits, targets[:BATCH], loss)
 
     times = in_turn({"columns": columns, "steps": lambda: bare_loop(network, inputs, targets)}, rounds=rounds)
     return [Row("columns of the history", "steps of the epoch", ratios(times["columns"], times["steps"]), 0.03, True)]

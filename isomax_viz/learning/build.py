@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.custom_code import name_of
-from isomax_viz.learning.losses import HEADS, Head, features_for
+from isomax_viz.learning.losses import HEADS, Head
 from isomax_viz.learning.training.history import scales_of
 
 __all__ = ["assemble", "try_out"]
@@ -62,6 +62,11 @@ def assemble(backbone: Part, loss: Part, settings: Mapping[str, Any], data: InDi
                 f"loss={name_of(loss)} must give a head derived from isomax_viz.learning.losses.Head, but gave "
                 f"{type(head).__name__}."
             )
+        if type(head).loss is not Head.loss:
+            raise TypeError(
+                f"loss={name_of(loss)} has a method loss of its own, which training would not use: write what shall be "
+                "minimised as criterion(self, class_logits, targets)."
+            )
     return Classifier(body, head)
 
 
@@ -105,15 +110,15 @@ def try_out(
             logits = head(features)
         _check_shape(f"loss={name_of(loss)}", "logit vector", logits, head.num_classes)
         with _told("loss", loss, f"tried with logits of shape {tuple(logits.shape)}"):
-            class_logits = head.class_logits(logits, **features_for(head, features))
-            value = head.loss(logits, labels, **features_for(head, features))
+            _, class_logits = head.both_logits(features)
+            value = head.criterion(class_logits, labels)
             scales_of(head)
         _check_shape(f"class_logits of loss={name_of(loss)}", "vector", class_logits, head.num_classes)
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         found = _shape(value) if isinstance(value, Tensor) and value.ndim else f"{value!r:.80}"
         raise TypeError(
-            f"{name_of(loss)}.loss must give one number that can be differentiated, such as the mean over a batch, but "
-            f"gave {found}."
+            f"{name_of(loss)}.criterion must give one number that can be differentiated, such as the mean over a "
+            f"batch, but gave {found}."
         )
 
 

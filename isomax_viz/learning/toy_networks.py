@@ -17,7 +17,7 @@ from isomax_viz.analysis.features import Plane, Snapshot, ToyRun
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets.toys import Toy, load_toy
-from isomax_viz.learning.losses import HEADS, features_for, parameter_groups
+from isomax_viz.learning.losses import HEADS, parameter_groups
 from isomax_viz.learning.recording.network import class_means
 
 __all__ = ["ToyNetwork", "train_toy"]
@@ -116,7 +116,7 @@ def train_toy(
             network.train()
             for chosen in torch.randperm(len(points), generator=generator).split(batch_size):
                 features = network.backbone(points[chosen])
-                value = head.loss(head(features), labels[chosen], **features_for(head, features))
+                value = head.criterion(head.both_logits(features)[1], labels[chosen])
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 optimizer.step()
@@ -218,10 +218,9 @@ def _features(network: ToyNetwork, points: np.ndarray) -> Tensor:
 @torch.no_grad()
 def _samples(network: ToyNetwork, features: Tensor, labels: np.ndarray) -> Samples:
     head = network.head
-    logits = head(features)
-    predictions = head.class_logits(logits, **features_for(head, features)).argmax(dim=1)
+    logits, class_logits = head.both_logits(features)
     distances = head.distances(features).numpy() if hasattr(head, "distances") else None
-    return Samples(logits.numpy(), labels, features.numpy(), distances, predictions.numpy())
+    return Samples(logits.numpy(), labels, features.numpy(), distances, class_logits.argmax(dim=1).numpy())
 
 
 def _prototypes(network: ToyNetwork, train: Samples) -> np.ndarray:
@@ -248,8 +247,8 @@ def _plane(
 
 @torch.no_grad()
 def _summary(network: ToyNetwork, epoch: int, split: str, samples: Samples) -> dict[str, Any]:
-    head, features = network.head, torch.tensor(samples.features)
-    value = head.loss(torch.tensor(samples.logits), torch.tensor(samples.labels), **features_for(head, features))
+    _, class_logits = network.head.both_logits(torch.tensor(samples.features))
+    value = network.head.criterion(class_logits, torch.tensor(samples.labels))
     return {
         "epoch": epoch,
         "split": split,

@@ -168,7 +168,8 @@ def test_epoch_record_against_numpy(rng):
     head, record = IsoMaxHead(3, 4), EpochRecord()
     logits, targets = torch.from_numpy(rng.normal(size=(30, 4))).float(), torch.from_numpy(rng.integers(0, 4, 30))
     for part in (slice(0, 20), slice(20, 30)):  # batches of unequal size
-        record.add(head, logits[part], targets[part], head.loss(logits[part], targets[part]))
+        class_logits = head.class_logits(logits[part])
+        record.add(logits[part], class_logits, targets[part], head.loss(logits[part], targets[part]))
     summary = record.summary()
     assert summary["loss"] == pytest.approx(head.loss(logits, targets).item(), rel=1e-5)
     samples = Samples(logits=logits, labels=targets)

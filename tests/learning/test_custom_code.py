@@ -448,8 +448,13 @@ class NoScales(Linear):
 
 
 class Each(Linear):
+    def criterion(self, class_logits, targets):
+        return nn.functional.cross_entropy(class_logits, targets, reduction="none")
+
+
+class OwnLoss(Linear):
     def loss(self, logits, targets):
-        return nn.functional.cross_entropy(logits, targets, reduction="none")
+        return super().loss(logits, targets) + 1
 
 
 SHARED = Flat(1)
@@ -479,13 +484,14 @@ class Filled(Linear):
         ({"loss": More}, r"loss=More must give one logit vector of length 10.*but gave shape \(2, 13\)"),
         ({"loss": SeveralScales}, r"Scales.scales must give a dict of single numbers.*Return \{name: tensor.item"),
         ({"loss": NoScales}, "NoScales.scales must give a dict of single numbers, .*but gave 2.0"),
-        ({"loss": Each}, r"Each.loss must give one number that can be differentiated.*but gave shape \(2,\)"),
+        ({"loss": OwnLoss}, r"loss=OwnLoss has a method loss of its own.*write .* criterion\(self, class_logits"),
+        ({"loss": Each}, r"Each.criterion must give one number that can be differentiated.*but gave shape \(2,\)"),
         ({"backbone": same_each_time}, "gives the same layers each time that it is called.*return copy.deepcopy"),
         ({"loss": Filled}, "changes while it is used.*its id would be another each time"),
     ],
 )
 def test_what_gives_something_else_says_so_before_anything_is_trained(settings, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises((TypeError, ValueError), match=message):
         Experiment(**settings, **TINY).run(store=tmp_path, progress=False)
 
@@ -505,7 +511,7 @@ def test_an_error_in_ones_own_code_tells_how_it_was_called(tmp_path):
 
 def test_trying_it_out_changes_nothing_of_the_training(own, tmp_path, monkeypatch):
     experiment, capture, _ = own
-    monkeypatch.setattr("isomax_viz.learning.build.try_out", lambda *a, **k: None)
+    monkeypatch.setattr("isomax_viz.experiments.run.try_out", lambda *a, **k: None)
     plain = experiment.run(ood=("uniform",), store=tmp_path, progress=False)
     assert np.array_equal(plain.test.logits, capture.test.logits)
 

@@ -23,7 +23,6 @@ from isomax_viz.learning.losses import (
     LogitNormHead,
     ScaledCosineHead,
     SoftMaxHead,
-    features_for,
     parameter_groups,
 )
 from tests.conftest import GOLDEN
@@ -150,8 +149,9 @@ def test_every_head_has_the_same_interface(loss, tmp_path):
     features = model[:2](images)
     logits = model(images)
     assert logits.shape == (11, 5) and logits.dtype == torch.float32
-    value = head.loss(logits, targets, features)
-    class_logits = head.class_logits(logits, **features_for(head, features))
+    again, class_logits = head.both_logits(features)
+    assert torch.equal(again, logits)
+    value = head.criterion(class_logits, targets)
     expected = -torch.log_softmax(class_logits.double(), dim=1)[range(11), targets].mean()
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
     value.backward()
@@ -162,7 +162,7 @@ def test_every_head_has_the_same_interface(loss, tmp_path):
     again.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     model.eval(), again.eval()
     assert torch.equal(again(images), model(images))
-    assert again[2].loss(logits, targets, features) == head.loss(logits, targets, features)
+    assert torch.equal(again[2].both_logits(features)[1], head.both_logits(features)[1])
     assert "num_features=7, num_classes=5" in repr(head)
 
 
@@ -171,14 +171,14 @@ def test_gradients_at_distance_zero_and_at_zero_features_are_of_ordinary_size(lo
     torch.manual_seed(0)
     head = HEADS[loss](4, 3)
     features = torch.zeros(6, 4, requires_grad=True)  # IsoMax: on the prototypes; IsoMax+: no direction at all
-    head.loss(head(features), torch.arange(6) % 3, features).backward()
+    head.criterion(head.both_logits(features)[1], torch.arange(6) % 3).backward()
     gradients = [features.grad, *(p.grad for p in head.parameters())]
     assert all(torch.isfinite(g).all() and g.abs().max() < 100 for g in gradients)
     if hasattr(head, "prototypes"):
         with torch.no_grad():
             at_prototypes = head.prototypes.clone()
         at_prototypes.requires_grad_()
-        head.loss(head(at_prototypes), torch.arange(3), at_prototypes).backward()
+        head.criterion(head.both_logits(at_prototypes)[1], torch.arange(3)).backward()
         assert torch.isfinite(at_prototypes.grad).all() and torch.isfinite(head.prototypes.grad).all()
 
 
@@ -189,9 +189,20 @@ def test_heads_compute_in_float32_under_autocast(loss):
     expected = head(features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = head(features)
-        value = head.loss(head(features.bfloat16()), torch.arange(8) % 4, features.bfloat16())
+        value = head.criterion(head.both_logits(features.bfloat16())[1], torch.arange(8) % 4)
     assert logits.dtype == value.dtype == torch.float32
     assert torch.equal(logits, expected)
+
+
+@pytest.mark.parametrize("loss", HEADS)
+def test_heads_in_float64_pass_the_gradient_check(loss):
+    torch.manual_seed(0)
+    head, features = HEADS[loss](4, 3).double(), torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    if loss != "softmax" and hasattr(head, "prototypes"):
+        nn.init.normal_(head.prototypes)
+    logits, class_logits = head.both_logits(features)
+    assert logits.dtype == class_logits.dtype == head(features).dtype == torch.float64
+    assert torch.autograd.gradcheck(lambda it: head.criterion(head.both_logits(it)[1], torch.arange(5) % 3), features)
 
 
 def test_only_the_scales_and_tilts_of_isomax2_learn_slowly():
@@ -248,10 +259,11 @@ def test_dismax_equals_its_equations_in_float64(distance, function, rng):
     with torch.no_grad():
         head.prototypes.copy_(torch.from_numpy(prototypes))
     tensor = torch.from_numpy(features).float()
-    logits = head(tensor)
+    logits, class_logits = head.both_logits(tensor)
     np.testing.assert_allclose(head.distances(tensor).detach().numpy(), d, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(logits.detach().numpy(), -h, rtol=1e-4, atol=1e-6)
-    assert head.loss(logits, torch.from_numpy(targets), tensor).item() == pytest.approx(expected, rel=1e-4)
+    assert torch.equal(head(tensor), logits)
+    assert head.criterion(class_logits, torch.from_numpy(targets)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_isomax_is_the_dismax_of_euclidean_distance_identity_and_alpha():
@@ -274,8 +286,8 @@ def test_dismax_takes_functions_of_ones_own():
         2, 3, distance=lambda f, p: (f[:, None] - p).abs().sum(2), training_function=torch.sqrt, detection_function=abs
     )
     features = torch.tensor([[9.0, 16.0]])
-    logits = head(features)
-    assert logits.tolist() == [[-25.0] * 3] and head.class_logits(logits, features).tolist() == [[-5.0] * 3]
+    logits, class_logits = head.both_logits(features)
+    assert logits.tolist() == [[-25.0] * 3] and class_logits.tolist() == [[-5.0] * 3]
     assert "g=sqrt, h=abs" in repr(head)
 
 
@@ -317,9 +329,9 @@ def test_heads_with_a_scale_of_each_sample_equal_their_equations_in_float64(simi
     expected = np.mean([np.log(np.exp(row - row[k]).sum()) for row, k in zip(exponents, targets, strict=True)])
 
     tensor = torch.from_numpy(features).float()
-    logits = head(tensor)
+    logits, class_logits = head.both_logits(tensor)
     np.testing.assert_allclose(logits.detach().numpy(), h, rtol=1e-4, atol=1e-5)
-    assert head.loss(logits, torch.from_numpy(targets), tensor).item() == pytest.approx(expected, rel=1e-4)
+    assert head.criterion(class_logits, torch.from_numpy(targets)).item() == pytest.approx(expected, rel=1e-4)
     if similarity == "scaled":
         np.testing.assert_allclose(head.distances(tensor).detach().numpy(), 1 - h, atol=1e-5)
 
@@ -336,15 +348,15 @@ def test_logit_normalisation_equals_pytorch_ood(rng):
 @pytest.mark.parametrize("loss", ["scaled_cosine", "godin"])
 def test_one_sample_alone_is_normalised_as_in_evaluation(loss):
     head, features = randomised(HEADS[loss](5, 4)).train(), torch.randn(1, 5)
-    learning = head.class_logits(head(features), features)
-    torch.testing.assert_close(learning, head.eval().class_logits(head(features), features))
+    _, learning = head.both_logits(features)
+    torch.testing.assert_close(learning, head.eval().both_logits(features)[1])
 
 
 @pytest.mark.parametrize(
     "head", [ScaledCosineHead(5, 4), DisMaxHead(5, 4, detection_function="log")], ids=["cos", "dis"]
 )
 def test_class_logits_that_need_the_features_say_so(head):
-    with pytest.raises(TypeError, match="reads its class logits from the features.*pass features=..."):
+    with pytest.raises(TypeError, match=r"reads its class logits from the features.*call head.both_logits\(features\)"):
         head.loss(head(torch.randn(2, 5)), torch.tensor([0, 1]))
 
 
@@ -356,9 +368,8 @@ def test_every_loss_through_an_experiment(loss, tmp_path):
     head = experiment.network(store=tmp_path).head
     assert type(head) is HEADS[loss] and not head.training
     features = torch.from_numpy(capture.test.features.copy())
-    logits = head(features)
+    logits, class_logits = head.both_logits(features)
     np.testing.assert_allclose(capture.test.logits, logits.detach().numpy(), rtol=1e-4, atol=1e-4)
-    class_logits = head.class_logits(logits, **features_for(head, features))
     assert np.array_equal(capture.test.predictions, class_logits.argmax(dim=1).numpy())
     # What the history says of the last epoch is the cross-entropy of the class logits that were recorded.
     labels = torch.tensor(capture.test.labels)

@@ -11,7 +11,6 @@ from torch import Tensor
 from isomax_viz._common.checks import check_number
 from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
 from isomax_viz.learning.detectors.layers import Layers
-from isomax_viz.learning.losses import features_for
 
 __all__ = ["Gram"]
 
@@ -75,8 +74,7 @@ class Gram(Detector):
         # pytorch-ood runs a chain of layers. Here the first link runs the network, the others hand out what it kept.
         def first(pictures: Tensor) -> Tensor:
             kept["maps"], features = self._layers.maps(pictures)
-            features = features.float()
-            kept["logits"] = head.class_logits(head(features), **features_for(head, features))
+            _, kept["logits"] = head.both_logits(features)
             return kept["maps"][0]
 
         later = [lambda _, number=number: kept["maps"][number] for number in range(1, len(self._layers))]

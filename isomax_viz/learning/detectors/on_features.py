@@ -10,7 +10,6 @@ from torch import Tensor
 from isomax_viz._common.checks import check_number
 from isomax_viz.learning.detectors.base import FeatureDetector, Known, numbers, pytorch_ood
 from isomax_viz.learning.detectors.gaussians import Gaussians
-from isomax_viz.learning.losses import features_for
 
 __all__ = ["KLMatching", "KNearest", "MahalanobisFeatures", "ReAct", "SHE", "ViM"]
 
@@ -167,7 +166,7 @@ class SHE(FeatureDetector):
         """Fit one pattern per class."""
         super().fit(known)
         head = known.network.head
-        detector = pytorch_ood().SHE(None, lambda it: head.class_logits(head(it), **features_for(head, it)))
+        detector = pytorch_ood().SHE(None, lambda it: head.both_logits(it)[1])
         self._detector = detector.fit_features(known.features, known.labels)
         return self
 

@@ -13,7 +13,6 @@ from torch.nn import functional
 from isomax_viz._common.checks import check_number
 from isomax_viz.analysis import metrics
 from isomax_viz.learning.detectors.base import Detector, Known, pytorch_ood
-from isomax_viz.learning.losses import features_for
 
 __all__ = ["GODIN", "ODIN", "STEPS", "adversarial", "better", "choices", "uphill"]
 
@@ -65,8 +64,7 @@ def adversarial(known: Known, pictures: Tensor, labels: Tensor, *, step: float =
     mean = torch.tensor(known.data.mean, dtype=std.dtype, device=pictures.device)[:, None, None]
     inputs = pictures.detach().requires_grad_()
     with torch.enable_grad():
-        features = network.backbone(inputs)
-        class_logits = network.head.class_logits(network.head(features), **features_for(network.head, features))
+        _, class_logits = network.head.both_logits(network.backbone(inputs))
         loss = functional.cross_entropy(class_logits, labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, inputs)
     return torch.clamp(pictures + step / std * gradient.sign(), -mean / std, (1 - mean) / std)

@@ -19,7 +19,6 @@ from isomax_viz.learning.losses.heads import (
     IsoMaxPlusHead,
     PrototypeHead,
     SoftMaxHead,
-    features_for,
 )
 from isomax_viz.learning.losses.similarity import SIMILARITIES, GeneralizedOdinHead, LogitNormHead, ScaledCosineHead
 
@@ -38,7 +37,6 @@ __all__ = [
     "PrototypeHead",
     "ScaledCosineHead",
     "SoftMaxHead",
-    "features_for",
     "parameter_groups",
 ]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.learning.losses.heads import PrototypeHead, euclidean, features_for, unit
+from isomax_viz.learning.losses.heads import NeedsFeatures, PrototypeHead, euclidean, unit, widened
 
 __all__ = ["DISTANCES", "FUNCTIONS", "DisMaxHead"]
 
@@ -98,11 +98,6 @@ class DisMaxHead(PrototypeHead):
         self.training_function = _known("training_function", training_function)
         self.detection_function = _known("detection_function", detection_function)
 
-    @property
-    def needs_features(self) -> bool:
-        """Whether distances cannot be told from the logits: all but the identity may merge several into one."""
-        return self.detection_function != "identity"
-
     def extra_repr(self) -> str:
         """Describe the head as ``nn.Linear`` does."""
         chosen = (self.distance, self.training_function, self.detection_function)
@@ -110,20 +105,33 @@ class DisMaxHead(PrototypeHead):
         return f"{super().extra_repr()}, d={d}, g={g}, h={h}, entropic_scale={self.entropic_scale}"
 
     def distances(self, features: Tensor) -> Tensor:
-        """Return the distances d without g or h, float32, shape (n, classes)."""
+        """Return the distances d without g or h, shape (n, classes)."""
         distance = self.distance if callable(self.distance) else DISTANCES[self.distance]
         with torch.autocast(features.device.type, enabled=False):
-            return distance(features.float(), self.prototypes)
+            return distance(widened(features, self.prototypes), self.prototypes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return -h(d), float32, shape (n, classes)."""
+        """Return -h(d), shape (n, classes)."""
         return -self._applied(self.detection_function, self.distances(features))
 
-    def class_logits(self, logits: Tensor, features: Tensor | None = None) -> Tensor:
-        """Return -g(d), shape (n, classes); the features are needed unless h is the identity."""
-        needed = features_for(self, features)
-        distances = self.distances(needed["features"]) if needed else -logits
-        return -self._applied(self.training_function, distances)
+    def both_logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return -h(d) and -g(d), both of shape (n, classes)."""
+        distances = self.distances(features)
+        both = self.detection_function, self.training_function
+        logits, class_logits = (-self._applied(function, distances) for function in both)
+        return logits, class_logits
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return -g(d), shape (n, classes), where h is the identity: other functions may merge several distances.
+
+        Raises
+        ------
+        TypeError
+            If h is another function; see :meth:`both_logits`.
+        """
+        if self.detection_function != "identity":
+            raise NeedsFeatures(self)
+        return -self._applied(self.training_function, -logits)
 
     def _applied(self, function: str | Callable[[Tensor], Tensor], distances: Tensor) -> Tensor:
         return function(distances) if callable(function) else FUNCTIONS[function](distances, self.entropic_scale)

@@ -15,11 +15,12 @@ __all__ = [
     "IsoMax2Head",
     "IsoMaxHead",
     "IsoMaxPlusHead",
+    "NeedsFeatures",
     "PrototypeHead",
     "SoftMaxHead",
     "euclidean",
-    "features_for",
     "unit",
+    "widened",
 ]
 
 
@@ -27,6 +28,7 @@ class Head(nn.Module):
     """What all heads share; a head of your own needs ``forward`` and, where it has prototypes, ``distances``.
 
     Pass its class wherever a key of :data:`~isomax_viz.learning.losses.HEADS` is accepted: ``Experiment(loss=MyHead)``.
+    What it trains with is :meth:`criterion` of the class logits that :meth:`both_logits` gives.
 
     Parameters
     ----------
@@ -43,15 +45,11 @@ class Head(nn.Module):
         Parameters that learn with a tenth of the learning rate and without weight decay.
     undecayed_parameters : tuple of str
         Parameters that learn with the full learning rate and without weight decay.
-    needs_features : bool
-        Whether the class logits cannot be told from the logits alone: ``class_logits`` and ``loss`` then want the
-        features too.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
     slow_parameters: ClassVar[tuple[str, ...]] = ()
     undecayed_parameters: ClassVar[tuple[str, ...]] = ()
-    needs_features: bool = False
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -62,60 +60,79 @@ class Head(nn.Module):
         """Describe the head as ``nn.Linear`` does."""
         return f"num_features={self.num_features}, num_classes={self.num_classes}"
 
+    def both_logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits for detection and the class logits, both of shape (n, classes).
+
+        Parameters
+        ----------
+        features : Tensor, shape (n, num_features)
+            In any floating-point format.
+
+        Examples
+        --------
+        >>> logits, class_logits = IsoMaxHead(2, 3).both_logits(torch.tensor([[3.0, 4.0]]))
+        >>> logits.tolist(), class_logits.tolist()
+        ([[-5.0, -5.0, -5.0]], [[-50.0, -50.0, -50.0]])
+        """
+        logits = self(widened(features, next(self.parameters(), features)))
+        return logits, self.class_logits(logits)
+
     def class_logits(self, logits: Tensor) -> Tensor:
         """Return the logits that classify and train, shape (n, classes); by default the logits themselves."""
         return logits
 
-    def loss(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
-        """Return the mean cross-entropy of the class logits in nats.
+    def criterion(self, class_logits: Tensor, targets: Tensor) -> Tensor:
+        """Return what training minimises: the mean cross-entropy of the class logits in nats.
 
         Parameters
         ----------
-        logits : Tensor, shape (n, classes)
-            What ``forward`` returned.
+        class_logits : Tensor, shape (n, classes)
+            The second of :meth:`both_logits`.
         targets : Tensor of int64, shape (n,)
             Correct classes.
-        features : Tensor, shape (n, num_features), optional
-            What ``forward`` received; wanted by heads with ``needs_features`` only.
         """
-        return functional.cross_entropy(self.class_logits(logits.float(), **features_for(self, features)), targets)
+        return functional.cross_entropy(class_logits, targets)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the :meth:`criterion` of logits from ``forward``, for who uses the head in a loop of their own."""
+        return self.criterion(self.class_logits(widened(logits, logits)), targets)
 
     def scales(self) -> dict[str, float]:
         """Return what the head has learned to scale with, for the training history; empty if nothing."""
         return {}
 
 
-def features_for(head: nn.Module, features: Tensor | None) -> dict[str, Tensor]:
-    """Return the keyword argument with which a head's ``class_logits`` and ``loss`` are called: mostly none.
+class NeedsFeatures(TypeError):
+    """The class logits of a head can't be told from its logits alone."""
 
-    Raises
-    ------
-    TypeError
-        If the head needs the features and there are none.
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__(
+            f"{type(head).__name__} reads its class logits from the features, not from the logits alone: call "
+            "head.both_logits(features), which gives both, and head.criterion(class_logits, targets)."
+        )
+
+
+def widened(values: Tensor, weights: Tensor) -> Tensor:
+    """Return values in the number format of a head's weights, in float32 at least.
 
     Examples
     --------
-    >>> features_for(SoftMaxHead(4, 3), torch.zeros(2, 4))
-    {}
+    >>> features, weights = torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1)
+    >>> widened(features, weights).dtype, widened(features, weights.double()).dtype
+    (torch.float32, torch.float64)
     """
-    if not getattr(head, "needs_features", False):
-        return {}
-    if features is None:
-        raise TypeError(
-            f"{type(head).__name__} reads its class logits from the features, not from the logits alone: pass "
-            "features=..., what the head received."
-        )
-    return {"features": features}
+    return values.to(torch.promote_types(weights.dtype, torch.float32))
 
 
 def euclidean(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Return Euclidean distances in float32, outside autocast, shape (n, classes).
+    """Return Euclidean distances, in float32 at least and outside autocast, shape (n, classes).
 
     cdist has no half-precision kernel in this mode, its matrix-product mode loses digits, and its gradient at distance
     zero, where the prototypes of IsoMax may start, is zero instead of NaN.
     """
     with torch.autocast(features.device.type, enabled=False):
-        return torch.cdist(features.float(), prototypes.float(), compute_mode="donot_use_mm_for_euclid_dist")
+        features, prototypes = widened(features, prototypes), widened(prototypes, prototypes)
+        return torch.cdist(features, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -143,9 +160,9 @@ class SoftMaxHead(Head):
         self.linear = nn.Linear(num_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits Wx + b in float32, shape (n, classes)."""
+        """Return the logits Wx + b, shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.linear(features.float())
+            return self.linear(widened(features, self.linear.weight))
 
 
 class PrototypeHead(Head):
@@ -165,11 +182,11 @@ class PrototypeHead(Head):
         self.prototypes = nn.Parameter(torch.zeros(num_classes, num_features))
 
     def distances(self, features: Tensor) -> Tensor:
-        """Return the feature-prototype distances without any scale, float32, shape (n, classes)."""
+        """Return the feature-prototype distances without any scale, shape (n, classes)."""
         return euclidean(features, self.prototypes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits for detection, float32, shape (n, classes)."""
+        """Return the logits for detection, shape (n, classes)."""
         return -self.distances(features)
 
 
@@ -244,10 +261,10 @@ class IsoMaxPlusHead(IsoMaxHead):
     def distances(self, features: Tensor) -> Tensor:
         """Return the distances between unit vectors, without the distance scale, in [0, 2], shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
-            return euclidean(unit(features.float()), unit(self.prototypes))
+            return euclidean(unit(widened(features, self.prototypes)), unit(self.prototypes))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return -abs(distance_scale) * distances, float32, shape (n, classes)."""
+        """Return -abs(distance_scale) * distances, shape (n, classes)."""
         return -self.distance_scale.abs() * self.distances(features)
 
     def scales(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.learning.losses.heads import Head, SoftMaxHead, euclidean, features_for, unit
+from isomax_viz.learning.losses.heads import Head, NeedsFeatures, SoftMaxHead, euclidean, unit, widened
 
 __all__ = ["SIMILARITIES", "GeneralizedOdinHead", "LogitNormHead", "ScaledCosineHead"]
 
@@ -17,15 +17,13 @@ SIMILARITIES = ("cosine", "euclidean", "inner")
 class _ScaleOfEachSample(Head):
     """A head whose class logits are its logits times one positive number, read from each sample's features."""
 
-    needs_features = True
-
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(num_features, num_classes)
         self.scale_map = nn.Linear(num_features, 1)
         self.scale_norm = nn.BatchNorm1d(1)
 
     def _normalised(self, features: Tensor) -> Tensor:
-        mapped, norm = self.scale_map(features.float()), self.scale_norm
+        mapped, norm = self.scale_map(widened(features, self.scale_map.weight)), self.scale_norm
         # One sample has no variance: an epoch's last batch may hold a single one, which is judged as in evaluation.
         if self.training and len(mapped) == 1:
             return functional.batch_norm(
@@ -37,11 +35,15 @@ class _ScaleOfEachSample(Head):
         """Return what the logits of each sample are multiplied with, above 0, shape (n, 1)."""
         raise NotImplementedError
 
-    def class_logits(self, logits: Tensor, features: Tensor | None = None) -> Tensor:
-        """Return the scale of each sample times its logits, shape (n, classes)."""
-        features = features_for(self, features)["features"]
+    def both_logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits for detection, and the scale of each sample times them, both of shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.scale_of(features) * logits
+            logits = self(features)
+            return logits, self.scale_of(features) * logits
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Raise TypeError: the scales are read from the features, see :meth:`both_logits`."""
+        raise NeedsFeatures(self)
 
 
 class ScaledCosineHead(_ScaleOfEachSample):
@@ -77,12 +79,12 @@ class ScaledCosineHead(_ScaleOfEachSample):
         nn.init.kaiming_normal_(self.prototypes, nonlinearity="relu")
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the cosines, float32, in [-1, 1], shape (n, classes)."""
+        """Return the cosines, in [-1, 1], shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
-            return unit(features.float()) @ unit(self.prototypes).T
+            return unit(widened(features, self.prototypes)) @ unit(self.prototypes).T
 
     def distances(self, features: Tensor) -> Tensor:
-        """Return 1 minus the cosines, float32, in [0, 2], shape (n, classes)."""
+        """Return 1 minus the cosines, in [0, 2], shape (n, classes)."""
         return 1 - self(features)
 
     def scale_of(self, features: Tensor) -> Tensor:
@@ -137,9 +139,9 @@ class GeneralizedOdinHead(_ScaleOfEachSample):
         return f"{super().extra_repr()}, similarity={self.similarity}"
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return h, float32, shape (n, classes)."""
+        """Return h, shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
-            features = features.float()
+            features = widened(features, self.weights)
             if self.similarity == "cosine":
                 return unit(features) @ unit(self.weights).T
             if self.similarity == "euclidean":

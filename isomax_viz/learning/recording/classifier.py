@@ -19,7 +19,7 @@ from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, ch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
-from isomax_viz.learning.losses import HEADS, Head, features_for
+from isomax_viz.learning.losses import HEADS, Head
 from isomax_viz.learning.recording.network import class_means, meaning_of_distances, with_distances_to
 from isomax_viz.learning.surgery import last_linear
 from isomax_viz.learning.training.batches import inference_batch
@@ -393,7 +393,7 @@ def _said(head: nn.Module, layer: str, seen: list[tuple[Tensor, Tensor]], n: int
     features, logits = seen[0]
     said = {"features": features, "logits": logits}
     if isinstance(head, Head):
-        said["predictions"] = head.class_logits(logits, **features_for(head, features))
+        _, said["predictions"] = head.both_logits(features)
         if hasattr(head, "distances"):
             said["distances"] = head.distances(features)
     return said

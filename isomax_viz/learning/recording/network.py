@@ -20,7 +20,6 @@ from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.learning.backbones import CIFARResNet, SmallCNN
 from isomax_viz.learning.fooling_images import is_made_here, make_fooling
-from isomax_viz.learning.losses import features_for
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.hardware import choose_device, suitable_layout
 
@@ -158,8 +157,7 @@ def record_samples(
     arrays: dict[str, np.ndarray] = {}
     for pictures, _ in batches.in_order(batch_size):
         features = backbone(pictures).float()
-        logits = head(features)
-        class_logits = head.class_logits(logits, **features_for(head, features))
+        logits, class_logits = head.both_logits(features)
         parts = {"features": features, "logits": logits, "predictions": class_logits.argmax(dim=1)}
         if hasattr(head, "distances"):
             parts["distances"] = head.distances(features)

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz.learning.losses import features_for
-
 __all__ = ["EpochRecord", "scales_of"]
 
 
@@ -17,9 +15,8 @@ class EpochRecord:
     Examples
     --------
     >>> from isomax_viz.learning.losses import IsoMaxHead
-    >>> record, head = EpochRecord(), IsoMaxHead(2, 2)
-    >>> logits, targets = torch.tensor([[0.0, -9.0], [0.0, -9.0]]), torch.tensor([0, 1])
-    >>> record.add(head, logits, targets, head.loss(logits, targets))
+    >>> record, logits, targets = EpochRecord(), torch.tensor([[0.0, -9.0], [0.0, -9.0]]), torch.tensor([0, 1])
+    >>> record.add(logits, 10 * logits, targets, IsoMaxHead(2, 2).loss(logits, targets))
     >>> summary = record.summary()
     >>> summary["accuracy"], summary["intra_logit_mean"]
     (0.5, -4.5)
@@ -30,26 +27,19 @@ class EpochRecord:
         self._classes = 0
 
     @torch.no_grad()
-    def add(
-        self, head: nn.Module, logits: Tensor, targets: Tensor, loss: Tensor, features: Tensor | None = None
-    ) -> None:
+    def add(self, logits: Tensor, class_logits: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Add one batch.
 
         Parameters
         ----------
-        head : Module
-            Gives the class logits.
-        logits : Tensor, shape (n, classes)
-            For detection.
+        logits, class_logits : Tensor, shape (n, classes)
+            For detection, and for classification.
         targets : Tensor of int64, shape (n,)
             Correct classes.
         loss : Tensor, no axis
             The mean that was minimised.
-        features : Tensor, shape (n, num_features), optional
-            What the head received; for heads that read their class logits from it.
         """
         n, self._classes = logits.shape
-        class_logits = head.class_logits(logits, **features_for(head, features))
         log_probabilities = functional.log_softmax(logits, dim=1)
         probabilities = log_probabilities.exp()
         # Squares are summed in double where the device has it: a small spread around a large mean would be lost.

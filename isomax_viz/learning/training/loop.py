@@ -14,7 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from isomax_viz.datasets import InDistribution
-from isomax_viz.learning.losses import features_for, parameter_groups
+from isomax_viz.learning.losses import parameter_groups
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.checkpoint import Checkpoint, resumed, training_digest, training_tensors
 from isomax_viz.learning.training.hardware import (
@@ -160,16 +160,14 @@ def train(
                     images = torch.cat([images, outliers.made_hard(model, next(beside)[:n], data)])
                 with autocast:
                     features = backbone(images)
-                # To float32 at each use: the gradients of a head that reads the features twice are rounded, then added.
-                logits = model.head(features.float())
-                loss = model.head.loss(logits[:n], targets, **features_for(model.head, features[:n].float()))
+                logits, class_logits = model.head.both_logits(features)
+                loss = model.head.criterion(class_logits[:n], targets)
                 if outliers is not None:
-                    class_logits = model.head.class_logits(logits, **features_for(model.head, features.float()))
                     loss = loss + outliers.term(class_logits[:n], class_logits[n:])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                record.add(model.head, logits[:n], targets, loss, features[:n].float())
+                record.add(logits[:n], class_logits[:n], targets, loss)
             common = {"learning_rate": optimizer.param_groups[0]["lr"]}
             summaries = {"train": record.summary()}
             _check_finite(summaries["train"]["loss"], epoch=epoch, **common)
@@ -210,10 +208,8 @@ def evaluate_epoch(model: nn.Module, batches: Batches, *, dtype: torch.dtype = t
     for images, targets in batches.in_order():
         with autocast:
             features = model.backbone(images)
-        features = features.float()
-        logits = model.head(features)
-        loss = model.head.loss(logits, targets, **features_for(model.head, features))
-        record.add(model.head, logits, targets, loss, features)
+        logits, class_logits = model.head.both_logits(features)
+        record.add(logits, class_logits, targets, model.head.criterion(class_logits, targets))
     return record.summary()
 
 
@@ -227,9 +223,8 @@ def _accepts_one(model: nn.Module, batches: Batches, *, beside: int) -> bool:
     model.train()
     try:
         with torch.random.fork_rng([batches.device] if batches.device.type == "cuda" else []):
-            features = model.backbone(torch.cat([images] * (1 + beside))).float()
-            logits = model.head(features)
-            model.head.loss(logits[:1], targets, **features_for(model.head, features[:1]))
+            _, class_logits = model.head.both_logits(model.backbone(torch.cat([images] * (1 + beside))))
+            model.head.criterion(class_logits[:1], targets)
         return True
     except Exception:  # noqa: BLE001 - what has another reason is raised by the first batch, in its own words
         return False

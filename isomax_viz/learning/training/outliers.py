@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, load_ood
-from isomax_viz.learning.losses import features_for
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.protocols import Protocol
 
@@ -181,8 +180,7 @@ def adversarial_noise(
     model.eval()
     for _ in range(steps):
         changed = changed.detach().requires_grad_(True)
-        features = model.backbone(changed)
-        class_logits = model.head.class_logits(model.head(features), **features_for(model.head, features))
+        _, class_logits = model.head.both_logits(model.backbone(changed))
         (slope,) = torch.autograd.grad(max_log_confidence(class_logits), changed)
         changed = torch.clamp(changed + radius / steps * slope.sign(), least, most)
     model.train(was_training)
