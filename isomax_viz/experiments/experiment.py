@@ -80,8 +80,9 @@ class Description(BaseModel):
     def from_json(cls, text: str) -> Self:
         """Return what :meth:`to_json` described.
 
-        A head or backbone of your own is written as ``module:name#fingerprint``. It is looked up among the modules that
-        are imported already, and refused where it has been changed since; nothing is imported because a file says so.
+        A head or backbone of your own is written as ``module:name#fingerprint``. It is looked up among the modules of
+        your own that are imported already, and refused where it has been changed since; nothing is imported because a
+        file says so, and nothing of a library is called.
 
         Raises
         ------

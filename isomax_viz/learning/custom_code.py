@@ -1,333 +1,75 @@
 """Identity of the reader's own classes and functions: a hash over the source of all that they are made of.
 
-A text that is too particular costs a training that need not have been; one that is too coarse lets the store answer
-with a network of former code. So whatever can be told apart is: methods, base classes, helpers in other files of the
-reader's, values by content. Installed libraries count by their names only.
+Stored results are found by it, so it must tell apart whatever trains another network: methods, base classes, helpers in
+other files of the reader's, values by content. Installed libraries count by their names only.
 """
 
 from __future__ import annotations
+import __future__ as futures
 
-import collections
-import copyreg
-import dataclasses
+import ast
 import dis
 import functools
-import hashlib
 import inspect
-import io
 import linecache
-import logging
-import os
-import random
-import re
 import sys
 import sysconfig
-import textwrap
-import threading
-import weakref
-from abc import ABC
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import Enum
-from pathlib import Path, PurePath
-from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
-import numpy as np
 import torch
+from joblib import hashing
 from torch import nn
 
-__all__ = [
-    "Texts",
-    "Unidentified",
-    "check_own",
-    "content",
-    "find_own",
-    "fingerprint",
-    "in_words",
-    "is_foreign",
-    "is_installed",
-    "is_own",
-    "is_own_module",
-    "is_plain",
-    "name_of",
-    "reference",
-    "told_by_name",
-]
+from isomax_viz.learning.losses import Head
 
-logger = logging.getLogger(__name__)
+__all__ = ["Unidentified", "check_own", "find_own", "fingerprint", "is_own", "name_of", "reference"]
 
-# Gives the texts of a part; the mapping holds what was met already, by identity.
-Texts = Callable[[Any, dict[Any, Any]], Iterator[str]]
-
-_PLAIN = (bool, int, float, str, bytes, type(None))
-_CONTAINERS = (tuple, list, dict, set, frozenset)
-# Values that their words tell apart, in every process alike.
-_IN_WORDS = (complex, range, slice, re.Pattern, PurePath, np.generic, np.dtype, torch.dtype, torch.device)
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-_OF_THE_PROCESS = (
-    logging.Logger,
-    io.IOBase,
-    type(threading.Lock()),
-    type(threading.RLock()),
-    threading.local,
-    weakref.ref,
-    weakref.WeakSet,
-    weakref.WeakKeyDictionary,
-    weakref.WeakValueDictionary,
-    type(os.environ),
-    random.Random,
-    np.random.Generator,
-    np.random.RandomState,
-    np.random.BitGenerator,
-    torch.Generator,
-    # What Python keeps in classes; their source says the same.
-    dataclasses.Field,
-    type(vars(ABC)["_abc_impl"]),
-    type(collections.namedtuple("_", "field").field),
-)
+# What Python adds to a class by itself; its methods and values say the same.
+_GIVEN = {"__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "__annotations__", "_abc_impl"}
+_GIVEN |= {"__firstlineno__", "__static_attributes__", "__annotate_func__", "__annotations_cache__"}  # since 3.13
+# How bytecode looks up a global, in a function and in a class within it.
+_LOOK_UPS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+_FUTURES = functools.reduce(int.__or__, (getattr(futures, name).compiler_flag for name in futures.all_feature_names))
 
 
 class Unidentified(Exception):
-    """A value that a source depends on and that has no text; the message says which, and where it comes from."""
+    """Something that a class or function depends on can't be told from another; the message says what."""
 
 
 def is_own(thing: Any) -> bool:
     """Return whether a class or function is the reader's own, not of an installed library."""
-    return is_own_module(getattr(thing, "__module__", None) or "")
+    return _is_own_module(getattr(thing, "__module__", None) or "")
 
 
-def is_own_module(module: str) -> bool:
-    """Return whether a module of that name is the reader's own."""
+def _is_own_module(module: str) -> bool:
     if module.partition(".")[0] == "isomax_viz":
         return False
     file = getattr(sys.modules.get(module), "__file__", None)
     # A notebook's __main__ has no file; neither have builtins and extensions that are built in.
-    return module == "__main__" or (file is not None and not is_installed(file))
+    return module == "__main__" or (file is not None and not _is_installed(file))
 
 
-def is_installed(file: str) -> bool:
-    """Return whether a file is part of Python or of an installed library."""
+def _is_installed(file: str) -> bool:
     return any(Path(file).is_relative_to(place) for place in _INSTALLED)
-
-
-def told_by_name(thing: Any) -> str:
-    """Return module and name, of a value those of its type."""
-    name = _own_name(thing)
-    if isinstance(thing, ModuleType) or not isinstance(name, str):
-        name = type(thing).__qualname__
-    return f"{getattr(thing, '__module__', '')}.{name}"
-
-
-def _own_name(thing: Any) -> Any:
-    return getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
-
-
-def is_plain(thing: Any, above: tuple[int, ...] = ()) -> bool:
-    """Return whether a value is a number, a text or the like, or a container of such values.
-
-    Examples
-    --------
-    >>> endless = [1]
-    >>> endless.append(endless)
-    >>> is_plain([1, ("a", None)]), is_plain(endless)
-    (True, False)
-    """
-    if isinstance(thing, _CONTAINERS):
-        if id(thing) in above:  # it contains itself
-            return False
-        parts = [*thing, *thing.values()] if isinstance(thing, dict) else thing
-        return all(is_plain(part, (*above, id(thing))) for part in parts)
-    return isinstance(thing, _PLAIN) and not isinstance(thing, Enum)
-
-
-def in_words(thing: Any) -> str:
-    """Return the text of plain values; sets have another order in each process, unless they are sorted."""
-    if isinstance(thing, (set, frozenset)):
-        return f"[{', '.join(sorted(map(in_words, thing)))}]"
-    if type(thing) is dict:
-        return f"{{{', '.join(f'{in_words(key)}: {in_words(value)}' for key, value in thing.items())}}}"
-    if type(thing) in (list, tuple):
-        listed = ", ".join(map(in_words, thing))
-        return f"[{listed}]" if type(thing) is list else f"({listed}{',' * (len(thing) == 1)})"
-    return repr(thing)
-
-
-def content(thing: Any, seen: dict[Any, Any], texts: Texts) -> Iterator[str]:
-    """Yield what tells a value from others of its type.
-
-    Parameters
-    ----------
-    thing : object
-        Neither plain, nor a class or function.
-    seen : dict
-        What was met already, for ``texts``.
-    texts : callable
-        Gives the texts of a part.
-
-    Raises
-    ------
-    Unidentified
-        If nothing tells it apart.
-    """
-    if isinstance(thing, dict):
-        for key, value in thing.items():
-            yield from texts(key, seen)
-            yield from texts(value, seen)
-    elif isinstance(thing, (set, frozenset)):
-        yield from sorted("\n".join(texts(part, dict(seen))) for part in thing)
-    elif isinstance(thing, _CONTAINERS):
-        for part in thing:
-            yield from texts(part, seen)
-    elif isinstance(thing, _IN_WORDS):
-        yield repr(thing)
-    elif isinstance(thing, (np.ndarray, torch.Tensor)):
-        yield from _of_array(thing, seen, texts)
-    elif isinstance(thing, Enum):
-        yield thing.name
-        # A member of a library's is told by its name; some hold whole descriptions of networks.
-        own = is_plain(thing.value) or is_own(type(thing))
-        yield from texts(thing.value, seen) if own else [told_by_name(thing.value)]
-    elif isinstance(thing, (functools.partial, functools.partialmethod)):
-        for part in (thing.func, thing.args, thing.keywords):
-            yield from texts(part, seen)
-    elif isinstance(thing, MethodType):
-        for part in (thing.__func__, thing.__self__):
-            yield from texts(part, seen)
-    elif isinstance(thing, functools.cached_property):
-        yield from texts(thing.func, seen)
-    elif isinstance(thing, nn.Module):
-        yield from _of_module_of_torch(thing, seen, texts)
-    elif "__wrapped__" in getattr(thing, "__dict__", ()):  # functools.cache
-        yield from texts(thing.__wrapped__, seen)
-    elif is_own(type(thing)):
-        yield from _of_own(thing, seen, texts)
-    elif is_foreign(thing):
-        yield from _of_foreign(thing, seen, texts)
-
-
-def is_foreign(thing: Any) -> bool:
-    """Return whether a value is of an installed library's type that has no name, and nothing but its content tells."""
-    named = isinstance(thing, ModuleType) or isinstance(_own_name(thing), str)
-    known = (*_PLAIN, *_CONTAINERS, *_IN_WORDS, *_OF_THE_PROCESS, np.ndarray, torch.Tensor, Enum, nn.Module)
-    known += (type, FunctionType, MethodType, functools.partial, functools.partialmethod, functools.cached_property)
-    known += (staticmethod, classmethod, property)
-    return not (named or type(thing) is object or isinstance(thing, known) or is_own(type(thing)))
-
-
-def _of_array(array: np.ndarray | torch.Tensor, seen: dict[Any, Any], texts: Texts) -> Iterator[str]:
-    if isinstance(array, torch.Tensor):
-        words = f"{array.dtype} {tuple(array.shape)}"
-        if array.is_meta or array.layout != torch.strided:
-            yield words
-            return
-        held = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    else:
-        words = f"{array.dtype} {array.shape}"
-        if array.dtype.hasobject:
-            yield words
-            yield from texts(array.ravel().tolist(), seen)
-            return
-        held = np.ascontiguousarray(array).tobytes()
-    yield f"{words} {hashlib.sha256(held).hexdigest()}"
-
-
-def _of_module_of_torch(module: nn.Module, seen: dict[Any, Any], texts: Texts) -> Iterator[str]:
-    for kind in dict.fromkeys(type(part) for part in module.modules()):
-        yield from texts(kind, seen)
-    if " at 0x" not in repr(module):
-        yield repr(module)
-    for name, value in module.state_dict().items():
-        yield name
-        yield from _of_array(value, seen, texts) if isinstance(value, torch.Tensor) else [told_by_name(value)]
-
-
-def _of_own(thing: Any, seen: dict[Any, Any], texts: Texts) -> Iterator[str]:
-    """Yield class and attributes; beside them what a type of a library holds that the class is derived from."""
-    kind = type(thing)
-    yield from texts(kind, seen)
-    yield from texts(_without_caches(kind, getattr(thing, "__dict__", {})), seen)
-    for base in kind.__mro__:
-        if is_own(base):
-            for name, slot in sorted(vars(base).items()):
-                if isinstance(slot, MemberDescriptorType) and hasattr(thing, name):
-                    yield name
-                    yield from texts(slot.__get__(thing), seen)
-    how = next(base for base in kind.__mro__ if {"__reduce__", "__reduce_ex__"} & vars(base).keys())
-    if how is not object and not is_own(how):
-        yield from _of_parts(_reduced(thing), thing, seen, texts)
-
-
-def _of_foreign(thing: Any, seen: dict[Any, Any], texts: Texts) -> Iterator[str]:
-    """Yield what pickle would keep of it, else its words if they tell it apart."""
-    if isinstance(thing, Mapping):  # a read-only view of a dict can't be pickled, and others keep caches
-        yield from texts(dict(thing), seen)
-        return
-    parts = _reduced(thing)
-    if parts is not None:
-        yield from _of_parts(parts, thing, seen, texts)
-    elif type(thing).__repr__ is not object.__repr__ and " at 0x" not in repr(thing):
-        yield repr(thing)
-    else:
-        raise Unidentified(
-            f"an object of type {type(thing).__qualname__}, whose content can't be read. "
-            "Make it inside the function or class, or keep the numbers and texts that it is made of"
-        )
-
-
-def _reduced(thing: Any) -> tuple[Any, ...] | str | None:
-    """Return how it would be built again; None where it can't be."""
-    try:
-        return copyreg.dispatch_table.get(type(thing), lambda it: it.__reduce_ex__(4))(thing)
-    except Exception:  # noqa: BLE001 - each type refuses in its own way
-        return None
-
-
-def _of_parts(parts: tuple[Any, ...] | str | None, thing: Any, seen: dict[Any, Any], texts: Texts) -> Iterator[str]:
-    if not isinstance(parts, tuple):
-        yield str(parts)
-        return
-    made, arguments, state, *items = (*parts, None)[: max(len(parts), 3)]
-    for part in (made, arguments, _without_caches(type(thing), state), *(item and list(item) for item in items[:2])):
-        yield from texts(part, seen)
-
-
-def _without_caches(kind: type, attributes: Any) -> Any:
-    """Return attributes without those that are there only once somebody has asked for them."""
-    if type(attributes) is not dict:
-        return attributes
-    kept = {
-        name: value
-        for name, value in attributes.items()
-        if not isinstance(getattr(kind, str(name), None), functools.cached_property)
-    }
-    return attributes if len(kept) == len(attributes) else kept
-
-
-# What Python adds to a class by itself.
-_GIVEN = (
-    "__dict__",
-    "__weakref__",
-    "__module__",
-    "__doc__",
-    "__qualname__",
-    "__firstlineno__",
-    "__static_attributes__",
-)
-# How bytecode looks up a global, in a function and in a class within it.
-_LOOK_UPS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 def fingerprint(thing: Callable[..., Any]) -> str:
     """Return 12 hexadecimal digits that change when the source of a class or function does.
 
     Its own methods, base classes, and the functions, classes and values it uses by name are included as far as they are
-    not part of an installed library; what a function imports while it runs is not. Where Python has no source (typed at
-    its prompt), or where the file has been changed since it was imported, the bytecode counts.
+    not part of an installed library; what a function imports while it runs is not. Comments and spaces do not count,
+    nor where a definition stands.
 
     Raises
     ------
     Unidentified
-        If it uses a value, of the function around it or elsewhere, that can't be told from another.
+        If it uses something without a source or a value without a content of its own (a lock, an open file), or if its
+        file has been changed since it was imported.
 
     Examples
     --------
@@ -336,152 +78,179 @@ def fingerprint(thing: Callable[..., Any]) -> str:
     (True, 12)
     """
     try:
-        text = "\n".join(_texts(thing, {}, first=True))
+        return _Hasher(thing).digest()[:12]
     except RecursionError:
         raise Unidentified("an object that holds others in too many levels; keep numbers and texts instead") from None
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _texts(thing: Any, seen: dict[Any, Any], *, first: bool = False) -> Iterator[str]:
-    """Yield the source of a class or function and of all of the reader's own that it uses, or a value's content.
+class _Hasher(hashing.NumpyHasher):
+    """joblib's hash of values, in which definitions of the reader's own count by their source, tensors by content."""
 
-    ``seen`` holds objects by their identity, and thereby alive: another could be given the same one.
-    """
-    if isinstance(thing, (staticmethod, classmethod)):
-        thing = thing.__func__
-    if isinstance(thing, property):
-        for part in (thing.fget, thing.fset, thing.fdel):
-            yield from _texts(part, seen)
-    elif is_plain(thing):
-        yield in_words(thing)
-    elif id(thing) in seen:
-        yield told_by_name(thing)
-    elif not isinstance(thing, (type, FunctionType)):
-        seen[id(thing)] = thing
-        yield told_by_name(thing)
-        yield from content(thing, seen, _texts)
-    elif first or is_own(thing):
-        seen[id(thing)] = thing
-        yield from _of_class(thing, seen) if isinstance(thing, type) else _of_function(thing, seen)
-    else:
-        yield told_by_name(thing)
+    def __init__(self, *definitions: Any) -> None:
+        super().__init__("sha256")
+        self.definitions = list(definitions)  # those that are met join them
+
+    def digest(self, thing: Any = None) -> str:
+        self.dump(thing)
+        for definition in self.definitions:  # grows meanwhile
+            self.dump(_parts(definition))
+        return self.hash(None)
+
+    def save(self, thing: Any) -> None:
+        try:
+            super().save(self._replaced(thing))
+        except (Unidentified, RecursionError):
+            raise
+        except Exception as error:  # each type refuses in its own way to be pickled
+            raise Unidentified(
+                f"an object of type {type(thing).__qualname__}, whose content can't be read ({error}). Make it inside "
+                "the function or class, or keep the numbers and texts that it is made of"
+            ) from None
+
+    def _replaced(self, thing: Any) -> Any:
+        """Return what is hashed instead of a value that pickle knows by its name only, or not at all."""
+        if isinstance(thing, (type, FunctionType)):
+            if not is_own(thing):
+                return f"{thing.__module__}.{thing.__qualname__}"
+            places = [place for place, known in enumerate(self.definitions) if known is thing]
+            if not places:
+                self.definitions.append(thing)
+            return thing.__qualname__, *(places or [len(self.definitions) - 1])
+        if isinstance(thing, torch.Tensor):
+            flat = thing.detach().cpu().contiguous().flatten()
+            return type(thing), str(thing.dtype), tuple(thing.shape), flat.view(torch.uint8).numpy()
+        if isinstance(thing, (set, frozenset)):  # each process has another order
+            return type(thing), sorted(_Hasher().digest(part) for part in thing)
+        if isinstance(thing, MappingProxyType):
+            return dict(thing)
+        if isinstance(thing, property):
+            return "property", thing.fget, thing.fset, thing.fdel
+        if isinstance(thing, functools.cached_property):
+            return "cached_property", thing.func
+        if isinstance(thing, (staticmethod, classmethod, functools._lru_cache_wrapper)):
+            return type(thing).__name__, thing.__wrapped__
+        caches = _caches(type(thing))
+        if caches:  # are there only once somebody has asked for them
+            return type(thing), {name: value for name, value in vars(thing).items() if name not in caches}
+        return thing
+
+    def _batch_setitems(self, items: Any, *more: Any) -> None:
+        # In the order of the dict, which may be that of layers; joblib sorts.
+        hashing.Pickler._batch_setitems(self, items, *more)
 
 
-def _of_class(thing: type, seen: dict[Any, Any]) -> Iterator[str]:
-    yield f"class {thing.__name__}"
-    for base in thing.__bases__:
-        yield from _texts(base, seen)
-    # Method by method: Python finds no source of a whole class that was defined in a notebook.
-    for name, value in sorted(vars(thing).items()):
-        if name not in _GIVEN:
-            yield name
-            # Machinery of a library's class decorator or metaclass, which their source says too.
-            told = name.startswith("__") and is_foreign(value)
-            yield from [told_by_name(value)] if told else _texts(value, seen)
+@functools.cache
+def _caches(kind: type) -> set[str]:
+    return {
+        name
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, functools.cached_property)
+    }
 
 
-def _of_function(thing: FunctionType, seen: dict[Any, Any]) -> Iterator[str]:
+def _parts(thing: Any) -> tuple[Any, ...]:
+    """Return what a class or function is made of."""
+    if isinstance(thing, type):
+        kept = [item for item in sorted(vars(thing).items()) if item[0] not in _GIVEN and not _is_generated(*item)]
+        return thing.__name__, type(thing), thing.__bases__, kept
     code = thing.__code__
-    inner = getattr(thing, "__wrapped__", None)
-    if inner is not None and is_installed(code.co_filename):  # a library's decorator, such as torch.no_grad()
-        yield code.co_qualname
-        yield from _texts(inner, seen)  # its source has the decorator's line, with what that was given
-        return
-    yield _source(code) or _bytecode(code)
-    for default in [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]:
-        yield from _texts(default, seen)
-    for name, cell in zip(code.co_freevars, thing.__closure__ or (), strict=True):
+    if hasattr(thing, "__wrapped__") and _is_installed(code.co_filename):  # by a library's decorator, such as no_grad()
+        return code.co_qualname, thing.__wrapped__  # whose source has the decorator's line, with what that was given
+    used = {name for part in _codes(code) for name in part.co_names}
+    looked_up = {
+        item.argval for part in _codes(code) for item in dis.get_instructions(part) if item.opname in _LOOK_UPS
+    }
+    there = sorted(looked_up & thing.__globals__.keys())
+    return (
+        _source(code),
+        (thing.__defaults__, thing.__kwdefaults__, vars(thing)),
+        list(_enclosed(thing)),
+        [(name, _reached(thing.__globals__[name], used)) for name in there],
+    )
+
+
+def _is_generated(name: str, value: Any) -> bool:
+    """Return whether a dataclass, a named tuple or a model of pydantic makes it from its fields, which count."""
+    if name.startswith("__pydantic_"):
+        return name != "__pydantic_fields__"
+    is_special = name.startswith("__") and isinstance(value, FunctionType)
+    return is_special and inspect.unwrap(value).__code__.co_filename == "<string>"
+
+
+def _enclosed(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of the function around it."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         if name != "__class__":  # what super() needs
-            try:
-                yield from _captured(name, cell.cell_contents, seen)
-            except ValueError:  # an empty cell: a function that mentions itself before it is named
-                continue
-    names = set(_names(code))
-    for name in sorted(names & set(thing.__globals__)):
-        yield name
-        value = thing.__globals__[name]
-        if is_foreign(value) and name not in _globals_of(code):
-            # An attribute happens to have the name of a global, such as `data` in a notebook.
-            yield told_by_name(value)
-        else:
-            yield from _looked_up(value, names, seen)
+            with suppress(ValueError):  # an empty cell: a function that mentions itself before it is named
+                yield name, cell.cell_contents
 
 
-def _captured(name: str, value: Any, seen: dict[Any, Any]) -> Iterator[str]:
-    if not is_plain(value) and not isinstance(value, (type, FunctionType)):
-        raise Unidentified(
-            f"{name!r}, an object of type {type(value).__name__}, from the function around it. Make that a number, a "
-            "text or an argument with a default, or define it at the top level"
-        )
-    yield from _texts(value, seen)
-
-
-def _looked_up(value: Any, names: Iterable[str], seen: dict[Any, Any]) -> Iterator[str]:
-    """Yield the texts of a global; of a module of the reader's own, what the same function looks up in it."""
-    if not isinstance(value, ModuleType) or not is_own_module(value.__name__):
-        yield from _texts(value, seen)
-        return
-    yield told_by_name(value)
-    for name in sorted(set(names) & set(vars(value))):
-        if (id(value), name) not in seen:
-            seen[id(value), name] = value
-            yield name
-            yield from _looked_up(vars(value)[name], names, seen)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names that a function looks up outside, also inside the functions that it defines."""
-    yield from code.co_names
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function and of those that it defines."""
+    yield code
     for const in code.co_consts:
         if isinstance(const, CodeType):
-            yield from _names(const)
+            yield from _codes(const)
 
 
-@functools.lru_cache(maxsize=1024)
-def _globals_of(code: CodeType) -> frozenset[str]:
-    """Return the names among them that are no attributes of something else."""
-    there = {item.argval for item in dis.get_instructions(code) if item.opname in _LOOK_UPS}
-    return frozenset(there.union(*(_globals_of(const) for const in code.co_consts if isinstance(const, CodeType))))
+def _reached(value: Any, names: set[str], above: tuple[ModuleType, ...] = ()) -> Any:
+    """Return a global; of a module of the reader's own, what the same function looks up in it."""
+    if not isinstance(value, ModuleType):
+        return value
+    if value in above or not _is_own_module(value.__name__):
+        return value.__name__
+    there = sorted(names & vars(value).keys())
+    return value.__name__, [(name, _reached(vars(value)[name], names, (*above, value))) for name in there]
 
 
-def _source(code: CodeType) -> str | None:
-    """Return the source of what runs; None where there is none, or only that of other code."""
-    try:
-        text = inspect.getsource(code)  # also looks whether the file has changed
-        there = _compiled(code.co_filename, "".join(linecache.getlines(code.co_filename)))
-    except SyntaxError:  # a notebook's cell with a magic command: what it defines is as it stands there
-        return textwrap.dedent(text)
-    except (OSError, TypeError):
-        return None
-    same = [item for item in there if item.co_qualname == code.co_qualname and _bytecode(item) == _bytecode(code)]
-    if same:
-        nearest = min(same, key=lambda item: abs(item.co_firstlineno - code.co_firstlineno))
-        return textwrap.dedent(inspect.getsource(nearest))
-    logger.warning(
-        "%s has been changed in %s since it was imported, and its former code is what runs. Import it again (restart "
-        "the kernel, or importlib.reload) to use what the file says now.",
-        code.co_qualname,
-        code.co_filename,
-    )
-    return None
+_SOURCES: dict[int, tuple[CodeType, str]] = {}  # by identity; what runs stays what it is while its file is edited
+
+
+def _source(code: CodeType) -> str:
+    """Return the source of what runs, without comments."""
+    if id(code) not in _SOURCES:
+        linecache.checkcache(code.co_filename)
+        text = "".join(linecache.getlines(code.co_filename))
+        if not text:
+            raise Unidentified(f"{code.co_qualname}, which has no source. Write it into a file or a notebook's cell")
+        lines = _definitions(text, code.co_flags & _FUTURES).get(_anywhere(code))
+        if lines is None:
+            raise Unidentified(
+                f"{code.co_qualname}, whose source in {code.co_filename} is not what runs: the file has been changed "
+                "since it was imported. Import it again (restart the kernel, or importlib.reload)"
+            )
+        line = min(lines, key=lambda line: abs(line - code.co_firstlineno))
+        _SOURCES[id(code)] = code, "\n".join(ast.unparse(node) for node in _nodes(ast.parse(text), line))
+    return _SOURCES[id(code)][1]
+
+
+def _nodes(tree: ast.Module, line: int) -> Iterator[ast.AST]:
+    """Yield the functions that begin at a line."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            if min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", ()))]) == line:
+                yield node
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(file: str, text: str) -> tuple[CodeType, ...]:
-    """Return the code of everything that a file defines."""
+def _definitions(text: str, flags: int) -> dict[CodeType, list[int]]:
+    """Return the lines on which a file's functions begin, by their code.
 
-    def walk(code: CodeType) -> Iterator[CodeType]:
-        for const in code.co_consts:
-            if isinstance(const, CodeType):
-                yield const
-                yield from walk(const)
+    A file is compiled as a whole, a notebook's cell statement by statement: the code is not the same.
+    """
+    tree, found = ast.parse(text), {}
+    for part in [tree, *(ast.Module([statement], []) for statement in tree.body)]:
+        with suppress(SyntaxError):  # a cell that awaits something at its top level
+            for code in _codes(compile(part, "", "exec", flags=flags, dont_inherit=True)):
+                found.setdefault(_anywhere(code), []).append(code.co_firstlineno)
+    return found
 
-    return tuple(walk(compile(text, file, "exec", dont_inherit=True)))
 
-
-def _bytecode(code: CodeType) -> str:
-    consts = [_bytecode(const) if isinstance(const, CodeType) else in_words(const) for const in code.co_consts]
-    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {consts}"
+def _anywhere(code: CodeType) -> CodeType:
+    """Return the code as if it stood on the first line of any file."""
+    consts = tuple(_anywhere(const) if isinstance(const, CodeType) else const for const in code.co_consts)
+    return code.replace(co_consts=consts, co_firstlineno=1)
 
 
 def check_own(parameter: str, thing: Any, *, accepted: str) -> Callable[..., Any]:
@@ -572,10 +341,16 @@ imported. Import it first (a description never imports by itself what a file nam
     if module not in sys.modules:
         remedy = "Import it first (a description never imports by itself what a file names), or pass the object."
         raise ValueError(f"{what} is not imported. {remedy}")
-    try:
-        thing = functools.reduce(getattr, name.split("."), sys.modules[module])
+    if not _is_own_module(module):
+        raise ValueError(f"{what} is part of an installed library. Pass the object itself.")
+    try:  # looked up without running anything, such as a property
+        thing = functools.reduce(inspect.getattr_static, name.split("."), sys.modules[module])
     except AttributeError:
         raise ValueError(f"{what} has nothing of that name. Define it again, or pass the object.") from None
+    kind = Head if parameter == "loss" else nn.Module
+    is_function = isinstance(thing, FunctionType) and (thing.__module__, thing.__qualname__) == (module, name)
+    if not is_function and not (isinstance(thing, type) and issubclass(thing, kind) and is_own(thing)):
+        raise ValueError(f"{what} is neither a function defined there nor a class derived from {kind.__name__}.")
     if fingerprint(thing) != expected:
         raise ValueError(f"{what} has been changed since. Pass the object as it is now: that is another experiment.")
     return thing

@@ -290,45 +290,70 @@ def test_helpers_by_the_name_of_their_module_count(mine):
     assert first == unused != used
 
 
-def test_without_a_source_names_and_inner_functions_count_too():
-    def typed(text: str) -> str:
-        names = {"__name__": "__main__"}
-        exec(text, names)
-        return fingerprint(names["mine"])
+def test_comments_and_the_place_of_a_definition_do_not_count(mine):
+    text = "def Mine(in_channels):\n    {}return in_channels{}\n"
+    first, comment, lower, other = (
+        fingerprint(mine(item))
+        for item in (
+            text.format("", ""),
+            text.format("# as in the paper\n    ", "  # here"),
+            f"import math\n\n{text.format('', '')}",
+            text.format("", " + 1"),
+        )
+    )
+    assert first == comment == lower != other
 
-    texts = ["def mine(x): return x.sin()", "def mine(x): return x.cos()"]
-    texts += [f"def mine(x):\n    def inner(): return {number}\n    return inner" for number in (1, 2)]
-    assert len({typed(text) for text in texts}) == 4 and typed(texts[0]) == typed(texts[0])
+
+def test_what_has_no_source_is_refused():
+    names = {"__name__": "__main__"}
+    exec("def mine(in_channels): return in_channels", names)
+    with pytest.raises(
+        ValueError, match="it uses mine, which has no source. Write it into a file or a notebook's cell"
+    ):
+        Experiment(backbone=names["mine"])
 
 
-def test_a_file_that_was_edited_does_not_lend_its_new_text_to_the_code_that_runs(mine, tmp_path, caplog):
-    text = "\ndef Mine(in_channels):\n    return {}\n"
-    former = mine(text.format(1))
-    before, file = fingerprint(former), tmp_path / "mine_too.py"
+def test_a_file_that_was_edited_does_not_lend_its_new_text_to_the_code_that_runs(mine, tmp_path):
+    text = "\ndef inner(x): return [y for y in x]\ndef Mine(in_channels):\n    return {}\n"
+    former, file = mine(text.format(1)), tmp_path / "mine_too.py"
     file.write_text("import math\n" * 3 + text.format(1))  # moved, but the same
-    assert fingerprint(former) == before and not caplog.text
+    before = fingerprint(former)
     file.write_text(text.format(22))
-    edited = fingerprint(former)
-    assert "Mine has been changed in" in caplog.text and "restart the kernel" in caplog.text
-    assert edited not in (before, fingerprint(mine(text.format(22)))) and fingerprint(mine(text.format(1))) == before
+    assert fingerprint(former) == before  # of what runs: its id stands while a training lasts
+    assert fingerprint(mine(text.format(1))) == before
+    unseen = mine(text.format(3))
+    file.write_text(text.format(22))
+    with pytest.raises(ValueError, match="uses Mine, whose source in .*mine_too.py is not what runs.*importlib.reload"):
+        Experiment(backbone=unseen)
+    assert fingerprint(mine(text.format(22))) != before
+
+
+CELL = """
+from isomax_viz.learning.losses import PrototypeHead
+class Mine(PrototypeHead):
+    {decorator}
+    def distances(self, features):
+        return torch.cdist(features.float(), self.prototypes.float(), p=1){ending}
+"""
 
 
 def test_a_notebook_gives_the_source_too():
-    """Where inspect finds no source of the class as a whole, because its module is no file."""
+    """Its module is no file, and a cell that imports what it calls compiles to other bytecode than others."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    shell = InteractiveShell()
-    cell = """
-from isomax_viz.learning.losses import PrototypeHead
-class Mine(PrototypeHead):
-    def distances(self, features):
-        return (features[:, None] - self.prototypes).abs().sum(2){}
-"""
-    prints = []
-    for ending in ("", "", " + 1"):
-        shell.run_cell(cell.format(ending)).raise_error()
-        prints.append(fingerprint(shell.user_ns["Mine"]))
-    assert prints[0] == prints[1] != prints[2]
+    def print_in(*cells: str) -> str:
+        shell = InteractiveShell()
+        for cell in cells:
+            shell.run_cell(cell).raise_error()
+        return fingerprint(shell.user_ns["Mine"])
+
+    plain, other = (CELL.format(decorator="", ending=ending) for ending in ("", " + 1"))
+    decorated = CELL.format(decorator="@torch.no_grad()", ending="")
+    alone = print_in("import torch", plain)
+    assert alone == print_in("import torch\n" + plain) == print_in("%precision 3\nimport torch", "%time\n" + plain)
+    assert alone == print_in("from __future__ import annotations\nimport torch", plain)
+    assert alone == print_in("import asyncio, torch", plain + "await asyncio.sleep(0)")
+    assert len({alone, print_in("import torch", other), print_in("import torch", decorated)}) == 3
 
 
 def made_by(width):
@@ -339,11 +364,8 @@ def made_by(width):
 
 
 def test_functions_made_by_functions_are_told_apart_by_the_values_they_hold():
-    assert fingerprint(made_by(1)) == fingerprint(made_by(1)) != fingerprint(made_by(2))
-    with pytest.raises(
-        ValueError, match="backbone '.*backbone' can't be identified: it uses 'width', an object of type"
-    ):
-        Experiment(backbone=made_by(torch.ones(1)))
+    for one, other in ((1, 2), (torch.ones(1), torch.zeros(1)), (gentle, CosineHead)):
+        assert fingerprint(made_by(one)) == fingerprint(made_by(one)) != fingerprint(made_by(other))
 
 
 class NoHead(nn.Module):
@@ -579,7 +601,8 @@ def test_a_capture_of_an_earlier_version_without_distances_gets_none_for_its_new
 
 
 COMMON = """
-import argparse, collections, datetime, decimal, functools, operator, random, types
+import abc, argparse, collections, datetime, decimal, functools, operator, random, types, typing
+import pydantic
 import pandas as pd
 """
 SLOTS = "class Box:\n    __slots__ = ('__x',)\n    def __init__(self, x): self.__x = x\nVALUE = Box({})"
@@ -603,6 +626,20 @@ FINDS = "class Box:\n    def find(self, x): return VALUE[0]\nVALUE = [{}, Box()]
         "class Box(collections.deque): pass\nVALUE = Box([{}])",
         "VALUE = [{}]\nVALUE.append(VALUE)",
         "VALUE = types.SimpleNamespace(width={})\nVALUE.itself = {{'a': VALUE}}",
+        "VALUE = collections.defaultdict(list, {{'a': {}}})",
+        "def f(x): return {}\nVALUE = {{f}}",
+        "def f(x): return {}\nVALUE = {{f: 1}}",
+        "class Box(typing.NamedTuple):\n    x: int = {}\nVALUE = Box()",
+        "Box = collections.namedtuple('Box', 'x', defaults=[{}])\nVALUE = Box",
+        "class Box(pydantic.BaseModel):\n    x: int = {}\nVALUE = Box",
+        "class Box(abc.ABC):\n    @abc.abstractmethod\n    def x(self): return {}\nVALUE = Box",
+        "@dataclasses.dataclass\nclass VALUE:\n    x: list = dataclasses.field(default_factory=lambda: [{}])",
+        "@functools.singledispatch\ndef VALUE(x): return {}",
+        "class Type(type):\n    def __call__(self): return {}\nclass VALUE(metaclass=Type): pass",
+        "def f(): pass\nf.width = {}\nVALUE = f",
+        "VALUE = functools.partialmethod(max, {})",
+        "class Box:\n    def x(self): return {}\nVALUE = Box().x",
+        "VALUE = (lambda x: x, lambda x: {})",
         SLOTS,
         FINDS,
     ],
@@ -616,8 +653,18 @@ def test_values_of_common_types_count_by_what_they_hold(value, mine):
     assert prints[0] == prints[2] != prints[1]
 
 
+def test_the_order_of_a_dict_counts_but_not_that_of_a_set(mine):
+    """The one may be that of layers, the other differs from process to process."""
+    text = IMPORTS + "VALUE = {}\ndef Mine(in_channels): return VALUE"
+    assert fingerprint(mine(text.format("{'a': 1, 'b': 2}"))) != fingerprint(mine(text.format("{'b': 2, 'a': 1}")))
+    assert fingerprint(mine(text.format("{'a', 'b', 1}"))) == fingerprint(mine(text.format("{1, 'b', 'a'}")))
+
+
 def test_values_give_the_same_text_in_every_process(mine, tmp_path):
-    values = "VALUE = [pd.Series({'a': [1]}), collections.deque([2]), {operator.itemgetter(1), decimal.Decimal(1)}]"
+    values = """VALUE = [
+        pd.Series({'a': [1]}), collections.deque([2]), {operator.itemgetter(1), decimal.Decimal(1)}, {"a", "b", "c"},
+        nn.BatchNorm2d(2), torch.ones(3), nn.ReLU, np.exp, torch.sin, enum.Enum("A", "B"), torch.device("cpu"),
+    ]"""
     first = fingerprint(mine(IMPORTS + COMMON + values + "\ndef Mine(in_channels): return VALUE"))
     code = (
         "from mine_too import Mine; from isomax_viz.learning.custom_code import fingerprint; print(fingerprint(Mine))"
@@ -632,16 +679,12 @@ def test_values_give_the_same_text_in_every_process(mine, tmp_path):
     ("value", "use"),
     [
         ("logging.getLogger('mine')", "VALUE.isEnabledFor(10)"),
-        ("threading.Lock()", "VALUE.acquire()"),
-        ("torch.Generator()", "torch.rand(1, generator=VALUE)"),
-        ("np.random.default_rng(0)", "VALUE.random()"),
-        ("weakref.WeakKeyDictionary()", "VALUE.__setitem__(Mine, 1)"),
         ("datasets.load_id('digits')", "VALUE.train.fingerprint, VALUE.mean"),
     ],
 )
 def test_what_changes_by_being_used_does_not_change_the_identity(value, use, mine):
     """An experiment would have another id after its training."""
-    imports = "import logging, threading, weakref\nfrom isomax_viz import datasets\n"
+    imports = "import logging\nfrom isomax_viz import datasets\n"
     thing = mine(IMPORTS + imports + f"VALUE = {value}\ndef Mine(in_channels): return {use}\n")
     before = fingerprint(thing)
     thing(1)
@@ -658,7 +701,48 @@ def test_a_global_with_the_name_of_an_attribute_is_another_thing(mine):
     assert one == two and len({one, used, used_too}) == 3
 
 
-def test_a_value_that_nothing_tells_apart_is_refused(mine):
-    thing = mine(IMPORTS + "VALUE = memoryview(b'a')\ndef Mine(in_channels): return VALUE")
-    with pytest.raises(ValueError, match="backbone 'Mine' can't be identified: it uses an object of type memoryview"):
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("memoryview(b'a')", "memoryview"),
+        ("[threading.Lock()]", "lock"),
+        ("open(__file__)", "TextIOWrapper"),
+        ("{'a': torch.ones(1, device='meta')}", "Tensor"),
+        ("functools.partial(max, threading.Lock())", "lock"),
+    ],
+)
+def test_a_value_that_nothing_tells_apart_is_refused(value, kind, mine):
+    thing = mine(IMPORTS + f"import threading\nVALUE = {value}\ndef Mine(in_channels): return VALUE")
+    message = f"backbone 'Mine' can't be identified: it uses an object of type {kind}, whose content .* Make it inside"
+    with pytest.raises(ValueError, match=message):
         Experiment(backbone=thing)
+
+
+renamed = os.remove
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        ("shutil", "rmtree", "shutil, which is part of an installed library. Pass the object itself"),
+        ("torch.nn", "Linear", "is part of an installed library"),
+        ("isomax_viz.store.folder", "Store", "is part of an installed library"),
+        (__name__, "os.remove", "is neither a function defined there nor a class derived from Module"),
+        (__name__, "Path", "is neither a function defined there nor a class derived from Module"),
+        (__name__, "iv", "is neither a function defined there nor a class derived from Module"),
+        (__name__, "renamed", "is neither a function defined there nor a class derived from Module"),
+        (__name__, "Experiment.id", "is neither a function defined there nor a class derived from Module"),
+    ],
+)
+def test_a_description_can_name_only_own_definitions_and_calls_nothing(module, name, message):
+    """A stored capture or a file from elsewhere may say anything."""
+    with pytest.raises(ValueError, match=message):
+        Experiment.from_json(json.dumps({"backbone": f"{module}:{name}#000000000000"}))
+    with pytest.raises(ValueError, match="installed library|derived from Head"):
+        Experiment.from_json(json.dumps({"loss": f"{module}:{name}#000000000000"}))
+
+
+def test_a_backbone_is_no_head_though_both_are_modules():
+    with pytest.raises(ValueError, match="nor a class derived from Head"):
+        Experiment(loss=reference(Flat))
+    assert Experiment(backbone=reference(Flat)).backbone is Flat
