@@ -1,4 +1,4 @@
-"""Read pictures out of zip and tar files without unpacking them.
+"""Read pictures out of zip and tar files without unpacking them, and find the user's own bundles of pictures.
 
 Nothing is ever written to disk, so no archive can write outside its folder. One that tries (a path with ``..``, an
 absolute path, a link) is refused all the same: it is not what it claims to be.
@@ -24,7 +24,6 @@ __all__ = [
     "archive_names",
     "bundle_digest",
     "bundles",
-    "find_bundle",
     "has_split",
     "is_archive",
     "read_members",
@@ -69,14 +68,20 @@ def _zip_entries(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     for item in archive.infolist():
         link = stat.S_ISLNK(item.external_attr >> 16)
         _check_member(path, item.filename, link=link, size=item.file_size)
-    return archive.infolist()
+    # Windows programs may write "\\" between folders; of a name that is there twice, the last counts.
+    return list({_plain_name(item): item for item in archive.infolist()}.values())
+
+
+def _plain_name(item: zipfile.ZipInfo) -> str:
+    return item.filename.replace("\\", "/").removeprefix("./")
 
 
 def _read_zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for item in _zip_entries(path, archive):
-            if not item.is_dir() and wanted(item.filename):
-                yield item.filename, archive.read(item)
+            name = _plain_name(item)
+            if not name.endswith("/") and wanted(name):
+                yield name, archive.read(item)
 
 
 def _read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -120,12 +125,22 @@ def archive_names(path: Path) -> list[str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return [item.filename for item in _zip_entries(path, archive)]
+            return [_plain_name(item) for item in _zip_entries(path, archive)]
     except _DAMAGE as error:
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> ArchiveError:
+    with path.open("rb") as file:
+        if file.read(24).startswith(b"version https://git-lfs"):
+            return ArchiveError(f"{path} is a Git LFS pointer, not the archive itself. Fetch it with: git lfs pull")
+    if isinstance(error, NotImplementedError):  # Deflate64 is what Windows makes of large folders
+        return ArchiveError(
+            f"{path} uses a compression that Python cannot read, such as Deflate64 ({error}). Unpack it and pass the "
+            "folder, or pack it anew."
+        )
+    if isinstance(error, RuntimeError):
+        return ArchiveError(f"{path} is locked with a password. Unpack it and pass the folder.")
     return ArchiveError(f"{path} is damaged or truncated ({error}). Delete it and fetch it again.")
 
 
@@ -166,25 +181,3 @@ def has_split(path: Path, split: str) -> bool:
         If the bundle is damaged or unsafe.
     """
     return split in _folders(path, *_version(path))
-
-
-def find_bundle(name: str, split: str, decoded: Callable[[Path], Path]) -> Path | None:
-    """Return the bundle of a set that has the split, if there is one.
-
-    Parameters
-    ----------
-    name, split : str
-        The set, and the split as the bundle names it.
-    decoded : callable
-        Where the pictures decoded from a bundle are kept. Listing tens of thousands of names takes longer than loading
-        what was decoded before.
-
-    Raises
-    ------
-    ArchiveError
-        As :func:`has_split`.
-    """
-    for path in bundles(name):
-        if decoded(path).is_file() or has_split(path, split):
-            return path
-    return None

@@ -1,4 +1,4 @@
-"""Sets that need no download: scanned digits, photograph patches and noise; the letters have their own module.
+"""Sets that need no download: scanned digits, rendered letters, patches of photographs, and noise.
 
 Everything here is deterministic. Drawn sets are made at the size that is asked for, not enlarged from a small one.
 """
@@ -18,8 +18,8 @@ from isomax_viz.datasets.images import UNLABELLED, ImageSet
 __all__ = ["LETTERS", "draw_gaussian", "draw_letters", "draw_patches", "draw_uniform", "load_digits"]
 
 _SPLIT_SEED = 1797
-_FLAT = 16
-_PATCH_SEED, _GAUSSIAN_SEED, _UNIFORM_SEED = 11, 12, 13
+_FLATTEST = 16
+_LETTER_SEED, _PATCH_SEED, _GAUSSIAN_SEED, _UNIFORM_SEED = 10, 11, 12, 13
 
 
 def _test_indices(labels: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def _patch(photograph: Any, size: tuple[int, int], rng: np.random.Generator) -> 
         box = (left, upper, right, lower)
         patch = np.asarray(photograph.resize((width, height), Image.Resampling.BILINEAR, box=box))
         # Within the channels: an even colour is flat too.
-        if patch.std(axis=(0, 1)).mean() >= _FLAT:
+        if patch.std(axis=(0, 1)).mean() >= _FLATTEST:
             break
     return patch
 
@@ -125,7 +125,7 @@ def draw_patches(size: tuple[int, int], channels: int, n: int) -> ImageSet:
     provenance = {
         "source": "sklearn.datasets.load_sample_images (china.jpg and flower.jpg)",
         "made": f"crops of random place and extent, reduced to {size[0]}x{size[1]} (bilinear)",
-        "left out": f"flat crops, such as sky (standard deviation below {_FLAT} of 255)",
+        "left out": f"flat crops, such as sky (standard deviation below {_FLATTEST} of 255)",
         "seed": _PATCH_SEED,
         "conversions": [],
     }
@@ -178,7 +178,6 @@ _FONTS = (
     "cmmi10.ttf",
     "cmss10.ttf",
 )
-_SEED = 10
 _FINE = 4  # binary pixels per side of a grey one, as in the digits
 _POINTS = 64
 _BILINEAR = Image.Resampling.BILINEAR
@@ -260,7 +259,7 @@ def draw_letters(size: tuple[int, int], channels: int, n: int) -> ImageSet:
     >>> draw_letters((8, 8), 1, 42)
     ImageSet(letters: 42 images, 8x8x1, 21 classes)
     """
-    rng = np.random.Generator(np.random.PCG64(_SEED))
+    rng = np.random.Generator(np.random.PCG64(_LETTER_SEED))
     labels = np.arange(n) % len(LETTERS)
     grey = np.stack([_draw(LETTERS[label], size, rng) for label in labels])
     images = np.repeat(np.rint(grey * 255).astype(np.uint8)[..., None], channels, axis=3)
@@ -268,7 +267,7 @@ def draw_letters(size: tuple[int, int], channels: int, n: int) -> ImageSet:
         "source": "rendered from fonts bundled with Matplotlib: " + ", ".join(_FONTS),
         "made": f"binary at {_FINE} times the size, averaged in {_FINE}x{_FINE} blocks; share of ink as in the digits",
         "left out": f"letters that look like digits: {_LEFT_OUT}",
-        "seed": _SEED,
+        "seed": _LETTER_SEED,
         "conversions": [],
     }
     return ImageSet("letters", images, labels, LETTERS, provenance)

@@ -12,7 +12,6 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.datasets import builtin, papers
-from isomax_viz.datasets import builtin as letters
 from isomax_viz.datasets.images import ImageSet, InDistribution
 from isomax_viz.datasets.papers import RECIPES, availability
 
@@ -152,8 +151,8 @@ OOD_SETS: dict[str, Source] = {
     "letters": Source(
         title="letters",
         kind="drawn",
-        loader=letters.draw_letters,
-        classes=str(len(letters.LETTERS)),
+        loader=builtin.draw_letters,
+        classes=str(len(builtin.LETTERS)),
         images="any",
         size="any",
         licence="drawn here; fonts: DejaVu, STIX and Computer Modern, as bundled with Matplotlib",
@@ -328,10 +327,12 @@ def load_id(name: str, *, held_out_classes: Sequence[str | int] = ()) -> InDistr
 
 
 def _with_terms(images: ImageSet, source: Source) -> ImageSet:
-    return images.noted(title=source.title, licence=source.licence, citation=source.citation, home=source.home)
+    return images.with_provenance(
+        title=source.title, licence=source.licence, citation=source.citation, home=source.home
+    )
 
 
-def _some(images: ImageSet, n: int | None) -> ImageSet:
+def _evenly(images: ImageSet, n: int | None) -> ImageSet:
     """Return ``n`` pictures spread evenly over the set in its own order, or all where there are no more."""
     if n is None or n >= len(images):
         return images
@@ -384,7 +385,7 @@ Experiment(held_out_classes=...), or load_id('digits', held_out_classes=...).
     if n is not None:
         check_number("n", n, at_least=1, whole=True)
     if isinstance(name, ImageSet):
-        return _some(name, n).matched_to(model)
+        return _evenly(name, n).matched_to(model)
     source = OOD_SETS[check_choice("ood", name, OOD_SETS, remedy="Your own pictures: pass an ImageSet.")]
     if source.kind == "held out":
         unseen = like.unseen if isinstance(like, InDistribution) else None
@@ -393,12 +394,12 @@ Experiment(held_out_classes=...), or load_id('digits', held_out_classes=...).
                 f"ood 'unseen' needs classes that were held out of training, but {like.name} has none. Hold some out: "
                 f"Experiment(held_out_classes=...), or load_id({like.name!r}, held_out_classes=...)."
             )
-        return _some(unseen, n)
+        return _evenly(unseen, n)
     if source.kind == "drawn":
         return _with_terms(source.loader(model.size, model.channels, n or len(model)), source)
     if name == like.name:
         raise ValueError(f"ood {name!r} is the in-distribution set itself. Choose another: {', '.join(OOD_SETS)}.")
-    return _with_terms(replace(_some(source.loader("test"), n), name=name), source).matched_to(model)
+    return _with_terms(replace(_evenly(source.loader("test"), n), name=name), source).matched_to(model)
 
 
 def default_ood(id_name: str) -> tuple[str, ...]:

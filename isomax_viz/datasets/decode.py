@@ -3,174 +3,217 @@
 from __future__ import annotations
 
 import io
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from isomax_viz.datasets.images import fit_picture
 
-__all__ = ["Depths", "PICTURE_SUFFIXES", "PictureError", "decode_all", "is_deep", "look_at"]
+__all__ = ["PICTURE_SUFFIXES", "PictureError", "decode_all", "is_picture", "read_header", "read_headers"]
 
-_TOPS = (1, 255, 65535)
-# Floats that were computed may exceed their scale by a rounding error.
-_SLACK = 1.001
-
-
-def is_deep(picture: Image.Image) -> bool:
-    """Return whether a picture has more than 8 bits."""
-    return picture.mode.startswith("I") or picture.mode == "F"
-
-
-def _kind(picture: Image.Image) -> str:
-    if picture.mode == "F":
-        return "floats"
-    # Pillow reads PGM of 16 bits into 32, too, and stretches it to the whole 16 bits.
-    return "whole numbers of 32 bits" if picture.mode == "I" and picture.format == "TIFF" else ""
-
-
-class Depths:
-    """Reduces pictures to 8 bits, one after the other, and makes their scales alike in the end.
-
-    Examples
-    --------
-    >>> depths = Depths()
-    >>> dim, bright = (Image.fromarray(np.full((1, 1), value, np.float32)) for value in (1, 200))
-    >>> images = np.stack([np.asarray(depths.reduced(i, item))[..., None] for i, item in enumerate((dim, bright))])
-    >>> images.ravel().tolist()
-    [255, 200]
-    >>> notes = depths.made_alike(images)
-    >>> images.ravel().tolist()
-    [1, 200]
-    """
-
-    def __init__(self) -> None:
-        # Kind -> index of the picture -> the scale that its own values suggest.
-        self._tops: dict[str, dict[int, int]] = defaultdict(dict)
-
-    def reduced(self, index: int, picture: Image.Image) -> Image.Image:
-        """Return a picture in mode "L", on the scale that its own values suggest where its file does not say.
-
-        Raises
-        ------
-        ValueError
-            If there are values outside 0 .. 65535 or NaN; the message says what to do.
-        """
-        values, kind = np.asarray(picture, dtype=np.float64), _kind(picture)
-        if not np.isfinite(values).all():
-            raise ValueError("it holds NaN or infinite values. Fill them and save it with 8 or 16 bits")
-        low, high = values.min(), values.max() / (_SLACK if kind == "floats" else 1)
-        if low < 0 or high > _TOPS[-1]:
-            raise ValueError(
-                f"its values range from {low:g} to {values.max():g}, outside 0 .. {_TOPS[-1]}. Rescale them, all "
-                "pictures alike, and save it with 8 or 16 bits"
-            )
-        # Whole numbers from 0 to 1 are black and nearly black, not a scale.
-        tops = _TOPS if kind == "floats" else _TOPS[1:]
-        # Where the file says how deep it is, a dark picture stays dark.
-        top = next(top for top in tops if high <= top) if kind else _TOPS[-1]
-        self._tops[kind][index] = top
-        return Image.fromarray(np.rint(np.minimum(values / (top / 255), 255)).astype(np.uint8))
-
-    def made_alike(self, images: np.ndarray) -> Counter[str]:
-        """Bring all pictures of a kind, in place, to the largest scale that one of them suggests; return the notes."""
-        notes: Counter[str] = Counter()
-        for kind, tops in self._tops.items():
-            if not kind:
-                notes["reduced to 8 bits"] += len(tops)
-                continue
-            common = max(tops.values())
-            notes[f"{kind} on the scale 0 .. {common} (by the largest value of all), reduced to 8 bits"] += len(tops)
-            # Scales differ by 255 or more: at most one level of grey is left of such a picture.
-            lower = {index: top for index, top in tops.items() if top < common}
-            for index, top in lower.items():
-                images[index] = np.rint(images[index] * (top / common)).astype(np.uint8)
-            if lower:
-                notes[f"{kind}, nearly black on that scale; rescale them if they have another"] += len(lower)
-        return notes
-
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+# HEIC is among them although Pillow cannot read it: such a picture is named, not overlooked.
+PICTURE_SUFFIXES = tuple(
+    ".png .jpg .jpeg .jpe .jfif .webp .bmp .gif .tif .tiff .pgm .ppm .avif .jp2 .heic .heif".split()
+)
 # Of Pillow's many formats only those of the suffixes above: faster to recognise, and none that runs a program.
-_FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")
+_FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+_STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"P5\n", b"P6\n", b"\0\0\0\x0cjP  ")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 _ORIENTATION = 0x0112
-_TURNED = {5, 6, 7, 8}  # EXIF orientations that swap height and width
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # The places of an orientation in a PNG: its own chunk, a text of older programs, XMP.
 _PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+_METADATA = "damaged data beside the pixels ignored"
+_NAMED = 10  # unreadable pictures in one message
 
 
 class PictureError(ValueError):
     """A picture file cannot be read."""
 
 
-def _open(where: str, content: bytes) -> Image.Image:
+def is_picture(head: bytes) -> bool:
+    """Return whether a file that begins so (16 bytes) is a picture, for files whose name does not say.
+
+    Examples
+    --------
+    >>> is_picture(b"GIF89a"), is_picture(b"GIFs of cats")
+    (True, False)
+    """
+    return (
+        head.startswith(_STARTS)
+        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+        or (head.startswith(b"BM") and head[6:10] == bytes(4))
+        or (head[4:8] == b"ftyp" and head[8:12] in (b"avif", *_HEIC))
+    )
+
+
+def _why_unreadable(content: bytes, error: Exception) -> str:
+    """Return what is the matter and what to do; only what is damaged is called so."""
+    if content.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the picture itself. Fetch the pictures with: git lfs pull"
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
+        return "it is a HEIC photograph, which Pillow does not read. Save it as PNG or JPEG"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is very large ({error}). If you trust it, set PIL.Image.MAX_IMAGE_PIXELS = None before"
+    if isinstance(error, _NoScaleError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no picture of a known format. Replace or remove the file"
+    return f"{type(error).__name__}, {error}. Replace or remove the file"
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """Return a PNG with no more than its pixels (and an orientation that is whole) need; other files as they are."""
+    if not content.startswith(_STARTS[0]):
+        return content
+    kept, start = [content[:8]], 8
+    while start + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, start)
+        chunk = content[start : start + length + 12]
+        whole = zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]
+        # A small first letter means that the pixels can be shown without the chunk.
+        if name[:1].isupper() or (whole and name in (b"tRNS", b"eXIf")):
+            kept.append(chunk)
+        start += length + 12
+    return b"".join(kept)
+
+
+def _read(content: bytes, function: Callable[[bytes], tuple[Any, list[str]]]) -> tuple[Any, list[str]]:
+    """Return what a function makes of a file, and notes; a second time without metadata where these are damaged."""
     try:
-        return Image.open(io.BytesIO(content), formats=_FORMATS)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(where, error) from error
+        return function(content)
+    # Damage shows as an error of nearly any kind.
+    except Exception:
+        bare = _without_metadata(content)
+        if len(bare) == len(content):
+            raise
+        value, notes = function(bare)
+        return value, [*notes, _METADATA]
 
 
-def _unreadable(where: str, error: Exception) -> PictureError:
-    unknown = isinstance(error, UnidentifiedImageError)
-    reason = "it is no picture of a known format" if unknown else f"{type(error).__name__}, {error}"
-    return PictureError(f"{where} cannot be read as a picture: {reason}. Replace or remove the file.")
+def _refuse(unreadable: dict[str, str]) -> None:
+    if not unreadable:
+        return
+    if len(unreadable) == 1:
+        ((where, reason),) = unreadable.items()
+        raise PictureError(f"{where} cannot be read as a picture: {reason}.")
+    named = [f"{where}: {reason}" for where, reason in list(unreadable.items())[:_NAMED]]
+    more = [f"and {len(unreadable) - _NAMED:,} more"] if len(unreadable) > _NAMED else []
+    raise PictureError(f"{len(unreadable):,} files cannot be read as pictures. " + "; ".join([*named, *more]) + ".")
 
 
-def look_at(where: str, content: bytes) -> tuple[tuple[int, int], int]:
+def _open(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=_FORMATS)
+
+
+def _orientation(picture: Image.Image, content: bytes) -> tuple[int, list[str]]:
+    """Return the EXIF orientation of a picture that is not loaded yet, 1 where there is none or it is damaged."""
+    # A PNG may name it after the pixels, so Pillow would load every one whole to look for it.
+    if picture.format == "PNG":
+        if not any(mark in content for mark in _PNG_MARKS):
+            return 1, []
+        picture = _open(content)  # loading a damaged picture fails the first time only
+    try:
+        return picture.getexif().get(_ORIENTATION, 1), []
+    # Damaged EXIF data fail in nearly any way; where the pixels are damaged too, loading them will say so.
+    except Exception:
+        return 1, [_METADATA]
+
+
+def _header(content: bytes) -> tuple[tuple[tuple[int, int], int], list[str]]:
+    picture = _open(content)
+    width, height = picture.size
+    turned = _orientation(picture, content)[0] in (5, 6, 7, 8)
+    if picture.format == "TIFF":
+        # Newer versions of Pillow give the size after turning, older ones the size in the file.
+        width, height = picture.tag_v2[256], picture.tag_v2[257]
+    return ((width, height) if turned else (height, width), 1 if picture.mode in _GREY else 3), []
+
+
+def read_header(content: bytes) -> tuple[tuple[int, int], int]:
     """Return size (height, width) and channels (1 or 3) from a picture's header, as it is once turned upright.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (8, 6)).save(file, "PNG")
+    >>> read_header(file.getvalue())
+    ((6, 8), 3)
+    """
+    return _read(content, _header)[0]
+
+
+def read_headers(files: Iterable[tuple[str, bytes]]) -> list[tuple[tuple[int, int], int]]:
+    """Return :func:`read_header` of all files.
 
     Raises
     ------
     PictureError
-        If it is no picture; the message names it.
+        If some are no pictures; the message names them.
     """
-    picture = _open(where, content)
-    width, height = picture.size
-    try:
-        turned = _orientation(picture, content) in _TURNED
-        if picture.format == "TIFF":
-            # Newer versions of Pillow give the size after turning, older ones the size in the file.
-            width, height = picture.tag_v2[256], picture.tag_v2[257]
-    # As for pixels: damage is an error of nearly any kind.
-    except Exception as error:
-        raise _unreadable(where, error) from error
-    return (width, height) if turned else (height, width), 1 if picture.mode in _GREY else 3
+    found, unreadable = [], {}
+    for where, content in files:
+        try:
+            found.append(read_header(content))
+        except Exception as error:
+            unreadable[where] = _why_unreadable(content, error)
+    _refuse(unreadable)
+    return found
 
 
-def _orientation(picture: Image.Image, content: bytes) -> int:
-    """Return the EXIF orientation of a picture that is not loaded yet."""
-    # A PNG may name it after the pixels, so Pillow would load every one whole to look for it.
-    if picture.format == "PNG" and not any(mark in content for mark in _PNG_MARKS):
-        return 1
-    return picture.getexif().get(_ORIENTATION, 1)
+class _NoScaleError(ValueError):
+    """A picture does not say which of its values is white."""
 
 
-def _upright(picture: Image.Image, content: bytes, notes: Counter[str]) -> Image.Image:
-    """Return the picture turned as its camera noted."""
-    orientation = _orientation(picture, content)
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    # Pillow reads PGM of 16 bits into 32, too, and stretches it to the whole 16 bits.
+    if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+        kind = "floats" if picture.mode == "F" else "whole numbers of 32 bits"
+        raise _NoScaleError(
+            f"it holds {kind} and does not say which value is white. Divide all pictures by that value and save them "
+            "with 8 or 16 bits"
+        )
+    values = np.asarray(picture, dtype=np.float64)
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+
+
+def _decode(content: bytes, mode: str) -> tuple[Image.Image, list[str]]:
+    """Return the picture in ``mode`` ("L" or "RGB"), upright, and notes of what was done."""
+    picture = _open(content)
+    is_tiff = picture.format == "TIFF"
+    orientation, notes = _orientation(picture, content)
     picture.load()
-    if orientation in range(2, 9):
-        notes["turned as their EXIF orientation says"] += 1
-        # Pillow turns a TIFF while it loads it.
-        if picture.format != "TIFF":
-            return ImageOps.exif_transpose(picture)
-    return picture
-
-
-def _in_mode(picture: Image.Image, mode: str, notes: Counter[str]) -> Image.Image:
-    """Return the picture in ``mode`` ("L" or "RGB")."""
+    if orientation in _TURNS:
+        notes.append("turned as their EXIF orientation says")
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _in_8_bits(picture)
+        notes.append("reduced to 8 bits")
+    # Pillow turns a TIFF while it loads it.
+    if orientation in _TURNS and not is_tiff:
+        picture = picture.transpose(_TURNS[orientation])
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).convert("RGB")
-        notes["transparency laid over black"] += 1
+        notes.append("transparency laid over black")
     elif mode == "RGB" and picture.mode in _GREY:
-        notes["grey repeated in 3 channels"] += 1
+        notes.append("grey repeated in 3 channels")
     if mode == "L" and picture.mode not in _GREY:
-        notes["colour to grey"] += 1
-    return picture if picture.mode == mode else picture.convert(mode)
+        notes.append("colour to grey")
+    return (picture if picture.mode == mode else picture.convert(mode)), notes
 
 
 def decode_all(
@@ -193,46 +236,40 @@ def decode_all(
     -------
     ndarray of uint8, shape (count, *size, channels)
     list of str
-        Such as ``"3 of 10 pictures: colour to grey"``. Pictures of floats or 32 bits do not say what white is: the
-        largest value of all of them decides between 1, 255 and 65535, and a note says which it was.
+        Such as ``"3 of 10 pictures: colour to grey"``.
 
     Raises
     ------
     PictureError
-        If one cannot be read; the message names it.
+        If some cannot be read; the message names them. Pictures of floats or of 32 bits are among these: they do not
+        say which value is white.
     """
     mode = "L" if channels == 1 else "RGB"
     # Reserved once: a list of pictures would need the memory twice.
     images = np.empty((count, *size, channels), dtype=np.uint8)
-    notes: Counter[str] = Counter()
-    depths = Depths()
-    done = 0
-    for index, (where, content) in enumerate(_with_progress(files, count)):
-        picture = _open(where, content)
+    counted: Counter[str] = Counter()
+    unreadable: dict[str, str] = {}
+    seen = 0
+    for seen, (where, content) in enumerate(_with_progress(files, count), start=1):
         try:
-            picture = _upright(picture, content, notes)
-            if is_deep(picture):
-                picture = depths.reduced(index, picture)
-            picture = _in_mode(picture, mode, notes)
-        # Damage shows only when the pixels are read, as an error of nearly any kind.
+            picture, notes = _read(content, lambda content: _decode(content, mode))
         except Exception as error:
-            raise _unreadable(where, error) from error
+            unreadable[where] = _why_unreadable(content, error)
+            continue
         if picture.size != (size[1], size[0]):
-            notes[f"brought to {size[0]}x{size[1]} (centre crop to its aspect, bilinear)"] += 1
+            notes.append(f"brought to {size[0]}x{size[1]} (centre crop to its aspect, bilinear)")
             picture = fit_picture(picture, size)
-        images[index] = np.asarray(picture).reshape(*size, channels)
-        done += 1
-    if done != count:
-        raise PictureError(f"{count:,} pictures were listed, but {done:,} were there to read. Load the set again.")
-    notes += depths.made_alike(images)
-    return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(notes.items())]
+        counted.update(set(notes))
+        images[seen - 1] = np.asarray(picture).reshape(*size, channels)
+    _refuse(unreadable)
+    if seen != count:
+        raise PictureError(f"{count:,} pictures were listed, but {seen:,} were there to read. Load the set again.")
+    return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(counted.items())]
 
 
 def _with_progress(files: Iterable[Any], count: int) -> Iterable[Any]:
     if count < 5_000:  # a second or so
         return files
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        return files
+    from tqdm.auto import tqdm
+
     return tqdm(files, total=count, desc="decoding", unit=" pictures", leave=False)

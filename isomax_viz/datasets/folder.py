@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._common.checks import check_choice, check_finite, check_labels, check_number
-from isomax_viz.datasets.archives import archive_names, read_members
-from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, look_at
+from isomax_viz.datasets.archives import archive_names, is_archive, read_members
+from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, is_picture, read_headers
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
 __all__ = ["FolderError", "available_memory", "from_arrays", "from_folder", "read_layout"]
@@ -35,7 +38,7 @@ class Layout:
     paths: tuple[str, ...]
     labels: np.ndarray
     class_names: tuple[str, ...]
-    ignored: int
+    ignored: str
 
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """Yield where each picture lies and its bytes, in the order of ``paths``."""
@@ -44,49 +47,133 @@ class Layout:
                 yield str(self.root / path), (self.root / path).read_bytes()
             return
         # The archive's own order may differ from the sorted one, but is the only one that reads it in a single pass.
-        wanted = set(self.paths)
-        # Names are compared in their plain form: "./cat/1.png" is "cat/1.png".
-        for name, content in read_members(self.root, lambda name: str(PurePosixPath(name)) in wanted):
+        for name, content in read_members(self.root, set(self.paths).__contains__):
             yield f"{self.root}: {name}", content
 
 
 def _hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    # Folders and files that macOS, Synology and version control put beside pictures.
+    return any(part.startswith((".", "__MACOSX", "@eaDir")) for part in path.parts)
 
 
-def _listing(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Return files and folders below ``root``, relative to it, in the order in which they will be read."""
+@dataclass(frozen=True)
+class _Listing:
+    """The pictures and folders below a root, relative to it, in reading order, and how many other files there are."""
+
+    pictures: list[PurePosixPath]
+    folders: list[PurePosixPath]
+    others: int
+    broken: int = 0
+
+
+def _walk(root: Path) -> _Listing:
+    """List a folder as torchvision does: linked folders are followed."""
+    pictures, folders, others, broken = [], [], 0, 0
+    for here, names, files in os.walk(root, followlinks=True):
+        place, real = PurePosixPath(Path(here).relative_to(root).as_posix()), Path(here).resolve()
+        # A link to a folder that holds it would never end.
+        names[:] = [
+            name
+            for name in names
+            if not _hidden(PurePosixPath(name)) and not real.is_relative_to(Path(here, name).resolve())
+        ]
+        folders += [place / name for name in names]
+        for name in (name for name in files if not _hidden(PurePosixPath(name))):
+            path = Path(here, name)
+            if not path.is_file():
+                broken += 1
+            elif _named_as_picture(name) or (not path.suffix and is_picture(_head(path))):
+                pictures.append(place / name)
+            else:
+                others += 1
+    return _Listing(pictures, folders, others, broken)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _named_as_picture(name: str) -> bool:
+    return name.lower().endswith(PICTURE_SUFFIXES)
+
+
+def _list_zip(root: Path) -> _Listing:
+    names = [name for name in archive_names(root) if not _hidden(PurePosixPath(name))]
+    files = [name for name in names if not name.endswith("/")]
+    nameless = {name for name in files if not PurePosixPath(name).suffix}
+    unnamed = {name for name, content in read_members(root, nameless.__contains__) if is_picture(content[:16])}
+    pictures = [PurePosixPath(name) for name in files if _named_as_picture(name) or name in unnamed]
+    folders = [PurePosixPath(name) for name in names if name.endswith("/")]
+    return _Listing(pictures, folders, len(files) - len(pictures))
+
+
+_ELSEWHERE = {
+    ".npz": "iv.datasets.from_arrays(np.load(path)['images'])",
+    ".npy": "iv.datasets.from_arrays(np.load(path))",
+    ".pt": "iv.datasets.from_arrays(torch.load(path, weights_only=True))",
+    ".pth": "iv.datasets.from_arrays(torch.load(path, weights_only=True))",
+}
+
+
+def _listing(root: Path) -> _Listing:
     if root.is_dir():
-        found = sorted(root.rglob("*"))
-        files = [PurePosixPath(path.relative_to(root).as_posix()) for path in found if path.is_file()]
-        folders = [PurePosixPath(path.relative_to(root).as_posix()) for path in found if path.is_dir()]
-    elif root.is_file() and root.name.lower().endswith(".zip"):
-        names = archive_names(root)
-        files = [PurePosixPath(name) for name in names if not name.endswith("/")]
-        folders = [PurePosixPath(name) for name in names if name.endswith("/")]
+        return _walk(root)
+    if root.is_file() and root.suffix.lower() == ".zip":
+        return _list_zip(root)
+    remedy = f"{_LAYOUT}."
+    if not root.exists():
+        what = "does not exist"
+    elif root.suffix.lower() in _ELSEWHERE:
+        what, remedy = "holds arrays", f"Pass the pictures in it: {_ELSEWHERE[root.suffix.lower()]}."
+    elif is_archive(root):
+        what, remedy = "is a tar archive", "Unpack it and pass the folder."
     else:
-        what = "is neither a folder nor a zip file" if root.exists() else "does not exist"
-        raise FolderError(f"path must be a folder or a zip file, but {root} {what}. {_LAYOUT}.")
-    return files, [folder for folder in folders if not _hidden(folder)]
+        what = "is neither a folder nor a zip file"
+    raise FolderError(f"path must be a folder or a zip file, but {root} {what}. {remedy}")
 
 
-def _base(root: Path, pictures: list[PurePosixPath], split: str | None) -> tuple[PurePosixPath, list[PurePosixPath]]:
-    """Return the folder whose subfolders are the classes, and the pictures below it."""
-    bare = [path for path in pictures if len(path.parts) < 2]
-    if bare:
-        raise FolderError(
-            f"{root} has pictures without a class folder, such as {bare[0]}. {_LAYOUT}; pictures without classes can "
-            "be passed as arrays: isomax_viz.datasets.from_arrays(images)."
-        )
-    bases = sorted({path.parent.parent for path in pictures})
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+
+def _below(base: PurePosixPath, pictures: Iterable[PurePosixPath]) -> dict[str, set[str]]:
+    """Return the folders in ``base`` that hold pictures, each with its own such folders ("" for its own pictures)."""
+    found: dict[str, set[str]] = {}
+    for path in pictures:
+        if path.is_relative_to(base):
+            first, *others = path.relative_to(base).parts
+            if others:
+                found.setdefault(first, set()).add(others[0] if len(others) > 1 else "")
+    return found
+
+
+def _are_splits(folders: dict[str, set[str]]) -> bool:
+    """Return whether folders are splits rather than classes: by their names, or as they hold the same classes."""
+    if len(folders) < 2 or any("" in inner for inner in folders.values()):
+        return False
+    return {name.lower() for name in folders} <= _SPLITS or len(set.intersection(*folders.values())) > 1
+
+
+def _base(root: Path, pictures: list[PurePosixPath], split: str | None) -> PurePosixPath:
+    """Return the folder whose subfolders are the classes."""
+    base, passed = PurePosixPath(), {}
+    while True:
+        folders = _below(base, pictures)
+        passed |= {name: base / name for name in folders if "" not in folders[name]}
+        inner = next(iter(folders.values()), {""})
+        # A single folder without pictures of its own stands around all others.
+        if len(folders) != 1 or "" in inner or any(path.parent == base for path in pictures):
+            break
+        base /= next(iter(folders))
     if split is not None:
-        found = sorted({base.name for base in bases if base.name})
-        check_choice("split", split, found, remedy=f"These are the splits in {root}.")
-        bases = [base for base in bases if base.name == split]
-    if len(bases) > 1:
-        names = ", ".join(repr(base.name or ".") for base in bases[:5]) + (", ..." if len(bases) > 5 else "")
-        raise FolderError(f"{root} holds several splits: {names}. Choose one with split=... {_LAYOUT}.")
-    return bases[0], [path for path in pictures if path.parent.parent == bases[0]]
+        check_choice("split", split, sorted(passed), remedy=f"These are the splits in {root}.")
+        return passed[split]
+    if _are_splits(folders):
+        raise FolderError(
+            f"{root} holds several splits: {_listed([repr(name) for name in sorted(folders)])}. Choose one with "
+            f"split=... {_LAYOUT}."
+        )
+    return base
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -106,6 +193,22 @@ def _check_filled(root: Path, empty: list[str]) -> None:
         )
 
 
+def _composed(name: str) -> str:
+    # macOS writes accents as characters of their own.
+    return unicodedata.normalize("NFC", name)
+
+
+def _warn_of_numbers(names: tuple[str, ...]) -> None:
+    if all(name.isdecimal() for name in names) and list(names) != sorted(names, key=int):
+        place = next(index for index, name in enumerate(names) if name != sorted(names, key=int)[index])
+        warnings.warn(
+            f"The class folders are numbers and were sorted as text, as torchvision does: label {place} is the folder "
+            f"{names[place]!r}. Say which order a network was or will be trained with: class_names=sorted(names, "
+            "key=int) for that of the numbers, class_names=sorted(names) for this one.",
+            stacklevel=3,
+        )
+
+
 def read_layout(root: Path, split: str | None = None, class_names: tuple[str, ...] | None = None) -> Layout:
     """Return what a folder or zip in ImageFolder layout holds, without reading the pictures.
 
@@ -115,14 +218,22 @@ def read_layout(root: Path, split: str | None = None, class_names: tuple[str, ..
         If there are no pictures, no class folders, several splits and none chosen, a class folder that is not among
         ``class_names``, or, where these are not given, one without pictures.
     """
-    files, folders = _listing(root)
-    files = [path for path in files if not _hidden(path)]
-    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not pictures:
+    listing = _listing(root)
+    if not listing.pictures:
         raise FolderError(f"{root} holds no pictures ({', '.join(PICTURE_SUFFIXES)}). {_LAYOUT}.")
-    base, chosen = _base(root, pictures, split)
-    classes = {path.parent.name for path in chosen}
-    found = classes | {folder.name for folder in folders if folder.parent == base}
+    base = _base(root, listing.pictures, split)
+    chosen = [path for path in listing.pictures if path.is_relative_to(base)]
+    bare = [path for path in chosen if path.parent == base]
+    if bare:
+        raise FolderError(
+            f"{root} has pictures without a class folder, such as {bare[0]}. {_LAYOUT}; pictures without classes can "
+            "be passed as arrays: isomax_viz.datasets.from_arrays(images)."
+        )
+    if root.is_dir():  # torchvision's order: class by class, the pictures of a folder before its folders
+        chosen.sort(key=lambda path: (path.relative_to(base).parts[0], str(path.parent), path.name))
+    owners = [_composed(path.relative_to(base).parts[0]) for path in chosen]
+    classes = set(owners)
+    found = classes | {_composed(folder.name) for folder in listing.folders if folder.parent == base}
     if class_names is None:
         _check_filled(root, sorted(found - classes))
         class_names = tuple(sorted(classes))
@@ -133,24 +244,21 @@ def read_layout(root: Path, split: str | None = None, class_names: tuple[str, ..
             f"{_listed(class_names)}; add, rename or remove the folder{'s' if len(unknown) > 1 else ''}."
         )
     number = {name: index for index, name in enumerate(class_names)}
-    labels = np.array([number[path.parent.name] for path in chosen], dtype=np.int64)
-    return Layout(root, tuple(str(path) for path in chosen), labels, class_names, len(files) - len(pictures))
+    labels = np.array([number[owner] for owner in owners], dtype=np.int64)
+    ignored = f"{listing.others} files that are no pictures" + f", {listing.broken} broken links" * bool(listing.broken)
+    return Layout(root, tuple(str(path) for path in chosen), labels, class_names, ignored)
 
 
 def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int, int], int]:
     """Return the size and channels to bring all to: as asked, else the most frequent size, and colour if any has it."""
     if size is not None and channels is not None:
         return size, channels
-    sizes: Counter[tuple[int, int]] = Counter()
-    colours = set()
-    for where, content in layout.contents():
-        found, colour = look_at(where, content)
-        sizes[found] += 1
-        colours.add(colour)
+    headers = read_headers(layout.contents())
+    sizes = Counter(found for found, _ in headers)
     most = max(sizes.values())
     # Of two equally frequent sizes the larger loses less; of many, as photographs have, one must not decide for all.
     frequent = sorted((item for item in sizes if sizes[item] == most), key=lambda item: (item[0] * item[1], item))
-    return size or frequent[len(frequent) // 2], channels or max(colours)
+    return size or frequent[len(frequent) // 2], channels or max(colours for _, colours in headers)
 
 
 def available_memory() -> int | None:
@@ -187,7 +295,7 @@ def _checked_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(class_names, str):
         raise TypeError(f"class_names must be a sequence of names, but is the text {class_names!r}.")
-    names = tuple(str(name) for name in class_names)
+    names = tuple(_composed(str(name)) for name in class_names)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"class_names must name each class once, but is {_listed(names) or 'empty'}.")
     return names
@@ -207,8 +315,9 @@ def from_folder(
     Parameters
     ----------
     path_or_zip : str or Path
-        ``root/class/picture`` or ``root/split/class/picture``; PNG, JPEG, WebP, BMP, GIF (first frame), TIFF, PGM, PPM.
-        A zip file is read where it lies, never unpacked.
+        ``root/class/picture`` or ``root/split/class/picture``; PNG, JPEG, WebP, BMP, GIF (first frame), TIFF, PGM, PPM,
+        AVIF, JPEG 2000. Pictures in folders below that of a class belong to the class, and linked folders are followed,
+        as torchvision does. A zip file is read where it lies, never unpacked.
     name : str, optional
         Name of the set; by default that of the folder or file.
     split : str, optional
@@ -233,15 +342,19 @@ def from_folder(
     FolderError
         If the layout is another one, a class folder is empty or not among ``class_names``.
     PictureError
-        If a picture cannot be read; the message names it.
+        If pictures cannot be read; the message names them. TIFFs of floats or of 32 bits are among these: they do not
+        say which value is white.
     ValueError
         If the pictures would not fit into the memory.
 
+    Warns
+    -----
+    UserWarning
+        If class folders are numbers whose order as text, which is torchvision's, is not that of the numbers.
+
     Notes
     -----
-    Of several equally frequent sizes, the one of median area is taken. TIFFs of floats
-    or 32 bits do not say which value is white: the largest value of the whole set chooses 1, 255 or 65535, and the
-    provenance says which. Training and test pictures are two sets here: compare their provenance.
+    Of several equally frequent sizes, the one of median area is taken.
 
     Examples
     --------
@@ -259,6 +372,8 @@ def from_folder(
     if channels is not None and channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), but is {channels!r}.")
     layout = read_layout(root, split, _checked_names(class_names))
+    if class_names is None:
+        _warn_of_numbers(layout.class_names)
     size, channels = _common(layout, size, channels)
     _check_memory(len(layout.paths), size, channels)
     images, notes = decode_all(layout.contents(), len(layout.paths), size, channels)
@@ -268,7 +383,7 @@ def from_folder(
     provenance = {
         "source": f"pictures in {root.name}" + (f", split {split}" if split else ""),
         "conversions": notes,
-        "ignored": f"{layout.ignored} files that are no pictures",
+        "ignored": layout.ignored,
     }
     return ImageSet(name, images, layout.labels, layout.class_names, provenance)
 

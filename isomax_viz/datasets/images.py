@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from isomax_viz._common.checks import check_labels
+from isomax_viz.captures.samples import frozen
 
 __all__ = ["ImageSet", "InDistribution", "UNLABELLED", "convert_images", "fit_picture"]
 
@@ -158,7 +159,7 @@ class ImageSet:
             provenance = json.loads(json.dumps(dict(self.provenance), allow_nan=False))
         except (TypeError, ValueError) as error:
             raise TypeError(f"provenance must hold JSON values only, but {error}.") from error
-        values = {"images": _frozen(images), "labels": _frozen(labels), "class_names": class_names}
+        values = {"images": frozen(images), "labels": frozen(labels), "class_names": class_names}
         for key, value in (values | {"provenance": provenance}).items():
             object.__setattr__(self, key, value)
 
@@ -187,13 +188,13 @@ class ImageSet:
         digest.update(np.ascontiguousarray(self.labels.astype("<i8")))
         return digest.hexdigest()
 
-    def noted(self, **provenance: Any) -> ImageSet:
+    def with_provenance(self, **provenance: Any) -> ImageSet:
         """Return the same pictures with more provenance; what is already there is kept.
 
         Examples
         --------
         >>> grey = ImageSet("mine", np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ("cat", "dog"), {"source": "me"})
-        >>> grey.noted(source="you", licence="free").provenance
+        >>> grey.with_provenance(source="you", licence="free").provenance
         {'source': 'me', 'licence': 'free'}
         """
         noted = replace(self, provenance={**provenance, **self.provenance})
@@ -249,8 +250,6 @@ class ImageSet:
         >>> large.matched_to(small).provenance["conversions"]
         ['colour to grey', 'centre crop from 16x24 to 16x16', 'resized from 16x16 to 8x8 (bilinear)']
         """
-        pass
-
         images, notes = convert_images(self.images, other.size, other.channels)
         if not notes:
             return self
@@ -358,12 +357,6 @@ class InDistribution:
     def std(self) -> np.ndarray:
         """Population standard deviation of each channel on the scale [0, 1], shape (channels,), float64."""
         return self._moments[1]
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _shape(images: ImageSet) -> str:

@@ -1,4 +1,7 @@
-"""One reader per original archive: paths in, pictures, labels, class names and notes out."""
+"""One reader per original archive: paths in, pictures, labels, class names and notes out.
+
+All raise :class:`~isomax_viz.datasets.archives.ArchiveError` where a file is damaged or not what it should be.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,26 @@ __all__ = [
     "flat_pictures",
     "fooling",
     "mnist",
-    "read_cifar",
-    "read_idx",
-    "read_svhn",
     "svhn",
     "tinyimagenet",
 ]
+
+# Pictures, labels, class names, notes of conversions.
+Decoded = tuple[np.ndarray, np.ndarray, tuple[str, ...], list[str]]
+
+DIGITS = tuple(str(digit) for digit in range(10))
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -63,23 +80,7 @@ def _unpickle(path: Path, name: str, content: bytes) -> dict:
     return value
 
 
-def read_cifar(path: Path, batches: tuple[str, ...], labels_key: str, names_key: str) -> tuple[np.ndarray, list, list]:
-    """Return pictures (n, 32, 32, 3), labels and class names from the Python version of CIFAR10 or CIFAR100.
-
-    Parameters
-    ----------
-    path : Path
-        The ``.tar.gz`` file.
-    batches : tuple of str
-        File names of the batches, in order.
-    labels_key, names_key : str
-        ``"labels"`` and ``"label_names"``, or ``"fine_labels"`` and ``"fine_label_names"``.
-
-    Raises
-    ------
-    ArchiveError
-        If the archive is damaged or lacks a batch.
-    """
+def _read_cifar(path: Path, batches: tuple[str, ...], labels_key: str, names_key: str) -> Decoded:
     meta = "batches.meta" if labels_key == "labels" else "meta"
     wanted = {*batches, meta}
     found = {}
@@ -96,41 +97,27 @@ def read_cifar(path: Path, batches: tuple[str, ...], labels_key: str, names_key:
         images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     except (KeyError, ValueError, TypeError) as error:
         raise ArchiveError(f"{path} has CIFAR batches of an unknown form: {error!r}.") from error
-    return np.ascontiguousarray(images), labels, names
+    return np.ascontiguousarray(images), np.array(labels), tuple(names), []
 
 
-def read_svhn(path: Path) -> tuple[np.ndarray, np.ndarray, list]:
-    """Return pictures (n, 32, 32, 3), labels and class names from one ``_32x32.mat`` file of SVHN.
-
-    The file calls the digit 0 class 10; here it is class 0, as in torchvision.
-
-    Raises
-    ------
-    ArchiveError
-        If the file is damaged.
-    """
+def svhn(paths: list[Path], split: str) -> Decoded:
+    """Read one of SVHN's ``_32x32.mat`` files; its class 10, the digit 0, is class 0 here, as in torchvision."""
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise missing_package("scipy", "read SVHN's .mat files") from error
     try:
-        content = loadmat(path, variable_names=["X", "y"])
+        content = loadmat(paths[0], variable_names=["X", "y"])
         images = content["X"].transpose(3, 0, 1, 2)
         labels = content["y"].reshape(-1).astype(np.int64) % 10
     # loadmat meets damage with errors of many kinds.
     except Exception as error:
-        raise ArchiveError(f"{path} is damaged or truncated ({error!r}). Delete it and fetch it again.") from error
-    return np.ascontiguousarray(images), labels, [str(digit) for digit in range(10)]
+        raise ArchiveError(f"{paths[0]} is damaged or truncated ({error!r}). Delete it and fetch it again.") from error
+    return np.ascontiguousarray(images), labels, DIGITS, []
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """Return the array in a gzipped idx file of bytes (the format of MNIST).
-
-    Raises
-    ------
-    ArchiveError
-        If the file is damaged.
-    """
+def _read_idx(path: Path) -> np.ndarray:
+    """Return the array in a gzipped idx file of bytes (the format of MNIST)."""
     try:
         with gzip.open(path) as file:
             content = file.read()
@@ -143,45 +130,19 @@ def read_idx(path: Path) -> np.ndarray:
         raise ArchiveError(f"{path} is damaged or truncated ({error}). Delete it and fetch it again.") from error
 
 
-# Pictures, labels, class names, notes of conversions.
-Decoded = tuple[np.ndarray, np.ndarray, tuple[str, ...], list[str]]
-
-DIGITS = tuple(str(digit) for digit in range(10))
-FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-
-
 def cifar10(paths: list[Path], split: str) -> Decoded:
     """Read CIFAR10's Python archive."""
     batches = tuple(f"data_batch_{number}" for number in range(1, 6)) if split == "train" else ("test_batch",)
-    images, labels, names = read_cifar(paths[0], batches, "labels", "label_names")
-    return images, np.array(labels), tuple(names), []
+    return _read_cifar(paths[0], batches, "labels", "label_names")
 
 
 def cifar100(paths: list[Path], split: str) -> Decoded:
     """Read CIFAR100's Python archive, with its 100 fine classes."""
-    images, labels, names = read_cifar(paths[0], (split,), "fine_labels", "fine_label_names")
-    return images, np.array(labels), tuple(names), []
-
-
-def svhn(paths: list[Path], split: str) -> Decoded:
-    """Read one of SVHN's .mat files."""
-    images, labels, names = read_svhn(paths[0])
-    return images, labels, tuple(names), []
+    return _read_cifar(paths[0], (split,), "fine_labels", "fine_label_names")
 
 
 def _mnist_like(paths: list[Path], class_names: tuple[str, ...]) -> Decoded:
-    images, labels = (read_idx(path) for path in paths)
+    images, labels = (_read_idx(path) for path in paths)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise ArchiveError(f"{paths[0]} and {paths[1].name} do not fit: shapes {images.shape} and {labels.shape}.")
     return images[..., None], labels, class_names, []

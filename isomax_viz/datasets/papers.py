@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import originals
-from isomax_viz.datasets.archives import ArchiveError, bundle_digest, bundles, find_bundle, has_split
+from isomax_viz.datasets.archives import ArchiveError, bundle_digest, bundles, has_split
 from isomax_viz.datasets.cache import cache_path, load_cached, through_cache
 from isomax_viz.datasets.decode import decode_all
 from isomax_viz.datasets.fetch import RemoteFile, data_folder, fetch, is_ready
@@ -169,9 +168,13 @@ RECIPES: dict[str, Recipe] = {
 
 
 def _bundle(name: str, split: str) -> Path | None:
+    """Return the user's bundle of a set that has the split, if there is one."""
     wanted = RECIPES[name].bundle.get(split)
-    decoded = partial(cache_path, data_folder(), name, split)
-    return find_bundle(name, wanted, lambda path: decoded(bundle_digest(path))) if wanted else None
+    for path in bundles(name) if wanted else ():
+        # Listing tens of thousands of names takes longer than loading what was decoded before.
+        if cache_path(data_folder(), name, split, bundle_digest(path)).is_file() or has_split(path, wanted):
+            return path
+    return None
 
 
 def _from_bundle(name: str, split: str, path: Path) -> ImageSet:

@@ -6,7 +6,9 @@ import io
 import logging
 import stat
 import tarfile
+import unicodedata
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -104,13 +106,11 @@ def test_size_and_channels_as_asked(tmp_path):
         from_folder(root, channels=4)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_mode_is_read(tmp_path, mode):
     values = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (4, 1))
     if mode == "I;16":
         content = encoded(values.astype(np.uint16) * 257, "TIFF")
-    elif mode == "I":
-        content = encoded(values.astype(np.int32) * 257, "TIFF")
     else:
         file = io.BytesIO()
         Image.fromarray(values).convert(mode).save(file, "TIFF")
@@ -120,37 +120,11 @@ def test_every_mode_is_read(tmp_path, mode):
         np.testing.assert_allclose(images.images[0, ..., 0], values, atol=1)
 
 
-RAMP = np.linspace(0, 1, 252).reshape(14, 18)
-
-
-@pytest.mark.parametrize(
-    ("values", "top"),
-    [
-        (RAMP.astype(np.float32), 1),
-        (RAMP.astype(np.float32) * 255, 255),
-        (RAMP.astype(np.float32) * 60_000, 65535),
-        ((RAMP * 252).astype(np.int32), 255),
-        ((RAMP * 60_000).astype(np.int32), 65535),
-    ],
-)
-def test_values_decide_on_the_scale_where_the_file_does_not_say(tmp_path, values, top):
-    images = from_folder(write(tmp_path / "deep", {"a/1.tif": encoded(values, "TIFF")}))
-    np.testing.assert_array_equal(images.images[0, ..., 0], np.rint(values.astype(float) * 255 / top))
-    kind = "floats" if values.dtype == np.float32 else "whole numbers of 32 bits"
-    assert images.provenance["conversions"] == [
-        f"1 of 1 pictures: {kind} on the scale 0 .. {top} (by the largest value of all), reduced to 8 bits"
-    ]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_all_pictures_of_a_set_have_one_scale(tmp_path, dtype):
-    values = [(RAMP * top).astype(dtype) for top in (200, 60_000, 0)]
-    files = {f"a/{index}.tif": encoded(item, "TIFF") for index, item in enumerate(values)}
-    images = from_folder(write(tmp_path / "deep", files))
-    np.testing.assert_array_equal(images.images[..., 0], np.rint(np.array(values) / 257))
-    scale, dark = images.provenance["conversions"]
-    assert scale.startswith("3 of 3 pictures") and "on the scale 0 .. 65535 (by the largest value of all)" in scale
-    assert dark.startswith("2 of 3 pictures") and "nearly black on that scale; rescale them" in dark
+@pytest.mark.parametrize(("dtype", "kind"), [(np.float32, "floats"), (np.int32, "whole numbers of 32 bits")])
+def test_pictures_that_do_not_say_what_is_white_are_refused(tmp_path, dtype, kind):
+    root = write(tmp_path / "deep", {"a/1.tif": encoded(np.full((4, 4), 200, dtype), "TIFF")})
+    with pytest.raises(PictureError, match=rf"1\.tif .*holds {kind} and does not say which value is white. Divide all"):
+        from_folder(root)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PGM"])
@@ -160,20 +134,6 @@ def test_a_dark_picture_stays_dark_where_the_file_says_how_deep_it_is(tmp_path, 
     images = from_folder(write(tmp_path / "dark", {f"a/1.{kind.lower()}": content}))
     assert (images.images == 1).all()
     assert images.provenance["conversions"] == ["1 of 1 pictures: reduced to 8 bits"]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (np.full((4, 4), np.nan, np.float32), r"1\.tif .*holds NaN or infinite values. Fill them"),
-        (np.full((4, 4), -1, np.float32), r"range from -1 to -1, outside 0 \.\. 65535. Rescale them, all"),
-        (np.full((4, 4), 1e6, np.float32), r"range from 1e\+06 to 1e\+06"),
-        (np.full((4, 4), 65536, np.int32), "range from 65536 to 65536"),
-    ],
-)
-def test_values_without_a_scale_are_refused(tmp_path, values, message):
-    with pytest.raises(PictureError, match=message):
-        from_folder(write(tmp_path / "deep", {"a/1.tif": encoded(values, "TIFF")}))
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -390,3 +350,133 @@ def test_a_member_that_claims_too_much_is_refused(tmp_path):
     path.write_bytes(info.tobuf() + bytes(1024))
     with pytest.raises(ArchiveError, match="holds 'huge.png' of 2,147,483,648 bytes"):
         list(read_members(path))
+
+
+def chunk(name, content, *, whole=True):
+    sum_of = zlib.crc32(name + content) ^ (not whole)
+    return len(content).to_bytes(4, "big") + name + content + sum_of.to_bytes(4, "big")
+
+
+def with_chunk(content, added):
+    return content[:33] + added + content[33:]  # behind the header
+
+
+@pytest.mark.parametrize("damage", ["checksum", "text too long", "exif"])
+def test_damage_beside_sound_pixels_is_ignored_and_noted(tmp_path, damage):
+    added = {
+        "checksum": chunk(b"tEXt", b"Comment\0cat", whole=False),
+        "text too long": chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(70_000_000))),
+        "exif": chunk(b"eXIf", b"nothing like it"),
+    }[damage]
+    images = from_folder(write(tmp_path / "a", {"x/1.png": with_chunk(encoded(PIXELS[0]), added)}))
+    np.testing.assert_array_equal(images.images[0], PIXELS[0])
+    assert images.provenance["conversions"] == ["1 of 1 pictures: damaged data beside the pixels ignored"]
+
+
+def test_damaged_exif_data_of_a_photograph_are_ignored(tmp_path):
+    content = encoded(PIXELS[0], "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40)
+    expected = np.asarray(Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(from_folder(write(tmp_path / "a", {"x/1.jpg": content})).images[0], expected)
+
+
+def test_all_unreadable_pictures_are_named_each_as_what_it_is(tmp_path, monkeypatch):
+    heic = (24).to_bytes(4, "big") + b"ftypheic" + bytes(40)
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    files = {"cat/heic.heic": heic, "cat/lfs.png": pointer, "cat/none.jpg": b"none", "cat/b.png": encoded(PIXELS[0])}
+    root = write(tmp_path / "pets", files)
+    for size in (None, 8):
+        with pytest.raises(PictureError, match="3 files cannot be read as pictures") as error:
+            from_folder(root, size=size, channels=3)
+        heic, lfs, none = str(error.value).split("; ")
+        assert "heic.heic: it is a HEIC photograph" in heic and "remove" not in heic
+        assert "lfs.png: it is a Git LFS pointer" in lfs and "git lfs pull" in lfs and "remove" not in lfs
+        assert "none.jpg: it is no picture of a known format. Replace or remove" in none
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(PictureError, match=r"a\.png .*is very large.*set PIL\.Image\.MAX_IMAGE_PIXELS = None"):
+        from_folder(write(tmp_path / "large", {"x/a.png": encoded(PIXELS[0])}))
+
+
+def test_pictures_of_other_suffixes_and_of_none(tmp_path):
+    kinds = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.avif": "AVIF", "d.jp2": "JPEG2000", "e": "PNG", "f": "WebP"}
+    files = {f"x/{name}": encoded(random_images(1, 32, 32, 3)[0], kind) for name, kind in kinds.items()}
+    root = write(tmp_path / "own", files | {"x/README": b"BMs and GIFs", "x/notes.md": b"no"})
+    images = from_folder(root)
+    assert len(images) == 6 and images.provenance["ignored"] == "2 files that are no pictures"
+    path = tmp_path / "own.zip"
+    path.write_bytes(zip_bytes((files | {"x/README": b"BMs and GIFs"}).items()))
+    assert from_folder(path).fingerprint == images.fingerprint
+
+
+def test_folders_below_a_class_and_linked_folders_are_read_as_torchvision_reads_them(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    nested = ("cat/images/1.png", "cat/0.png", "dog/a/b/2.png", "dog!/1.png")
+    files = {name: encoded(image) for name, image in zip(nested, PIXELS, strict=True)}
+    root = write(tmp_path / "pets", files)
+    (root / "cow").symlink_to(write(tmp_path / "elsewhere", {"5.png": encoded(PIXELS[1])}), target_is_directory=True)
+    expected = ImageFolder(str(root))
+    (root / "cat" / "itself").symlink_to(root, target_is_directory=True)
+    (root / "cat" / "gone.png").symlink_to(tmp_path / "absent.png")
+    write(root, {"cat/@eaDir/0.png": encoded(PIXELS[2])})
+    images = from_folder(root)
+    assert images.class_names == tuple(expected.classes) and images.labels.tolist() == expected.targets
+    np.testing.assert_array_equal(images.images, [np.asarray(picture) for picture, _ in expected])
+    assert images.provenance["ignored"] == "0 files that are no pictures, 1 broken links"
+
+
+def test_splits_of_other_names_are_known_by_their_classes(tmp_path):
+    files = {f"{fold}/{kind}/1.png": encoded(PIXELS[0]) for fold in ("one", "two") for kind in ("cat", "dog")}
+    with pytest.raises(FolderError, match="holds several splits: 'one', 'two'"):
+        from_folder(write(tmp_path / "folds", files))
+    letters = {f"{kind[0]}/{kind}/1.png": encoded(PIXELS[0]) for kind in ("airfield", "alley", "beach")}
+    assert from_folder(write(tmp_path / "places", letters)).labels.tolist() == [0, 0, 1]
+
+
+def test_names_in_zips_are_those_that_were_meant(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+    members = [("dog\\1.png", encoded(PIXELS[0])), ("dog\\2.png", encoded(PIXELS[1]))]
+    members += [(f"{composed}/1.png", encoded(PIXELS[2])), (f"{decomposed}/2.png", encoded(PIXELS[3]))]
+    path = tmp_path / "pets.zip"
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path.write_bytes(zip_bytes([*members, ("dog\\2.png", encoded(PIXELS[3]))]))
+    images = from_folder(path)
+    assert images.class_names == (composed, "dog") and images.labels.tolist() == [1, 1, 0, 0]
+    np.testing.assert_array_equal(images.images[1], PIXELS[3])
+
+
+def test_class_folders_that_are_numbers_are_warned_of(tmp_path):
+    root = write(tmp_path / "own", {f"{number}/1.png": encoded(PIXELS[0]) for number in range(12)})
+    with pytest.warns(UserWarning, match="sorted as text, as torchvision does: label 2 is the folder '10'"):
+        names = from_folder(root).class_names
+    for order in (sorted(names), sorted(names, key=int)):
+        assert from_folder(root, class_names=order).class_names == tuple(order)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.npz", "holds arrays. Pass the pictures"),
+        ("a.pt", "weights_only=True"),
+        ("a.tgz", "is a tar archive. Unp"),
+    ],
+)
+def test_what_is_no_folder_is_called_by_its_name(tmp_path, name, words):
+    path = tmp_path / name
+    path.write_bytes(b"sound")
+    with pytest.raises(FolderError, match=words):
+        from_folder(path)
+
+
+@pytest.mark.parametrize(("field", "value", "words"), [(8, 1, "locked with a password"), (10, 9, "Deflate64")])
+def test_sound_zips_that_cannot_be_read_are_not_called_damaged(tmp_path, field, value, words):
+    content = bytearray(zip_bytes([("cat/1.png", encoded(PIXELS[0]))]))
+    for start in (content.index(b"PK\3\4") + field - 2, content.index(b"PK\1\2") + field):
+        content[start] = value
+    path = tmp_path / "pets.zip"
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=words) as error:
+        from_folder(path)
+    assert "amaged" not in str(error.value) and "elete" not in str(error.value)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(ArchiveError, match="is a Git LFS pointer.*git lfs pull"):
+        from_folder(path)

@@ -45,7 +45,7 @@ def test_fingerprint_depends_on_pixels_labels_order_and_shape_only():
 def test_noted_keeps_what_is_known_and_the_fingerprint():
     images = make(provenance={"source": "me"})
     expected = images.fingerprint
-    noted = images.noted(source="you", home="here")
+    noted = images.with_provenance(source="you", home="here")
     assert dict(noted.provenance) == {"source": "me", "home": "here"}
     assert noted.fingerprint == expected
 

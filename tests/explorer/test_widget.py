@@ -513,7 +513,7 @@ def test_pictures_that_are_unknown_or_others_are_not_shown(captures):
 def test_one_image_is_judged_by_the_network_of_the_capture_alone(trained, tmp_path_factory):
     capture = next(item for item in trained.values() if item.loss == "isomax+")
     pictures = load_id("digits").test.subset([0, 1])
-    said = ask_network(capture, pictures.noted(), store=tmp_path_factory.getbasetemp() / "store")
+    said = ask_network(capture, pictures.with_provenance(), store=tmp_path_factory.getbasetemp() / "store")
     np.testing.assert_allclose(said.logits, capture.test.logits[:2], rtol=1e-4, atol=1e-6)
     other = capture.replace(test=dataclasses.replace(capture.test, logits=capture.test.logits + 0.1))
     with pytest.raises(StoreError, match="not the one behind this capture"):
