@@ -338,6 +338,14 @@ def test_devices():
             choose_device("cuda")
 
 
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(ValueError, match="device must be one of 'cuda', 'cuda:0', 'cpu', but is 'cuda:7'"):
+        choose_device("cuda:7")
+
+
 def test_augmentation_shifts_and_mirrors_whole_pictures():
     images = datasets.from_arrays(np.random.default_rng(0).integers(1, 256, (40, 6, 5, 3), dtype=np.uint8))
     on_device = Batches(images, mean=np.zeros(3), std=np.ones(3), device=torch.device("cpu"))

@@ -345,13 +345,6 @@ def test_logit_normalisation_equals_pytorch_ood(rng):
     torch.testing.assert_close(head.loss(logits, targets), LogitNorm(t=0.2)(logits, targets))
 
 
-@pytest.mark.parametrize("loss", ["scaled_cosine", "godin"])
-def test_one_sample_alone_is_normalised_as_in_evaluation(loss):
-    head, features = randomised(HEADS[loss](5, 4)).train(), torch.randn(1, 5)
-    _, learning = head.both_logits(features)
-    torch.testing.assert_close(learning, head.eval().both_logits(features)[1])
-
-
 @pytest.mark.parametrize(
     "head", [ScaledCosineHead(5, 4), DisMaxHead(5, 4, detection_function="log")], ids=["cos", "dis"]
 )

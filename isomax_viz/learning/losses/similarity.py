@@ -23,13 +23,7 @@ class _ScaleOfEachSample(Head):
         self.scale_norm = nn.BatchNorm1d(1)
 
     def _normalised(self, features: Tensor) -> Tensor:
-        mapped, norm = self.scale_map(widened(features, self.scale_map.weight)), self.scale_norm
-        # One sample has no variance: an epoch's last batch may hold a single one, which is judged as in evaluation.
-        if self.training and len(mapped) == 1:
-            return functional.batch_norm(
-                mapped, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
-            )
-        return norm(mapped)
+        return self.scale_norm(self.scale_map(widened(features, self.scale_map.weight)))
 
     def scale_of(self, features: Tensor) -> Tensor:
         """Return what the logits of each sample are multiplied with, above 0, shape (n, 1)."""

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from isomax_viz.datasets import ImageSet
 from isomax_viz.datasets.folder import available_memory
@@ -41,19 +40,6 @@ def inference_batch(height: int, width: int, device: torch.device) -> int:
     """
     fitting = _PIXELS.get(device.type, _PIXELS_ELSEWHERE) // max(height * width, 1)
     return min(max(fitting, _FEWEST), _MOST)
-
-
-class _Pictures(Dataset):
-    """Memory-mapped pictures, fetched a batch at a time."""
-
-    def __init__(self, images: ImageSet) -> None:
-        self.images = images
-
-    def __getitems__(self, indices: list[int]) -> Tensor:
-        return torch.from_numpy(self.images.images[np.asarray(indices)])
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 def device_memory(device: torch.device) -> int:
@@ -124,68 +110,56 @@ class Batches:
         """
         batch_size = batch_size or inference_batch(*self._images.size, self.device)
         order = torch.arange(len(self), device=self.device)
-        for pictures, indices in self._chosen(order.split(batch_size)):
-            yield self._normalised(pictures), self.labels[indices]
+        for indices in order.split(batch_size):
+            yield self._normalised(self._chosen(indices)), self.labels[indices]
 
     def shuffled(
-        self, batch_size: int, *, generator: torch.Generator, padding: int = 0, flip: bool = False, alone: bool = True
+        self,
+        batch_size: int,
+        *,
+        generator: torch.Generator,
+        padding: int = 0,
+        flip: bool = False,
+        total: int | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield normalised, augmented pictures and labels in a random order.
 
         Parameters
         ----------
         batch_size : int
-            The last batch may be smaller.
+            The last batch may be smaller, but for a single picture, which joins the batch before it: alone it has no
+            variance to be normalised by.
         generator : torch.Generator
             On the same device; it determines order and augmentation.
         padding : int
             Each picture is shifted by up to so many pixels; black comes in.
         flip : bool
             Whether half of the pictures are mirrored.
-        alone : bool
-            Whether the last batch may be a single picture; if not, it joins the batch before it.
+        total : int, optional
+            How many pictures; by default all, once. More than there are begin again in another order.
         """
-        order = torch.randperm(len(self), generator=generator, device=self.device)
-        parts = order.split(batch_size)
-        if not alone and self.ends_alone(batch_size):
+        total = len(self) if total is None else total
+        passes = [
+            torch.randperm(len(self), generator=generator, device=self.device) for _ in range(0, total, len(self))
+        ]
+        parts = torch.cat(passes)[:total].split(batch_size)
+        if len(parts) > 1 and len(parts[-1]) == 1:
             parts = (*parts[:-2], torch.cat(parts[-2:]))
-        for pictures, indices in self._chosen(parts):
-            augmented = _augmented(pictures, generator=generator, padding=padding, flip=flip)
+        for indices in parts:
+            augmented = _augmented(self._chosen(indices), generator=generator, padding=padding, flip=flip)
             yield self._normalised(augmented), self.labels[indices]
 
-    def ends_alone(self, batch_size: int) -> bool:
-        """Return whether several batches of that size end with one of a single picture."""
-        return len(self) > batch_size and len(self) % batch_size == 1
-
-    def _chosen(self, parts: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _chosen(self, indices: Tensor) -> Tensor:
         if self._pictures is not None:
-            for indices in parts:
-                yield self._pictures[indices], indices
-            return
-        pinned = self.device.type == "cuda"
-        lists = [part.tolist() for part in parts]
-        loader = DataLoader(
-            _Pictures(self._images),
-            batch_sampler=lists,
-            collate_fn=_as_it_is,
-            num_workers=0,
-            pin_memory=pinned,
-            # Without one of its own it draws a seed from the global generator: the free memory, which decides about
-            # streaming, would then decide about dropout too.
-            generator=torch.Generator(),
-        )
-        for pictures, indices in zip(loader, parts, strict=True):
-            yield pictures.to(self.device, non_blocking=pinned), indices
+            return self._pictures[indices]
+        pictures, pinned = torch.from_numpy(self._images.images[indices.cpu().numpy()]), self.device.type == "cuda"
+        return (pictures.pin_memory() if pinned else pictures).to(self.device, non_blocking=pinned)
 
     def _normalised(self, pictures: Tensor) -> Tensor:
         # The layout is asked for in the conversion: with one channel `contiguous()` would see nothing to do and leave
         # strides that look like another layout.
         floats = pictures.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._layout)
         return floats.mul_(self._factor).add_(self._shift)
-
-
-def _as_it_is(batch: Tensor) -> Tensor:
-    return batch
 
 
 def _augmented(pictures: Tensor, *, generator: torch.Generator, padding: int, flip: bool) -> Tensor:

@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,78 @@ from torch import Tensor, nn
 
 from isomax_viz._common.files import hidden_name, put_in_place, settle
 from isomax_viz.datasets import InDistribution
+from isomax_viz.learning.training.history import scales_of
 from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import Protocol
 from isomax_viz.learning.training.selection import BestEpoch
 
-__all__ = ["Checkpoint", "resumed", "training_digest"]
+__all__ = ["Checkpoint", "TrainingState", "training_digest"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingState:
+    """What a training has come to at the end of an epoch: all that a checkpoint saves and that resuming puts back.
+
+    Attributes
+    ----------
+    model, optimizer
+        Weights and momentum.
+    generator : torch.Generator
+        Order and augmentation of the pictures.
+    best : BestEpoch
+        Weights of the epoch to be kept, where that is another than the last.
+    rows : list of dict
+        The history so far.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    best: BestEpoch
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that is complete, 0 before the first."""
+        return int(self.rows[-1]["epoch"]) if self.rows else 0
+
+    def add(self, summaries: dict[str, dict[str, float]]) -> None:
+        """Add an epoch with its figures of each set of pictures."""
+        epoch, rate, scales = self.epoch + 1, self.optimizer.param_groups[0]["lr"], scales_of(self.model.head)
+        common = {"epoch": epoch, "split": "", "learning_rate": rate}
+        self.rows += [common | {"split": name} | figures | scales for name, figures in summaries.items()]
+        self.best.update(self.model, summaries)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that determines how the training goes on."""
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        for i, parameter in enumerate(self._parameters()):
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum/{i}"] = momentum
+        tensors |= {"random/batches": self.generator.get_state(), "random/global": torch.get_rng_state()}
+        if self.generator.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.generator.device)
+        return tensors | self.best.tensors()
+
+    def restore(self, tensors: dict[str, Tensor], *, rows: list[dict[str, Any]], best: float) -> None:
+        """Put back what :meth:`tensors` returned, with the rows and the accuracy of the best epoch."""
+        self.model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model/")})
+        for i, parameter in enumerate(self._parameters()):
+            if f"momentum/{i}" in tensors:
+                momentum = torch.empty_like(parameter).copy_(tensors[f"momentum/{i}"])
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum
+        self.generator.set_state(tensors["random/batches"])
+        torch.set_rng_state(tensors["random/global"])
+        if "random/cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random/cuda"], self.generator.device)
+        self.best.resume(best, tensors)
+        self.rows = rows
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 class Checkpoint:
@@ -43,10 +108,47 @@ class Checkpoint:
         self.path = path
         self.every_s = every_s
         self._written = time.monotonic()
+        self._digest = ""
 
-    def is_due(self) -> bool:
-        """Return whether enough time has passed since the last write."""
-        return time.monotonic() - self._written >= self.every_s
+    def resume(self, training: TrainingState, *, digest: str, epochs: int) -> None:
+        """Put back what the file holds of this training; what is another's is left, with a warning.
+
+        Parameters
+        ----------
+        training : TrainingState
+            Where to put it.
+        digest : str
+            From :func:`training_digest`; a file with another one, or without, is another training's.
+        epochs : int
+            Length of this training: one that has gone further can't be taken back.
+        """
+        self._digest, device = digest, training.generator.device.type
+        found = self.load()
+        if found is None:
+            return
+        tensors, state = found
+        if state["device"] != device:
+            # The state of one device's random numbers means nothing to another's.
+            logger.warning(
+                "An unfinished training was begun on %r and can't go on on %r: it starts afresh.",
+                state["device"],
+                device,
+            )
+        elif state.get("training") != digest or state["rows"][-1]["epoch"] > epochs:
+            logger.warning(
+                "The checkpoint %s belongs to another training (network, data, protocol, seed or precision), or to an "
+                "earlier version's: this one starts afresh, and writes over it. Give each training a file of its own.",
+                self.path,
+            )
+        else:
+            training.restore(tensors, rows=state["rows"], best=state["best"])
+            logger.info("Going on after epoch %d of an earlier training.", training.epoch)
+
+    def keep(self, training: TrainingState) -> None:
+        """Write the state of the training that was resumed here, if enough time has passed since the last write."""
+        if time.monotonic() - self._written >= self.every_s:
+            state = {"rows": training.rows, "best": training.best.accuracy, "training": self._digest}
+            self.save(training.tensors(), state | {"device": training.generator.device.type})
 
     def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write tensors and a JSON state in one file, atomically; a full disk is reported and training goes on."""
@@ -121,83 +223,3 @@ def training_digest(
         "weights": [[name, str(value.dtype), list(value.shape)] for name, value in model.state_dict().items()],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def resumed(
-    checkpoint: Checkpoint,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    kept: BestEpoch,
-    *,
-    digest: str,
-    epochs: int,
-) -> list[dict[str, Any]]:
-    """Put back what a checkpoint of this training holds, and return its history's rows; none where it starts afresh.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Where to look.
-    model, optimizer, generator, kept
-        Where to put it.
-    digest : str
-        From :func:`training_digest`; a checkpoint with another one, or without, is another training's.
-    epochs : int
-        Length of this training: one that has gone further can't be taken back.
-    """
-    found = checkpoint.load()
-    if found is None:
-        return []
-    tensors, state = found
-    if state["device"] != generator.device.type:
-        # The state of one device's random numbers means nothing to another's.
-        logger.warning(
-            "An unfinished training was begun on %r and can't go on on %r: it starts afresh.",
-            state["device"],
-            generator.device.type,
-        )
-        return []
-    if state.get("training") != digest or state["rows"][-1]["epoch"] > epochs:
-        logger.warning(
-            "The checkpoint %s belongs to another training (network, data, protocol, seed or precision), or to an "
-            "earlier version's: this one starts afresh, and writes over it. Give each training a file of its own.",
-            checkpoint.path,
-        )
-        return []
-    restore_training(tensors, model, optimizer, generator)
-    kept.resume(state["best"], tensors)
-    logger.info("Going on after epoch %d of an earlier training.", state["rows"][-1]["epoch"])
-    return state["rows"]
-
-
-def training_tensors(
-    model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Return all tensors that determine how a training goes on."""
-    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for i, parameter in enumerate(parameters):
-        momentum = optimizer.state[parameter].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum/{i}"] = momentum
-    tensors |= {"random/batches": generator.get_state(), "random/global": torch.get_rng_state()}
-    if generator.device.type == "cuda":
-        tensors["random/cuda"] = torch.cuda.get_rng_state(generator.device)
-    return tensors
-
-
-def restore_training(
-    tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-) -> None:
-    """Put back what :func:`training_tensors` returned."""
-    model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model/")})
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for i, parameter in enumerate(parameters):
-        if f"momentum/{i}" in tensors:
-            momentum = torch.empty_like(parameter).copy_(tensors[f"momentum/{i}"])
-            optimizer.state[parameter]["momentum_buffer"] = momentum
-    generator.set_state(tensors["random/batches"])
-    torch.set_rng_state(tensors["random/global"])
-    if "random/cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random/cuda"], generator.device)

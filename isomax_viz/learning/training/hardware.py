@@ -1,18 +1,24 @@
-"""Devices and precision: where a network is computed and in which numbers."""
+"""Devices, precision, layout, threads, compiling and seeds: where and how a network is computed, chosen once."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning.training.batches import Batches
 
 __all__ = [
     "PRECISIONS",
+    "Computing",
     "choose_device",
     "choose_precision",
     "compile_pays",
@@ -45,12 +51,11 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     >>> choose_device("cpu")
     device(type='cpu')
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": _mps_can_train(), "cpu": True}
-    available = [name for name, is_there in there.items() if is_there]
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    available = [*(["cuda", *cuda] if cuda else []), *(["mps", "mps:0"] if _mps_can_train() else []), "cpu"]
     if device is None:
         return torch.device(available[0])
-    check_choice("device", str(device).partition(":")[0], available, remedy="Leave it out to take the best one.")
-    return torch.device(device)
+    return torch.device(check_choice("device", str(device), available, remedy="Leave it out to take the best one."))
 
 
 def _mps_can_train() -> bool:
@@ -201,3 +206,117 @@ def suitable_threads(device: torch.device, *, side: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where and how a training is computed; all of it is chosen before the first batch.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where.
+    dtype : torch.dtype
+        Number format of the backbone; head and loss are float32.
+    compile : bool or str
+        Whether the backbone is compiled, or in which mode of ``torch.compile``.
+    side : int
+        Height of the pictures in pixels, which decides about threads.
+    seed : int
+        Of shuffling, augmentation and dropout.
+    deterministic : bool
+        Whether operations whose result changes from run to run are refused.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    compile: bool | str
+    side: int
+    seed: int
+    deterministic: bool
+
+    @classmethod
+    def chosen(
+        cls,
+        train: ImageSet,
+        *,
+        epochs: int,
+        device: torch.device | str | None,
+        precision: str,
+        compile: bool | str | None,
+        **options: Any,
+    ) -> Computing:
+        """Return what suits the pictures and the length of a training, where it is not said.
+
+        Parameters
+        ----------
+        train : ImageSet
+            Pictures to learn.
+        epochs : int
+            How often each of them is seen.
+        device, precision, compile
+            See :func:`~isomax_viz.learning.training.loop.train`.
+        **options
+            ``seed`` and ``deterministic``.
+        """
+        device, (height, width) = choose_device(device), train.size
+        dtype = choose_precision(precision, device, side=height)
+        if compile is None:
+            compile = compile_pays(device, dtype, pixels=len(train) * height * width * epochs)
+        return cls(device, dtype, compile, height, **options)
+
+    def generator(self) -> torch.Generator:
+        """Return the random numbers that determine the order of the pictures and their augmentation."""
+        return torch.Generator(self.device).manual_seed(self.seed)
+
+    def batches(self, images: ImageSet, data: InDistribution) -> Batches:
+        """Return pictures on the device, normalised by the statistics of the training pictures."""
+        layout = suitable_layout(self.device)
+        return Batches(images, mean=data.mean, std=data.std, device=self.device, layout=layout)
+
+    def placed(self, model: nn.Module, batches: Batches, *, batch_size: int, copies: int) -> nn.Module:
+        """Move a network to the device, and return its backbone as it is to be called while training.
+
+        Parameters
+        ----------
+        model : Module
+            Has ``backbone``.
+        batches : Batches
+            Pictures to compile for.
+        batch_size, copies : int
+            How many of them, and how often, a training batch holds: for another number it would be compiled again.
+        """
+        model.to(self.device, memory_format=suitable_layout(self.device))
+        if not self.compile:
+            return model.backbone
+        example, _ = next(batches.in_order(min(batch_size, len(batches))))
+        mode = self.compile if isinstance(self.compile, str) else None
+        return compiled(model.backbone, torch.cat([example] * copies), mode=mode, dtype=self.dtype)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context in which the backbone computes in its number format."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Seed the global generators (dropout and the like) and set threads; restore all for the caller afterwards."""
+        on_cuda = self.device.type == "cuda"
+        if self.deterministic and on_cuda:
+            # Without it PyTorch refuses matrix products under deterministic algorithms.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        before = torch.are_deterministic_algorithms_enabled()
+        only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+        benchmark = torch.backends.cudnn.benchmark
+        with (
+            torch.random.fork_rng(devices=[self.device] if on_cuda else []),
+            suitable_threads(self.device, side=self.side),
+        ):
+            torch.manual_seed(self.seed)
+            try:
+                warn_only = only_warned and not self.deterministic
+                torch.use_deterministic_algorithms(self.deterministic or before, warn_only=warn_only)
+                torch.backends.cudnn.benchmark = not self.deterministic
+                yield
+            finally:
+                torch.use_deterministic_algorithms(before, warn_only=only_warned)
+                torch.backends.cudnn.benchmark = benchmark

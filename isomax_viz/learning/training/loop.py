@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import pandas as pd
 import torch
@@ -16,23 +11,14 @@ from tqdm.auto import tqdm
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.losses import parameter_groups
 from isomax_viz.learning.training.batches import Batches
-from isomax_viz.learning.training.checkpoint import Checkpoint, resumed, training_digest, training_tensors
-from isomax_viz.learning.training.hardware import (
-    choose_device,
-    choose_precision,
-    compile_pays,
-    compiled,
-    suitable_layout,
-    suitable_threads,
-)
-from isomax_viz.learning.training.history import EpochRecord, scales_of
+from isomax_viz.learning.training.checkpoint import Checkpoint, TrainingState, training_digest
+from isomax_viz.learning.training.hardware import Computing
+from isomax_viz.learning.training.history import EpochRecord
 from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import Protocol
 from isomax_viz.learning.training.selection import BestEpoch, check_selection, splits
 
 __all__ = ["TrainingError", "evaluate_epoch", "train"]
-
-logger = logging.getLogger(__name__)
 
 
 class TrainingError(RuntimeError):
@@ -65,7 +51,6 @@ def train(
         device.
     data : InDistribution
         Training and test pictures; the test pictures are watched, and learned from only through ``select="best_test"``.
-        A last batch of a single picture joins the one before it where the network can't learn from one.
     protocol : Protocol
         See :mod:`isomax_viz.learning.training.protocols`.
     seed : int
@@ -109,56 +94,38 @@ def train(
         If ``protocol.select`` asks for a split that is not held out.
     """
     check_selection(protocol)
-    device = choose_device(device)
-    dtype = choose_precision(precision, device, side=data.train.size[0])
-    pixels = len(data.train) * np.prod(data.train.size) * protocol.epochs
-    compile = compile_pays(device, dtype, pixels=pixels) if compile is None else compile
-    layout = suitable_layout(device)
-    model.to(device, memory_format=layout)
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
-    options = {"mean": data.mean, "std": data.std, "device": device, "layout": layout}
-    sets = {name: Batches(images, **options) for name, images in splits(data, protocol, seed=seed).items()}
+    options = {"device": device, "precision": precision, "compile": compile, "deterministic": deterministic}
+    computing = Computing.chosen(data.train, epochs=protocol.epochs, seed=seed, **options)
+    sets = {name: computing.batches(images, data) for name, images in splits(data, protocol, seed=seed).items()}
     learned = sets.pop("train")
-    backbone = model.backbone
-    if compile:
-        example, _ = next(learned.in_order(min(protocol.batch_size, len(learned))))
-        # As the batches will be: for another number of pictures it would be compiled again.
-        example = torch.cat([example] * (1 + (outliers is not None)))
-        mode = compile if isinstance(compile, str) else None
-        backbone = compiled(model.backbone, example, mode=mode, dtype=dtype)
+    unknown = computing.batches(outliers.images, data) if outliers is not None else None
+    copies = 1 if outliers is None else 2
+    backbone = computing.placed(model, learned, batch_size=protocol.batch_size, copies=copies)
     augmentation = {"padding": padding, "flip": flip} if protocol.augment else {}
-    # Asked only where it matters, and joined only where it must be: networks that accept one keep their numbers.
-    alone = not learned.ends_alone(protocol.batch_size) or _accepts_one(model, learned, beside=outliers is not None)
-    unknown = Batches(outliers.images, **options) if outliers is not None else None
+    shuffling = {"batch_size": protocol.batch_size, "generator": computing.generator(), **augmentation}
     optimizer = _optimizer(model, protocol)
-    generator = torch.Generator(device).manual_seed(seed)
-    kept = BestEpoch(protocol.select)
-    rows: list[dict[str, object]] = []
-    with _seeded(seed, device=device, deterministic=deterministic), suitable_threads(device, side=data.train.size[0]):
+    state = TrainingState(model, optimizer, shuffling["generator"], BestEpoch(protocol.select))
+    with computing.active():
         if checkpoint is not None:
-            told = {"seed": seed, "padding": padding, "flip": flip, "precision": str(dtype)}
+            told = {"seed": seed, "padding": padding, "flip": flip, "precision": str(computing.dtype)}
             digest = training_digest(model, data, protocol, outliers=outliers, **told)
-            parts = (model, optimizer, generator, kept)
-            rows = resumed(checkpoint, *parts, digest=digest, epochs=protocol.epochs)
-        first = int(rows[-1]["epoch"]) + 1 if rows else 1
-        epochs = tqdm(range(1, protocol.epochs + 1), desc=title, unit="epoch", leave=False, disable=not progress)
+            checkpoint.resume(state, digest=digest, epochs=protocol.epochs)
+        bar = {"desc": title, "unit": "epoch", "leave": False, "disable": not progress}
+        todo = range(state.epoch + 1, protocol.epochs + 1)
+        epochs = tqdm(todo, initial=state.epoch, total=protocol.epochs, **bar)
         for epoch in epochs:
-            if epoch < first:
-                continue
             record, seen = EpochRecord(), 0
             model.train()
+            batches = learned.shuffled(**shuffling)
             if outliers is not None:
-                beside = outliers.batches(unknown, protocol.batch_size, generator=generator, **augmentation)
-            order = {"generator": generator, "alone": alone}
-            for images, targets in learned.shuffled(protocol.batch_size, **order, **augmentation):
-                n = len(images)
+                batches = outliers.joined(batches, unknown.shuffled(**shuffling, total=len(learned)), model, data)
+            for images, targets in batches:
+                n = len(targets)
                 factor = protocol.learning_rate_factor(epoch, (seen + n / 2) / len(learned))
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
                 seen += n
-                if outliers is not None:
-                    images = torch.cat([images, outliers.made_hard(model, next(beside)[:n], data)])
-                with autocast:
+                with computing.autocast():
                     features = backbone(images)
                 logits, class_logits = model.head.both_logits(features)
                 loss = model.head.criterion(class_logits[:n], targets)
@@ -168,29 +135,24 @@ def train(
                 loss.backward()
                 optimizer.step()
                 record.add(logits[:n], class_logits[:n], targets, loss)
-            common = {"learning_rate": optimizer.param_groups[0]["lr"]}
-            summaries = {"train": record.summary()}
-            _check_finite(summaries["train"]["loss"], epoch=epoch, **common)
-            summaries |= {name: evaluate_epoch(model, part, dtype=dtype) for name, part in sets.items()}
-            scales = scales_of(model.head)
-            rows += [{"epoch": epoch, "split": key} | common | value | scales for key, value in summaries.items()]
-            kept.update(model, summaries)
-            if checkpoint is not None and checkpoint.is_due():
-                tensors = training_tensors(model, optimizer, generator) | kept.tensors()
-                state = {"rows": rows, "best": kept.accuracy, "device": device.type, "training": digest}
-                checkpoint.save(tensors, state)
-            epochs.set_postfix(accuracy=f"{summaries['test']['accuracy']:.1%}", refresh=False)
-    kept.restore(model)
-    history = pd.DataFrame(rows)
+            learning = {"train": record.summary()}
+            _check_finite(learning["train"]["loss"], epoch=epoch, learning_rate=optimizer.param_groups[0]["lr"])
+            watched = {name: evaluate_epoch(model, part, computing) for name, part in sets.items()}
+            state.add(learning | watched)
+            if checkpoint is not None:
+                checkpoint.keep(state)
+            epochs.set_postfix(accuracy=f"{watched['test']['accuracy']:.1%}", refresh=False)
+    state.best.restore(model)
+    history = pd.DataFrame(state.rows)
     history.attrs["computing"] = {
-        "precision": str(dtype).removeprefix("torch."),
+        "precision": str(computing.dtype).removeprefix("torch."),
         "compiled": backbone is not model.backbone,
     }
     return history
 
 
 @torch.no_grad()
-def evaluate_epoch(model: nn.Module, batches: Batches, *, dtype: torch.dtype = torch.float32) -> dict[str, float]:
+def evaluate_epoch(model: nn.Module, batches: Batches, computing: Computing) -> dict[str, float]:
     """Return the history's figures for a set of pictures, in evaluation mode and without learning from it.
 
     Parameters
@@ -199,37 +161,17 @@ def evaluate_epoch(model: nn.Module, batches: Batches, *, dtype: torch.dtype = t
         Has ``backbone`` and ``head``.
     batches : Batches
         Pictures and labels.
-    dtype : torch.dtype
-        Number format of the backbone; the head and its loss are float32.
+    computing : Computing
+        Tells the number format of the backbone.
     """
     record = EpochRecord()
     model.eval()
-    autocast = torch.autocast(batches.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     for images, targets in batches.in_order():
-        with autocast:
+        with computing.autocast():
             features = model.backbone(images)
         logits, class_logits = model.head.both_logits(features)
         record.add(logits, class_logits, targets, model.head.criterion(class_logits, targets))
     return record.summary()
-
-
-def _accepts_one(model: nn.Module, batches: Batches, *, beside: int) -> bool:
-    """Return whether the network can learn from a single picture; with batch normalisation not all can.
-
-    Its weights, running statistics and random numbers are left as they are.
-    """
-    images, targets = next(batches.in_order(1))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.train()
-    try:
-        with torch.random.fork_rng([batches.device] if batches.device.type == "cuda" else []):
-            _, class_logits = model.head.both_logits(model.backbone(torch.cat([images] * (1 + beside))))
-            model.head.criterion(class_logits[:1], targets)
-        return True
-    except Exception:  # noqa: BLE001 - what has another reason is raised by the first batch, in its own words
-        return False
-    finally:
-        model.load_state_dict(before)
 
 
 def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
@@ -251,23 +193,3 @@ def _check_finite(loss: float, *, epoch: int, learning_rate: float) -> None:
             f"The training loss became {loss} in epoch {epoch} at learning rate {learning_rate:g}. Try a lower "
             "learning rate, a smaller entropic scale, or look for pictures whose pixels are all alike."
         )
-
-
-@contextmanager
-def _seeded(seed: int, *, device: torch.device, deterministic: bool) -> Iterator[None]:
-    """Seed the global generators (dropout and the like), and restore everything for the caller afterwards."""
-    if deterministic and device.type == "cuda":
-        # Without it PyTorch refuses matrix products under deterministic algorithms.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        try:
-            torch.use_deterministic_algorithms(deterministic or before, warn_only=only_warned and not deterministic)
-            torch.backends.cudnn.benchmark = not deterministic
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before, warn_only=only_warned)
-            torch.backends.cudnn.benchmark = benchmark

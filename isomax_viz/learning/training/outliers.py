@@ -7,7 +7,7 @@ places.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, load_ood
-from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.protocols import Protocol
 
 __all__ = [
@@ -201,13 +200,16 @@ class Outliers:
     def __init__(self, recipe: Recipe, images: ImageSet) -> None:
         self.recipe, self.images = recipe, images
 
-    def batches(
-        self, batches: Batches, size: int, *, generator: torch.Generator, **augmentation: Any
-    ) -> Iterator[Tensor]:
-        """Yield normalised pictures without end, in a random order; a set that is used up starts again."""
-        while True:
-            for pictures, _ in batches.shuffled(size, generator=generator, **augmentation):
-                yield pictures
+    def joined(
+        self,
+        known: Iterable[tuple[Tensor, Tensor]],
+        unknown: Iterable[tuple[Tensor, Tensor]],
+        model: nn.Module,
+        data: InDistribution,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the pictures of each known batch with as many outliers behind them, and the known ones' labels."""
+        for (pictures, targets), (others, _) in zip(known, unknown, strict=True):
+            yield torch.cat([pictures, self.made_hard(model, others, data)]), targets
 
     def made_hard(self, model: nn.Module, pictures: Tensor, data: InDistribution) -> Tensor:
         """Return the outliers to learn from: as they are, for ACET those nearby that the network is surest of."""
