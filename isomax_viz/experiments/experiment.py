@@ -358,7 +358,8 @@ class Experiment(Settings):
         if self.epochs is not None:
             protocol = protocol.with_epochs(self.epochs)
         scales = {"scales_learning_rate": self.scales_learning_rate, "scales_weight_decay": self.scales_weight_decay}
-        own = scales if self.of_head("slow_parameters") else {}  # settings that a loss does not use do not count
+        # Settings that a loss does not use do not count; what a function will return is not known yet.
+        own = scales if self.of_head("slow_parameters") or not isinstance(self.loss, (str, type)) else {}
         return replace(protocol, select=self.select, validation=self.validation, **own)
 
     @property

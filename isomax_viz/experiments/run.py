@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import safetensors.torch
 import torch
 
 import isomax_viz
@@ -23,7 +24,7 @@ from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.build import assemble, try_out
 from isomax_viz.learning.recording.network import record_capture, record_ood
 from isomax_viz.learning.training import protocols
-from isomax_viz.learning.training.checkpoint import Checkpoint
+from isomax_viz.learning.training.checkpoint import Checkpoint, serialised
 from isomax_viz.learning.training.hardware import choose_device
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.outliers import Outliers, Recipe, load_outliers
@@ -118,7 +119,7 @@ def load_network(experiment: Description, *, store: Store) -> Classifier:
     """Return the trained network on the CPU, in evaluation mode."""
     parts = (experiment.backbone, experiment.loss, experiment.settings, data_of(experiment))
     model = assemble(*parts, seed=experiment.seed)
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in store.weights(experiment.id).items()})
+    model.load_state_dict(safetensors.torch.load(store.weights(experiment.id)))
     return model.eval()
 
 
@@ -245,6 +246,7 @@ def _create(
             plain = experiment.model_copy(update={"outliers": None})
             options = {"checkpoint_every_s": checkpoint_every_s} | training
             run(plain, (), store=store, device=device, progress=progress, **options)
+            _same_data(plain, store)
             model, extra_data["started_from"] = load_network(plain, store=store), plain.id
     start = time.perf_counter()
     checkpoint = Checkpoint(store.checkpoint_path(experiment.id), every_s=checkpoint_every_s)
@@ -277,8 +279,7 @@ def _create(
         manifest["extra_data"] = extra_data
     capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=device)
     capture = record_ood(capture, model, data, wanted.values(), device=device)
-    weights = {name: value.detach().cpu().contiguous().numpy() for name, value in model.state_dict().items()}
-    store.write(experiment.id, manifest=manifest, weights=weights, capture=capture)
+    store.write(experiment.id, manifest=manifest, weights=serialised(model), capture=capture)
     checkpoint.remove()
     return capture
 

@@ -30,7 +30,7 @@ from typing import Any
 
 from isomax_viz._common.files import delete, discard, hidden_name, is_leftover, put_in_place, settle
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.files import damaged, save_arrays
+from isomax_viz.captures.files import damaged
 
 __all__ = [
     "FORMAT",
@@ -235,9 +235,7 @@ class Store:
                 "has free space: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
             ) from error
 
-    def write(
-        self, experiment_id: str, *, manifest: Mapping[str, Any], weights: Mapping[str, Any], capture: Capture
-    ) -> None:
+    def write(self, experiment_id: str, *, manifest: Mapping[str, Any], weights: bytes, capture: Capture) -> None:
         """Write a finished experiment under a temporary name, then rename it: it is there whole or not at all.
 
         Parameters
@@ -246,8 +244,8 @@ class Store:
             Its id; hold its :meth:`lock`.
         manifest : mapping
             The experiment, history, versions and so on; JSON values.
-        weights : mapping of str to ndarray
-            The network's state.
+        weights : bytes
+            The network's state as a safetensors document.
         capture : Capture
             What the network said.
         """
@@ -256,7 +254,8 @@ class Store:
         try:
             with self._explained():
                 hidden.mkdir(parents=True)
-                save_arrays(hidden / "network.safetensors", weights)
+                (hidden / "network.safetensors").write_bytes(weights)
+                settle(hidden / "network.safetensors")
                 capture.save(hidden / "capture.safetensors")
                 _write_text(hidden / "history.json", json.dumps(manifest["history"]))
                 document = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id}
@@ -308,18 +307,15 @@ class Store:
         with self._explained():
             capture.save(self.path(experiment_id) / "capture.safetensors")
 
-    def weights(self, experiment_id: str) -> dict[str, Any]:
-        """Return the network's state as arrays, after comparing the file with the manifest's checksum.
+    def weights(self, experiment_id: str) -> bytes:
+        """Return the network's state as a safetensors document, after comparing it with the manifest's checksum.
 
         Raises
         ------
         StoreError
             If the file is missing or its checksum differs.
         """
-        from safetensors.numpy import load_file
-
-        path = self.whole_file(experiment_id, "network.safetensors", self.head(experiment_id))
-        return load_file(path)
+        return self.whole_file(experiment_id, "network.safetensors", self.head(experiment_id)).read_bytes()
 
     def whole_file(self, experiment_id: str, name: str, manifest: Mapping[str, Any]) -> Path:
         """Return the path of a file that never changes, after comparing it with the manifest's checksum.

@@ -500,3 +500,64 @@ def test_a_caller_who_is_only_warned_stays_so(deterministic, inside, data, monke
         assert asked() == (True, True) and seen == {inside}
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+class HalfBuffer(nn.Module):
+    """Keeps a buffer in bfloat16, and a tensor or something else as extra state."""
+
+    num_features = 64
+
+    def __init__(self, extra):
+        super().__init__()
+        self.flat = nn.Flatten()
+        self.register_buffer("shift", torch.full((1,), 0.5, dtype=torch.bfloat16))
+        self.extra = extra
+
+    def forward(self, images):
+        return self.flat(images) + self.shift.float()
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+
+def with_a_tensor(in_channels):
+    return HalfBuffer(torch.tensor([4]))
+
+
+def with_a_word(in_channels):
+    return HalfBuffer("a word")
+
+
+def test_buffers_in_bfloat16_and_extra_states_are_saved(tmp_path):
+    experiment = Experiment(backbone=with_a_tensor, preset="smoke", examples_per_class=7)
+    capture = experiment.run("uniform", store=tmp_path, progress=False)
+    network = experiment.network(store=tmp_path)
+    assert network.backbone.shift.dtype == torch.bfloat16 and network.backbone.extra.tolist() == [4]
+    logits = network.head(torch.from_numpy(capture.test.features.copy()))
+    np.testing.assert_allclose(logits.detach().numpy(), capture.test.logits, rtol=1e-5)
+
+
+def test_a_state_that_can_not_be_saved_is_refused_before_training(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Batches, "shuffled", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(TypeError, match="must be tensors, but 'backbone._extra_state' is of type str.*return a tensor"):
+        Experiment(backbone=with_a_word, preset="smoke").run("uniform", store=tmp_path, progress=False)
+
+
+def a_head_that_scales(num_features, num_classes):
+    return IsoMax2Head(num_features, num_classes)
+
+
+def test_a_function_that_returns_a_head_with_scales_gets_their_learning_rate(data):
+    rates = []
+    for experiment in (
+        Experiment(loss=a_head_that_scales, scales_learning_rate=1.0),
+        Experiment(loss="isomax2", scales_learning_rate=1.0),
+        Experiment(loss=a_head_that_scales),
+    ):
+        model = network(IsoMax2Head)
+        train(model, data, experiment.protocol.with_epochs(1), device=CPU, progress=False)
+        rates.append(model.head.class_scales.tolist())
+    assert rates[0] == rates[1] != rates[2]

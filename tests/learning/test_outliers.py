@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load
 from torch import nn
 
 import isomax_viz as iv
@@ -26,7 +27,7 @@ from isomax_viz.learning.training.outliers import (
     uniform_cross_entropy,
 )
 from isomax_viz.learning.training.protocols import Protocol
-from isomax_viz.store.folder import Store
+from isomax_viz.store.folder import Store, StoreError
 
 CPU = torch.device("cpu")
 TINY = {"preset": "smoke", "examples_per_class": 20}
@@ -270,7 +271,7 @@ def test_the_energy_method_fine_tunes_the_network_without_extra_data(runs):
     tuned, plain = captures["energy"], captures["plain"]
     assert tuned.meta["extra_data"]["started_from"] == plain.meta["id"] in Store(store).ids()
     assert tuned.meta["protocol"]["learning_rate"] == 0.001 and tuned.meta["protocol"]["epochs"] == 2
-    weights = [Store(store).weights(capture.meta["id"])["head.linear.weight"] for capture in (plain, tuned)]
+    weights = [load(Store(store).weights(capture.meta["id"]))["head.linear.weight"] for capture in (plain, tuned)]
     change = np.abs(weights[0] - weights[1]).max()
     assert 0 < change < 0.2 * np.abs(weights[0]).max()  # trained on, not anew
     data = datasets.load_id("digits").with_examples_per_class(20, seed=0)
@@ -281,3 +282,13 @@ def test_the_energy_method_fine_tunes_the_network_without_extra_data(runs):
         known, unknown = (torch.from_numpy(said.samples[name].logits.copy()) for name in ("train", "outliers"))
         hinges.append(energy_hinges(known, unknown, (-25.0, -7.0)).item())
     assert hinges[1] < hinges[0]
+
+
+def test_fine_tuning_does_not_start_from_a_network_of_other_pictures(tmp_path, monkeypatch):
+    experiment = Experiment(loss="softmax", outliers="energy", preset="smoke")
+    fewer = datasets.load_id("digits").with_examples_per_class(20, seed=0)
+    with monkeypatch.context() as changed:
+        changed.setattr(datasets, "load_id", lambda name, **options: fewer)
+        experiment.model_copy(update={"outliers": None}).run((), store=tmp_path, progress=False)
+    with pytest.raises(StoreError, match="was trained on other pictures than 'digits' has now"):
+        experiment.run((), store=tmp_path, progress=False)

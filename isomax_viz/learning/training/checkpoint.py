@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from isomax_viz._common.files import hidden_name, put_in_place, settle
@@ -24,9 +25,38 @@ from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import Protocol
 from isomax_viz.learning.training.selection import BestEpoch
 
-__all__ = ["Checkpoint", "TrainingState", "training_digest"]
+__all__ = ["Checkpoint", "TrainingState", "serialised", "training_digest"]
 
 logger = logging.getLogger(__name__)
+
+
+def serialised(model: nn.Module) -> bytes:
+    """Return the state of a network as a safetensors document.
+
+    Raises
+    ------
+    TypeError
+        If a module keeps something else than tensors.
+
+    Examples
+    --------
+    >>> import safetensors.torch
+    >>> safetensors.torch.load(serialised(nn.Linear(1, 2)))["bias"].shape
+    torch.Size([2])
+    """
+    state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"The state of a network must be tensors, but {name!r} is of type {type(value).__name__}: it could not "
+                "be saved after the training. Let get_extra_state return a tensor, or remove it."
+            )
+    return save(_copies(state))
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Clones: what shares memory is refused by the library.
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
 @dataclass
@@ -50,6 +80,9 @@ class TrainingState:
     generator: torch.Generator
     best: BestEpoch
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        serialised(self.model)  # what can't be saved is found out before the training, not after it
 
     @property
     def epoch(self) -> int:
@@ -154,7 +187,7 @@ class Checkpoint:
         """Write tensors and a JSON state in one file, atomically; a full disk is reported and training goes on."""
         self._written = time.monotonic()
         temporary = hidden_name(self.path)
-        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        plain = _copies(tensors)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             document = json.dumps(state)
