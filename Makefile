@@ -1,4 +1,5 @@
 # What people run. Everything lives in .venv; nothing outside this folder is touched.
+#   make look       open the tour of the explorer with recorded networks; no PyTorch
 #   make figures    train what the notebooks need, execute them, write reports/
 #   make lab        open JupyterLab on notebooks/
 #   make test       lint, doctests, unit tests, notebooks, browser
@@ -7,9 +8,10 @@ BIN := .venv/bin
 export ISOMAX_VIZ_STORE ?= $(CURDIR)/runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install figures lab test notebooks student bench docs clean
+.PHONY: help install look figures lab test notebooks student bench docs clean
 
 help:
+	@echo "make look       open the tour of the explorer with recorded networks (installs no PyTorch)"
 	@echo "make figures    train what the notebooks need, execute every notebook, write reports/"
 	@echo "make lab        open JupyterLab on notebooks/ (localhost, with a token)"
 	@echo "make test       ruff, doctests, unit tests, notebooks, browser test"
@@ -26,17 +28,25 @@ help:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@touch $@
 
-.venv/installed: .venv/created pyproject.toml
-	@echo "Installing isomax_viz and what it needs (about 6 GB with PyTorch for CUDA: some minutes the first time, in which pip says nothing) ..."
-	$(BIN)/python -m pip install --quiet --editable .
+# pip is not silenced: its lines show that it lives. A PyTorch that is installed already is kept.
+PIP := $(BIN)/python -m pip install --editable
+
+.venv/installed-look: .venv/created pyproject.toml
+	@echo "Installing isomax_viz and what analyses recorded networks (under 1 GB) ..."
+	$(PIP) .
+	@touch $@
+
+.venv/installed: .venv/installed-look
+	@echo "Installing PyTorch too (about 6 GB in its version for CUDA: some minutes the first time) ..."
+	$(PIP) ".[train]"
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(PIP) ".[test]"
 	@touch $@
 
 .venv/installed-docs: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(PIP) ".[docs]"
 	@touch $@
 
 install: .venv/installed
@@ -50,8 +60,13 @@ notebooks: .venv/installed
 student: .venv/installed
 	$(BIN)/python notebooks/student_versions.py
 
+LAB := $(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+
+look: .venv/installed-look
+	$(LAB) notebooks/07_explorer.ipynb
+
 lab: .venv/installed
-	$(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	$(LAB)
 
 # Two files at a time, each on one thread: more threads than cores would wait for each other.
 test: .venv/installed-test

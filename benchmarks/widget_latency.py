@@ -42,7 +42,7 @@ captures = [make(i, loss) for i, loss in enumerate(("softmax", "isomax", "isomax
 SEABORN = """
 %matplotlib inline
 import ipywidgets, pandas as pd, seaborn as sns, matplotlib.pyplot as plt
-from isomax_viz.scores import compute
+from isomax_viz.analysis.scores import compute
 def frame(capture):
     parts = {"ID": capture.test, **capture.ood}
     values = np.concatenate([compute("es", item) for item in parts.values()])

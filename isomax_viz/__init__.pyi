@@ -1,6 +1,7 @@
 # The public names of isomax_viz, each written once: read by editors and type checkers, and by lazy_loader at run time.
 from . import datasets as datasets
 from . import figures as figures
+from . import learning as learning
 from . import papers as papers
 from . import store as store
 from .analysis import calibration as calibration
@@ -31,6 +32,7 @@ from .explorer import explore_simplex as explore_simplex
 from .explorer import explore_surfaces as explore_surfaces
 from .explorer import explore_temperature as explore_temperature
 from .explorer import to_html as to_html
+from .explorer import watch as watch
 from .figures import plot_alpha as plot_alpha
 from .figures import plot_comparisons as plot_comparisons
 from .figures import plot_costs as plot_costs

@@ -83,7 +83,7 @@ def die_at(place: str, folder: Path, ood: str) -> None:
     run(folder, ood, checkpoint_every_s=0.0)
 
 
-BEFORE_THE_RENAME = "isomax_viz._common.files.put_in_place"
+BEFORE_THE_RENAME = "isomax_viz.store.folder.put_in_place"
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "is_stored"),
     [
-        ("isomax_viz.captures.files.save_arrays", False),  # nothing is written yet
-        ("isomax_viz._common.files.settle", False),  # the first file has another name still
+        ("isomax_viz.store.folder.save_arrays", False),  # nothing is written yet
+        ("isomax_viz.captures.files.settle", False),  # the first file has another name still
         (BEFORE_THE_RENAME, False),  # all files are written, the folder has another name still
         ("isomax_viz.learning.training.checkpoint.Checkpoint.remove", True),  # all is done, but for cleaning up
     ],
@@ -113,7 +113,7 @@ def test_kill_9_while_saving_costs_no_epoch_and_leaves_nothing(place, is_stored,
     folder = killed(place, tmp_path)
     assert (EXPERIMENT.id in Store(folder)) == is_stored
     assert len(store.list(folder)) == is_stored and len(store.verify(folder=folder)) == 0
-    with caplog.at_level(logging.INFO), mock.patch("isomax_viz.learning.training.history.EpochRecord.add") as learned:
+    with caplog.at_level(logging.INFO), mock.patch("isomax_viz.learning.training.loop.EpochRecord.add") as learned:
         again = run(folder, ood=("uniform", "letters"))
     assert not learned.called  # both epochs come from the checkpoint, or all from the store
     assert ("Going on after epoch 2" in caplog.text) != is_stored
@@ -123,7 +123,7 @@ def test_kill_9_while_saving_costs_no_epoch_and_leaves_nothing(place, is_stored,
 
 def test_kill_9_while_a_set_joins_leaves_the_stored_capture_as_it_was(stored):
     before = (stored / EXPERIMENT.id / "capture.safetensors").read_bytes()
-    place = "isomax_viz._common.files.settle"
+    place = "isomax_viz.captures.files.settle"
     assert in_a_process_of_its_own(die_at, place, stored, MINE) == -signal.SIGKILL
     assert hidden(stored) and (stored / EXPERIMENT.id / "capture.safetensors").read_bytes() == before
     assert "mine" in run(stored, MINE).ood
@@ -237,7 +237,7 @@ def wait_for_another(folder: Path) -> None:
 
     until((folder / "training").exists)
     logging.getLogger("isomax_viz").addHandler(Told())
-    with mock.patch("isomax_viz.learning.training.loop.train") as trained:
+    with mock.patch("isomax_viz.experiments.run.train") as trained:
         np.save(folder / "second.npy", run(folder / "store").test.logits)
     assert not trained.called
 

@@ -179,7 +179,8 @@ def requirements(text: str) -> dict[str, str]:
 
 def test_environment_yml_lists_what_pyproject_lists():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = requirements("\n".join(project["dependencies"])) | {"python": project["requires-python"]}
+    packages = project["dependencies"] + project["optional-dependencies"]["train"]
+    wanted = requirements("\n".join(packages)) | {"python": project["requires-python"]}
     conda = requirements((ROOT / "environment.yml").read_text())
     conda["torch"] = conda.pop("pytorch")  # conda's name for it
     assert conda == wanted

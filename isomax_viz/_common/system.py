@@ -1,10 +1,11 @@
-"""Where the files lie that travel with the package: in a built wheel inside it, in a checkout beside it."""
+"""What machine this is: where the package's own files lie, and how many processors there are."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-__all__ = ["data_folder"]
+__all__ = ["available_cores", "data_folder"]
 
 _package = Path(__file__).parents[1]
 
@@ -24,3 +25,14 @@ def data_folder() -> Path:
     """
     packaged = _package / "_data"
     return packaged if packaged.exists() else _package.parent / "data"
+
+
+def available_cores() -> int:
+    """Return how many processors this process may use, which may be fewer than the machine has.
+
+    Examples
+    --------
+    >>> 1 <= available_cores() <= os.cpu_count()
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

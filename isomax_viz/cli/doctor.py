@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from isomax_viz._common.system import available_cores
 from isomax_viz.datasets import fetch
-from isomax_viz.experiments.workers import available_cores
 from isomax_viz.store import table as store
 
 __all__ = ["Finding", "examine", "report"]

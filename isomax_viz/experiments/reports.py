@@ -21,9 +21,9 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz._common.system import available_cores
 from isomax_viz.experiments.of_notebooks import EXPERIMENTS, STUDIES
 from isomax_viz.experiments.sweep import sweep
-from isomax_viz.experiments.workers import available_cores
 from isomax_viz.learning.training.hardware import choose_device
 
 __all__ = ["EXPERIMENTS", "STUDIES", "ReportError", "build", "execute"]
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _PREPARE = """
 from io import StringIO
 from matplotlib.figure import Figure
-from isomax_viz import style as _style
+from isomax_viz.catalog import style as _style
 def _svg(figure):
     buffer = StringIO()
     with _style.context():

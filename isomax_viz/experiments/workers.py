@@ -25,10 +25,11 @@ import torch
 
 import isomax_viz
 from isomax_viz._common.checks import check_number
+from isomax_viz._common.system import available_cores
 from isomax_viz.experiments.experiment import Experiment
 from isomax_viz.learning.training.hardware import choose_device
 
-__all__ = ["OWN", "Outcome", "Processes", "Task", "WorkerError", "available_cores", "checked", "run", "run_one", "work"]
+__all__ = ["OWN", "Outcome", "Processes", "Task", "WorkerError", "checked", "run", "run_one", "work"]
 
 logger = logging.getLogger(__name__)
 
@@ -153,17 +154,6 @@ def _portable(error: Exception) -> Exception:
         error = RuntimeError(f"{type(error).__name__}: {error}")
     error.add_note(f"Where it ran:\n{text}")
     return error
-
-
-def available_cores() -> int:
-    """Return how many processors this process may use, which may be fewer than the machine has.
-
-    Examples
-    --------
-    >>> 1 <= available_cores() <= os.cpu_count()
-    True
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Processes(Executor):

@@ -98,8 +98,8 @@ class PaperTable:
 
         Examples
         --------
-        >>> from isomax_viz import paper_tables
-        >>> print(paper_tables.from_published("isomax2", 4).to_latex().splitlines()[0])
+        >>> from isomax_viz import papers
+        >>> print(papers.from_published("isomax2", 4).to_latex().splitlines()[0])
         \begin{table}
         """
         best = self.wide("best").eq(True)

@@ -240,7 +240,7 @@ def test_studies_say_what_is_wrong(scales, sizes):
 
 @pytest.mark.parametrize("loss", loss_blocks.BLOCKS)
 def test_loss_blocks_draw_every_block_in_order(loss):
-    table = iv.loss_blocks.loss_blocks_table(loss)
+    table = loss_blocks.loss_blocks_table(loss)
     ax = iv.plot_loss_blocks(loss)
     assert ax._repr_png_() == iv.plot_loss_blocks(table)._repr_png_()
     words = {gid: [text for text in ax.texts if text.get_gid() == gid] for gid in ("block", "formula", "artefact")}

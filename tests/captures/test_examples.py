@@ -16,6 +16,7 @@ import isomax_viz as iv
 from isomax_viz import scores
 from isomax_viz.captures import examples
 from isomax_viz.captures.examples import EXAMPLES, load_example
+from isomax_viz.catalog import style
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPTURES = ROOT / "data" / "captures"
@@ -96,7 +97,7 @@ def test_the_networks_of_cifar10_are_what_their_readme_says():
     for row, loss in zip(readme_table("cifar10"), LOSSES, strict=True):
         label, accuracy, _, score, auroc, *_ = row
         chosen = [capture for capture in captures if capture.loss == loss]
-        assert label == iv.style.loss_style(loss).label
+        assert label == style.loss_style(loss).label
         assert 100 * np.mean([c.test.accuracy for c in chosen]) == pytest.approx(float(accuracy.split()[0]), abs=0.051)
         found = iv.evaluate(chosen, scores=score.lower(), ood="tinyimagenet_resize")["AUROC"].mean()
         assert 100 * found == pytest.approx(float(auroc.split()[0]), abs=0.051)
@@ -109,7 +110,7 @@ def test_the_entropic_scales_come_with_those_of_the_four_losses():
     assert all(list(capture.ood) == ["cifar100", "tinyimagenet_resize"] for capture in captures)
     for row, (loss, scale) in zip(readme_table("cifar10-alpha"), [e[:2] for e in expected[::2]], strict=True):
         chosen = [c for c in captures if (c.loss, c.meta["entropic_scale"]) == (loss, scale)]
-        assert row[:2] == [iv.style.loss_style(loss).label, f"{scale:g}"]
+        assert row[:2] == [style.loss_style(loss).label, f"{scale:g}"]
         assert 100 * np.mean([c.test.accuracy for c in chosen]) == pytest.approx(float(row[2].split()[0]), abs=0.051)
         found = iv.evaluate(chosen, scores="es").groupby("ood")["AUROC"].mean()
         told = [float(cell.split()[0]) for cell in row[3:]]

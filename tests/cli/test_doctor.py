@@ -96,7 +96,7 @@ def test_a_disabled_extension_is_found(tmp_path):
     (tmp_path / "labconfig").mkdir()
     settings = {"disabledExtensions": {"@jupyter-widgets/jupyterlab-manager": True}}
     (tmp_path / "labconfig" / "page_config.json").write_text(json.dumps(settings))
-    code = "from isomax_viz import doctor; print(*doctor._widgets())"
+    code = "from isomax_viz.cli import doctor; print(*doctor._widgets())"
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
     assert "the extension is switched off" in done.stdout, done.stderr

@@ -181,7 +181,7 @@ def test_ood_sets_join_the_stored_capture_without_retraining(tmp_path, monkeypat
     experiment = Experiment(loss="isomax", **SMOKE)
     first = experiment.run(ood="uniform", store=tmp_path, progress=False)
     assert list(first.ood) == ["uniform"]
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained again"))
     second = experiment.run(ood=("letters", "uniform"), store=tmp_path, progress=False)
     assert list(second.ood) == ["letters", "uniform"]
     assert np.array_equal(second.ood["uniform"].logits, first.ood["uniform"].logits)
@@ -204,7 +204,7 @@ def test_held_out_classes_become_the_unseen_set(tmp_path):
 
 
 def test_unknown_ood_sets_are_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match="ood must be one of .*'letters'.*Did you mean 'letters'"):
         Experiment(**SMOKE).run(ood=["leters"], store=tmp_path)
 
@@ -242,7 +242,7 @@ def test_damaged_weights_and_manifests_are_refused(tmp_path):
 
 
 def test_a_store_that_can_not_be_written_says_so_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained for nothing"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained for nothing"))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="can't be written: .*set ISOMAX_VIZ_STORE"):
         Experiment(**SMOKE).run(store=tmp_path / "file")
@@ -282,7 +282,7 @@ except StoreError as error:
 
 def test_two_who_ask_for_the_same_experiment_train_it_once(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: (calls.append(1), train(*a, **k))[1])
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: (calls.append(1), train(*a, **k))[1])
     captures = []
     threads = [
         threading.Thread(
@@ -392,7 +392,7 @@ def test_a_copy_is_another_experiment_and_is_validated():
 
 
 def test_own_pictures_can_not_take_the_name_of_another_set(tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained"))
     for name in ("letters", "test"):
         mine = datasets.from_arrays(np.zeros((3, 8, 8, 1), np.uint8), name=name)
         with pytest.raises(ValueError, match=f"An ImageSet named '{name}' would be taken for another set.*Rename it"):

@@ -123,7 +123,7 @@ def test_in_this_process_in_order_with_one_bar_and_read_the_second_time(tmp_path
     assert "2/2" in shown and "epoch" not in shown
     own = experiments[1].run("uniform", store=tmp_path, progress=False)
     assert np.array_equal(own.test.logits, first[1].test.logits)
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained again"))
     again = iv.sweep(experiments, store=tmp_path, ood=(name for name in ["uniform"]), progress=False)
     assert np.array_equal(again[0].test.logits, first[0].test.logits)
     assert capsys.readouterr().err == ""

@@ -761,7 +761,7 @@ def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(state, message
 
 
 def test_errors_show_in_the_view_and_raise_under_test(monkeypatch):
-    monkeypatch.setattr("isomax_viz.figures.calibration.plot_simplex", broken)
+    monkeypatch.setattr("isomax_viz.explorer.lab.plot_simplex", broken)
     view = iv.explore_simplex(strict=False)
     assert "cannot be drawn today" in view.message.value and view.picture.layout.visibility == "hidden"
     with pytest.raises(RuntimeError, match="cannot be drawn today"):

@@ -224,7 +224,7 @@ def test_impossible_trainings_with_extra_data_say_what_is_accepted(settings, mes
 
 
 def test_what_was_trained_against_can_not_measure_detection(tmp_path, monkeypatch):
-    monkeypatch.setattr("isomax_viz.learning.training.loop.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("isomax_viz.experiments.run.train", lambda *a, **k: pytest.fail("trained"))
     experiment = Experiment(outliers="oe", outlier_data="patches", **TINY)
     with pytest.raises(
         ValueError, match="ood='patches' can't measure detection here: .*as outlier_data. Choose another"

@@ -232,9 +232,10 @@ def test_a_table_is_a_copy():
 
 def test_packaged_data_wins_over_the_checkout(tmp_path, monkeypatch):
     assert _paths.data_folder() == ROOT / "data" or _paths.data_folder().name == "_data"
-    monkeypatch.setattr(_paths, "_packaged", tmp_path)
-    assert _paths.data_folder() == tmp_path
-    monkeypatch.setattr(_paths, "_packaged", tmp_path / "absent")
+    monkeypatch.setattr(_paths, "_package", tmp_path)
+    (tmp_path / "_data").mkdir()
+    assert _paths.data_folder() == tmp_path / "_data"
+    monkeypatch.setattr(_paths, "_package", tmp_path / "absent")
     assert _paths.data_folder().name == "data"
 
 

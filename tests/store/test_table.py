@@ -22,6 +22,7 @@ from isomax_viz._common import files as _atomic
 from isomax_viz.captures import files as _capture_files
 from isomax_viz.store import folder as _store_files
 from isomax_viz.store.folder import Store, StoreError
+from isomax_viz.store.table import LISTED
 from tests.conftest import LOSSES
 
 OOD = ("letters", "patches", "gaussian", "uniform")
@@ -43,13 +44,13 @@ def document(folder, name):
 def rewrite(folder, name, changed) -> None:
     """Write a manifest with a checksum that fits."""
     changed.pop("sha256", None)
-    changed["sha256"] = _store_files._digest(changed)
+    changed["sha256"] = _store_files.manifest_digest(changed)
     (folder / name / "manifest.json").write_text(json.dumps(changed))
 
 
 def test_the_list_says_what_was_trained(folder, trained):
     table = store.list(folder).set_index("loss")
-    assert sorted(table.index) == sorted(LOSSES) and list(store.list(folder).columns) == list(store.LISTED)
+    assert sorted(table.index) == sorted(LOSSES) and list(store.list(folder).columns) == list(LISTED)
     for loss, row in table.iterrows():
         experiment = Experiment(loss=loss, preset="smoke")
         assert row["id"] == experiment.id
@@ -309,7 +310,7 @@ def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture,
             failures.append(error)
 
     threads = [threading.Thread(target=save) for _ in range(2)]
-    with mock.patch("isomax_viz._common.files.settle", together):
+    with mock.patch("isomax_viz.captures.files.settle", together):
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -1,4 +1,4 @@
-"""The README's table of the papers' figures and tables: each row's notebook calls its function, and it works."""
+"""The table of the papers' figures and tables: each row's notebook calls its function, and it works."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from matplotlib.axes import Axes
 import isomax_viz as iv
 
 ROOT = Path(__file__).resolve().parent.parent
-SECTION = "## The papers' figures and tables"
 
 
 def rows() -> list[tuple[str, str, str]]:
     """Return source, notebook and function of every row."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.split(SECTION)[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    text = (ROOT / "docs/papers.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [(first, notebook.strip("`"), function.strip("`")) for first, _, notebook, function in cells]
 
