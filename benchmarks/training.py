@@ -212,5 +212,5 @@ def recording_rows(*, n: int = 2000, side: int = 32, rounds: int = 5) -> list[Ro
 def rows(*, tiny: bool = False) -> list[Row]:
     """All rows of this file; ``tiny`` for the tests, which only see that it runs."""
     if tiny:
-        return [*record_rows(n=64, rounds=1), *recording_rows(n=64, rounds=1)]
+        return [*training_rows(n=64, rounds=1), *record_rows(n=64, rounds=1), *recording_rows(n=64, rounds=1)]
     return [*training_rows(), *record_rows(), *recording_rows(), *recording_rows(side=8)]

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 )
 def test_every_part_runs(part):
     rows = part.rows(tiny=True)
-    assert rows and all(math.isfinite(row.median) and row.median >= 0 for row in rows)
+    measured = [row for row in rows if not row.note.startswith("not chosen")]
+    assert measured and all(math.isfinite(row.median) and row.median >= 0 for row in measured)
 
 
 def test_targets_are_judged_by_the_median_in_the_right_direction():

@@ -19,14 +19,15 @@ from torch import nn
 from isomax_viz import Experiment, datasets
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.losses import Head, IsoMax2Head, IsoMaxHead, IsoMaxPlusHead, PrototypeHead, SoftMaxHead
+from isomax_viz.learning.training import batches as batches_module
 from isomax_viz.learning.training import hardware as devices
 from isomax_viz.learning.training.batches import Batches
-from isomax_viz.learning.training.checkpoint import Checkpoint
+from isomax_viz.learning.training.checkpoint import Checkpoint, TrainingState
 from isomax_viz.learning.training.hardware import choose_precision, compile_pays, suitable_threads
 from isomax_viz.learning.training.loop import TrainingError, train
 from isomax_viz.learning.training.outliers import Outliers, Recipe
 from isomax_viz.learning.training.protocols import PRESETS, Protocol, protocol_for
-from isomax_viz.learning.training.selection import held_out_split
+from isomax_viz.learning.training.selection import BestEpoch, held_out_split
 from isomax_viz.store.folder import Store
 
 CPU = torch.device("cpu")
@@ -561,3 +562,83 @@ def test_a_function_that_returns_a_head_with_scales_gets_their_learning_rate(dat
         train(model, data, experiment.protocol.with_epochs(1), device=CPU, progress=False)
         rates.append(model.head.class_scales.tolist())
     assert rates[0] == rates[1] != rates[2]
+
+
+def test_the_best_epoch_by_validation_looks_at_the_validation_pictures():
+    model, best = nn.Linear(1, 1, bias=False), BestEpoch("best_validation")
+    for weight, validation, test in ((1.0, 0.5, 0.1), (2.0, 0.9, 0.2), (3.0, 0.8, 0.9)):
+        nn.init.constant_(model.weight, weight)
+        best.update(model, {"validation": {"accuracy": validation}, "test": {"accuracy": test}})
+    best.restore(model)
+    assert model.weight.item() == 2.0
+
+
+def training_state(model) -> TrainingState:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return TrainingState(model, optimizer, torch.Generator(), BestEpoch("best_test"))
+
+
+def test_a_checkpoint_holds_the_epoch_that_is_kept(tmp_path):
+    model, checkpoint = network(), Checkpoint(tmp_path / "c.safetensors", every_s=0)
+    before = training_state(model)
+    for weight, accuracy in ((1.0, 0.9), (2.0, 0.5)):
+        nn.init.constant_(model.head.prototypes, weight)
+        before.add({"test": {"accuracy": accuracy}})
+    checkpoint.keep(before)
+    after = training_state(network())
+    checkpoint.resume(after, digest="", epochs=9)
+    assert after.epoch == 2 and after.best.accuracy == 0.9
+    assert (after.model.head.prototypes == 2).all()  # goes on from the last epoch
+    after.add({"test": {"accuracy": 0.7}})
+    after.best.restore(after.model)
+    assert (after.model.head.prototypes == 1).all()  # but the first is kept
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Keep learning rate and weight decay of every group of parameters, at every step of the optimiser."""
+    seen, step = [], torch.optim.SGD.step
+
+    def watched(self, *arguments):
+        seen.append([(group["lr"], group["weight_decay"]) for group in self.param_groups])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    return seen
+
+
+def test_the_one_cycle_rate_changes_with_every_batch(data, steps):
+    protocol = Protocol(epochs=2, milestones=(), batch_size=50, learning_rate=0.2, one_cycle=True)
+    train(network(), data, protocol, device=CPU, progress=False)
+    middles = [(epoch + done) / 2 for epoch in (0, 1) for done in (25 / 120, 75 / 120, 110 / 120)]
+    expected = [0.2 * (share / 0.25 if share < 0.25 else (1 - share) / 0.75) for share in middles]
+    assert [groups[0][0] for groups in steps] == pytest.approx(expected)
+
+
+def test_the_optimiser_gets_rate_and_decay_of_the_scales(data, steps):
+    protocol = replace(SHORT, epochs=1, scales_learning_rate=0.5, scales_weight_decay=True)
+    train(network(IsoMax2Head), data, protocol, device=CPU, progress=False)
+    assert steps[0] == [(0.1, 1e-4), (0.05, 1e-4)]
+
+
+def test_an_experiment_trains_with_its_augmentation_seed_and_precision(tmp_path, monkeypatch):
+    augmented, precise = [], set()
+    augment, both_logits = batches_module._augmented, Head.both_logits
+
+    def watched_augmentation(pictures, *, generator, **options):
+        augmented.append((generator.initial_seed(), torch.initial_seed(), options))
+        return augment(pictures, generator=generator, **options)
+
+    def watched_head(self, features):
+        if self.training:
+            precise.add(features.dtype)
+        return both_logits(self, features)
+
+    monkeypatch.setattr(batches_module, "_augmented", watched_augmentation)
+    monkeypatch.setattr(Head, "both_logits", watched_head)
+    source = replace(datasets.ID_SETS["digits"], padding=2, flip=True)
+    monkeypatch.setitem(datasets.ID_SETS, "digits", source)
+    settings = {"preset": "smoke", "examples_per_class": 7, "seed": 5, "precision": "bfloat16"}
+    capture = Experiment(**settings).run("uniform", store=tmp_path, progress=False)
+    assert all(call == (5, 5, {"padding": 2, "flip": True}) for call in augmented) and len(augmented) == 4
+    assert precise == {torch.bfloat16} and capture.meta["computing"]["precision"] == "bfloat16"
