@@ -1,8 +1,8 @@
 """Record the captures that travel with the package: ``python examples/record_examples.py digits``.
 
 Trains what is missing in the store (``ISOMAX_VIZ_STORE``, by default runs/), leaves out what figures do not need, and
-writes the missing files of data/captures/<name>/ at half precision. For maintainers; readers call
-``iv.load_example(name)``.
+writes the missing files of data/captures/<name>/ at half precision; ``--networks`` writes the networks behind the first
+seed to data/networks/<name>/ instead. For maintainers; readers call ``iv.load_example(name)`` and ``iv.load_network``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import isomax_viz as iv
 
 Recipe = Iterator[tuple[str, Callable[[], iv.Capture]]]
 
-FOLDER = Path(__file__).resolve().parent.parent / "data" / "captures"
+FOLDER = Path(__file__).resolve().parent.parent / "data"
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
 SEEDS = (0, 1, 2)
 
@@ -75,6 +75,17 @@ def cifar10_alpha() -> Recipe:
         yield name, lambda e=e: lean(e.run(ood=ALPHA_OOD), ood=ALPHA_OOD, step=CIFAR10_STEP)
 
 
+def write_networks(name: str) -> None:
+    """Write the networks of the four losses, seed 0."""
+    from isomax_viz.learning.shipped_networks import save_network
+
+    for experiment in iv.grid(loss=LOSSES, seed=0, **({"data": "digits"} if name == "digits" else CIFAR10)):
+        capture, stem = experiment.run(ood=()), f"{experiment.backbone}-{experiment.loss}-s{experiment.seed}"
+        path = FOLDER / "networks" / name / f"{stem}.safetensors"
+        save_network(path, experiment.network(), meta=capture.meta, settings=experiment.settings)
+        print(f"{path.stat().st_size / 1e3:7.0f} kB  {path}")
+
+
 RECORDERS = {"digits": digits, "cifar10": cifar10, "cifar10-alpha": cifar10_alpha}
 
 
@@ -82,10 +93,14 @@ def main() -> None:
     """Record one example."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=RECORDERS)
+    parser.add_argument("--networks", action="store_true", help="the networks instead of the captures")
     parser.add_argument("--again", action="store_true", help="also the files that are there")
     options = parser.parse_args()
+    if options.networks:
+        write_networks(options.name)
+        return
     for stem, record in RECORDERS[options.name]():
-        path = FOLDER / options.name / f"{stem}.safetensors"
+        path = FOLDER / "captures" / options.name / f"{stem}.safetensors"
         if options.again or not path.exists():
             record().save(path, dtype="float16")
             print(f"{path.stat().st_size / 1e3:7.0f} kB  {path}")

@@ -59,5 +59,6 @@ from .figures import plot_training as plot_training
 from .figures import save_figure as save_figure
 from .learning.fooling_images import make_fooling as make_fooling
 from .learning.recording.classifier import record as record
+from .learning.shipped_networks import load_network as load_network
 from .learning.toy_networks import train_toy as train_toy
 from .papers import published as published

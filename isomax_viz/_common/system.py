@@ -11,7 +11,7 @@ _package = Path(__file__).parents[1]
 
 
 def data_folder() -> Path:
-    """Return the folder that holds ``published`` (the papers' tables) and ``captures`` (recorded examples).
+    """Return the folder that holds ``published`` (the papers' tables), ``captures`` and ``networks``.
 
     Returns
     -------

@@ -25,7 +25,7 @@ from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import Protocol
 from isomax_viz.learning.training.selection import BestEpoch
 
-__all__ = ["Checkpoint", "TrainingState", "serialised", "training_digest"]
+__all__ = ["Checkpoint", "TrainingState", "serialised", "state_digest", "training_digest"]
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Checkpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             document = json.dumps(state)
-            save_file(plain, temporary, metadata={"state": document, "sha256": _digest(plain, document)})
+            save_file(plain, temporary, metadata={"state": document, "sha256": state_digest(plain, document)})
             settle(temporary)
             put_in_place(temporary, self.path)
         except (OSError, SafetensorError) as error:
@@ -207,7 +207,7 @@ class Checkpoint:
             with safe_open(self.path, framework="pt") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if header.get("sha256") not in (None, _digest(tensors, header["state"])):  # None: an earlier version's
+            if header.get("sha256") not in (None, state_digest(tensors, header["state"])):  # None: an earlier version's
                 raise ValueError("its checksum does not match")
             return tensors, json.loads(header["state"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -220,7 +220,8 @@ class Checkpoint:
             self.path.unlink()
 
 
-def _digest(tensors: dict[str, Tensor], document: str) -> str:
+def state_digest(tensors: Mapping[str, Tensor], document: str) -> str:
+    """Return the checksum of tensors and of what is said about them."""
     digest = hashlib.sha256(document.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
