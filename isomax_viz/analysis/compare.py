@@ -132,6 +132,7 @@ def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, C
             f"a and b must come from the same test images, but their data is {' and '.join(map(repr, data))}. "
             "Record both on the same data."
         )
+    _check_order("test", pairs)
     for capture in everything:
         if not np.array_equal(capture.test.labels, everything[0].test.labels):
             raise ValueError(
@@ -152,6 +153,7 @@ def same_sets(pairs: list[tuple[Capture, Capture]], ood: str | Iterable[str] | N
     everything = [capture for pair in pairs for capture in pair]
     names = shared_ood(everything, ood)
     for name in names:
+        _check_order(name, pairs)
         sizes = list(dict.fromkeys(len(capture.ood[name]) for capture in everything))
         marks = [capture.meta.get("ood", {}).get(name, {}).get("fingerprint") for capture in everything]
         if len(sizes) > 1 or len(set(marks) - {None}) > 1:
@@ -161,6 +163,16 @@ def same_sets(pairs: list[tuple[Capture, Capture]], ood: str | Iterable[str] | N
                 "Record both with the same set."
             )
     return names
+
+
+def _check_order(name: str, pairs: list[tuple[Capture, Capture]]) -> None:
+    for a, b in pairs:
+        for parameter, capture in (("a", a), ("b", b)):
+            if name in capture.meta.get("unordered", ()) and a.samples[name] is not b.samples[name]:
+                raise ValueError(
+                    f"The set {name!r} of {parameter} was recorded in a random order, so its images can't be paired. "
+                    "Record it again from a DataLoader(..., shuffle=False) without a sampler."
+                )
 
 
 _CHUNK = 32  # resamples at a time: their counts stay in the processor's cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.analysis.features import Plane, Snapshot, ToyRun
-from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets.toys import Toy, load_toy
 from isomax_viz.learning.losses import HEADS, parameter_groups
-from isomax_viz.learning.recording.network import class_means
+from isomax_viz.learning.recording.network import assemble_capture, gather, head_outputs, with_distances_to
 
 __all__ = ["ToyNetwork", "train_toy"]
 
@@ -123,8 +121,8 @@ def train_toy(
                 schedule.step()
             recorder.add(network, epoch)
     named = loss if isinstance(loss, str) else loss.__name__
-    told = {"loss": named, "data": toy.name, "backbone": "two hidden layers", "preset": "toy", "seed": seed} | settings
-    return recorder.run(told | {"classes": list(toy.class_names)})
+    meta = {"loss": named, "data": toy.name, "backbone": "two hidden layers", "preset": "toy", "seed": seed} | settings
+    return recorder.run(meta | {"classes": list(toy.class_names)})
 
 
 def _head(loss: str | type[nn.Module], classes: int, scale: float | None) -> tuple[nn.Module, dict[str, Any]]:
@@ -147,12 +145,12 @@ class _Recorder:
         self._kept: list[tuple[int, ToyNetwork, dict[str, Samples]]] = []
 
     def add(self, network: ToyNetwork, epoch: int) -> None:
-        frozen = _copied(network)
-        said = {}
+        frozen = deepcopy(network).eval().requires_grad_(False)
+        outputs = {}
         for name, points in self._sets.items():
             labels = self._labels.get(name, np.full(len(points), -1))
-            said[name] = _samples(frozen, _features(frozen, points), labels)
-        self._kept.append((epoch, frozen, said))
+            outputs[name] = _samples(frozen, _features(frozen, points), labels)
+        self._kept.append((epoch, frozen, outputs))
 
     def run(self, meta: Mapping[str, Any]) -> ToyRun:
         input_lines = None
@@ -161,21 +159,14 @@ class _Recorder:
         feature_lines = self._feature_lines(meta["loss"])
         history: list[dict[str, Any]] = []
         snapshots = []
-        for epoch, network, said in self._kept:
-            prototypes = _prototypes(network, said["train"])
-            said = {name: _with_distances(samples, prototypes) for name, samples in said.items()}
-            history += [_summary(network, epoch, name, said[name]) for name in ("train", "test")]
-            planes = {"features": _plane(network, feature_lines, prototypes, features=True)}
+        for epoch, network, sets in self._kept:
+            history += [_summary(network, epoch, name, sets[name]) for name in ("train", "test")]
+            known, unknown = ({name: sets[name] for name in names} for names in (("train", "test"), self._toy.ood))
+            described = {"meta": {**meta, "epoch": epoch}, "history": pd.DataFrame(history)}
+            capture = assemble_capture(network.head, known, unknown, **described)
+            planes = {"features": _plane(network, feature_lines, capture.prototypes, features=True)}
             if input_lines is not None:
-                planes["input"] = _plane(network, input_lines, prototypes, features=False)
-            capture = Capture(
-                test=said["test"],
-                ood={name: said[name] for name in self._toy.ood},
-                train=said["train"],
-                meta={**meta, "epoch": epoch},
-                history=pd.DataFrame(history),
-                prototypes=prototypes,
-            )
+                planes["input"] = _plane(network, input_lines, capture.prototypes, features=False)
             weights = {name: value.numpy().copy() for name, value in network.state_dict().items()}
             points = self._sets if input_lines is not None else {}
             snapshots.append(Snapshot(epoch, capture, planes, points, weights))
@@ -187,7 +178,7 @@ class _Recorder:
             return edge, edge
         # The axes stand still while the epochs pass, so they hold the known features of all of them; of the unknown
         # ones, which may lie very far, as much as leaves the known ones large enough to be seen.
-        known = np.concatenate([said["train"].features for _, _, said in self._kept])
+        known = np.concatenate([sets["train"].features for _, _, sets in self._kept])
         low, high = np.quantile(known, [0.002, 0.998], axis=0)
         room = 0.75 * (high - low).max()
         last = self._kept[-1][2]
@@ -206,33 +197,12 @@ def _grid_lines(points: np.ndarray, lines: int) -> tuple[np.ndarray, np.ndarray]
     return x, y
 
 
-def _copied(network: ToyNetwork) -> ToyNetwork:
-    return deepcopy(network).eval().requires_grad_(False)
-
-
-@torch.no_grad()
 def _features(network: ToyNetwork, points: np.ndarray) -> Tensor:
     return network.backbone(torch.tensor(points, dtype=torch.float32))
 
 
-@torch.no_grad()
 def _samples(network: ToyNetwork, features: Tensor, labels: np.ndarray) -> Samples:
-    head = network.head
-    logits, class_logits = head.both_logits(features)
-    distances = head.distances(features).numpy() if hasattr(head, "distances") else None
-    return Samples(logits.numpy(), labels, features.numpy(), distances, class_logits.argmax(dim=1).numpy())
-
-
-def _prototypes(network: ToyNetwork, train: Samples) -> np.ndarray:
-    """Return the head's prototypes, where it has none the mean features of each class."""
-    prototypes = getattr(network.head, "prototypes", None)
-    return class_means(train) if prototypes is None else prototypes.detach().numpy().copy()
-
-
-def _with_distances(samples: Samples, means: np.ndarray) -> Samples:
-    if samples.distances is not None:
-        return samples
-    return replace(samples, distances=np.linalg.norm(samples.features[:, None] - means, axis=2))
+    return Samples(labels=labels, **gather([head_outputs(network.head, features)]))
 
 
 def _plane(
@@ -242,10 +212,9 @@ def _plane(
     points = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
     values = torch.tensor(points) if features else _features(network, points)
     samples = _samples(network, values, np.full(len(points), -1))
-    return Plane(*lines, _with_distances(samples, prototypes))
+    return Plane(*lines, with_distances_to(prototypes, samples))
 
 
-@torch.no_grad()
 def _summary(network: ToyNetwork, epoch: int, split: str, samples: Samples) -> dict[str, Any]:
     _, class_logits = network.head.both_logits(torch.tensor(samples.features))
     value = network.head.criterion(class_logits, torch.tensor(samples.labels))

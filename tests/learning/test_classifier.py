@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.nn.utils import parametrizations
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    Sampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 import isomax_viz as iv
 from isomax_viz import datasets
+from isomax_viz.learning.losses import Head, IsoMax2Head, IsoMaxHead
 from isomax_viz.learning.surgery import as_classifier, replace_last_linear
 
 
@@ -147,9 +160,7 @@ def test_another_layer_can_be_named(images):
     torch.manual_seed(0)
     model = nn.ModuleDict({"body": nn.Linear(64, 5), "left": nn.Linear(5, 3), "right": nn.Linear(5, 4)})
     model.forward = lambda x: (model["left"](model["body"](x.flatten(1))), model["right"](model["body"](x.flatten(1))))
-    with pytest.raises(ValueError, match="side by side.*Name the layer that gives the logits"):
-        iv.record(model, (images, LABELS % 3))
-    assert iv.record(model, (images, LABELS % 3), layer="left").test.classes == 3
+    assert iv.record(model, (images, LABELS % 3)).meta["layer"] == "left"  # the first that it returns
     assert iv.record(model, (images, LABELS % 4), layer="right", loss="mine").loss == "mine"
 
 
@@ -159,6 +170,150 @@ def test_half_precision_networks_are_recorded_in_float32(model, images):
     assert capture.test.logits.dtype == np.float32
     np.testing.assert_allclose(capture.test.logits, expected, atol=0.1)
     assert model.fc.weight.dtype == torch.bfloat16
+
+
+class Scale(nn.Module):
+    """One factor for each class, which is no constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factors = nn.Parameter(torch.linspace(0.5, 2, 10))
+
+    def forward(self, logits):
+        return self.factors * logits
+
+
+class Adapted(nn.Module):
+    """A linear layer with a low-rank adapter beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base, self.down, self.up = nn.Linear(24, 10), nn.Linear(24, 2), nn.Linear(2, 10)
+
+    def forward(self, features):
+        return self.base(features) + self.up(self.down(features))
+
+
+class Answers(Network):
+    """Returns what a function makes of the features; further layers by name."""
+
+    def __init__(self, answer, **layers: nn.Module) -> None:
+        super().__init__()
+        self.answer = answer
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def features(self, images):
+        return self.stem(images).flatten(1)
+
+    def forward(self, images):
+        return self.answer(self, self.features(images))
+
+
+class Output(SimpleNamespace):
+    """As the transformers library returns it, but no mapping."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "answer", "layers", "logits"),
+    [
+        ("fc", lambda net, x: (net.fc(x), net.other(x)), {"other": nn.Linear(24, 8)}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: [net.fc(x), x], {}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: {"loss": None, "logits": net.fc(x)}, {}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: Output(logits=net.fc(x)), {"other": nn.Linear(24, 10)}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc(x).log_softmax(dim=1), {}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc(x) / 4, {}, lambda net, x: net.fc(x) / 4),
+        ("fc", lambda net, x: (4 * net.fc(x)).softmax(dim=1), {}, lambda net, x: 4 * net.fc(x)),
+        ("fc", lambda net, x: (net.fc(x) / 3).log_softmax(dim=1), {}, lambda net, x: net.fc(x) / 3),
+        ("fc", lambda net, x: net.fc(x), {"fc": Adapted()}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc(x), {"fc": nn.Sequential(nn.Linear(24, 10), Scale())}, lambda net, x: net.fc(x)),
+        ("fc.1", lambda net, x: net.fc(x), {"fc": nn.Sequential(nn.Linear(24, 24), nn.Linear(24, 10))},
+         lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc.class_logits(net.fc(x)), {"fc": IsoMaxHead(24, 10)}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc.class_logits(net.fc(x)), {"fc": IsoMax2Head(24, 10)}, lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc(x), {"fc": parametrizations.weight_norm(nn.Linear(24, 10))},
+         lambda net, x: net.fc(x)),
+        ("fc", lambda net, x: net.fc(x), {"fc": parametrizations.spectral_norm(nn.Linear(24, 10))},
+         lambda net, x: net.fc(x)),
+    ],
+)  # fmt: skip
+def test_the_logits_recorded_are_those_that_the_network_returns(images, layer, answer, layers, logits):
+    torch.manual_seed(0)
+    network = Answers(answer, **layers).eval()
+    if isinstance(network.fc, Head):
+        nn.init.normal_(network.fc.prototypes)
+    with torch.no_grad():
+        expected = logits(network, network.features(images)).numpy()
+        received = network.features(images)
+        received = (network.fc[0](received) if layer == "fc.1" else received).numpy()
+    capture = iv.record(network, (images, LABELS), {"far": images + 1}, batch_size=5)
+    np.testing.assert_allclose(capture.test.logits, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(capture.test.features, received, rtol=1e-4, atol=1e-5)
+    assert capture.meta["layer"] == layer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda net, x: (net.fc(x) + net.other(x)) / 2,
+        lambda net, x: (net.fc(x).softmax(dim=1) + net.other(x).softmax(dim=1)) / 2,
+        lambda net, x: net.scale(net.fc(x)),
+        lambda net, x: net.fc(x) + x[:, :10],
+        lambda net, x: nn.functional.normalize(net.fc(x)),
+        lambda net, x: -net.fc(x),
+        lambda net, x: net.fc(x).sigmoid(),
+    ],
+)
+def test_a_network_that_returns_something_else_than_its_layers_give_is_refused(answer, images, caplog):
+    torch.manual_seed(0)
+    network = Answers(answer, other=nn.Linear(24, 10), scale=Scale())
+    with pytest.raises(
+        ValueError, match=r"than its layers give \('fc', 'other'\).*\(layer=...\), or compute the logits"
+    ):
+        iv.record(network, (images, LABELS))
+    capture = iv.record(network, (images, LABELS), layer="fc")
+    np.testing.assert_allclose(capture.test.logits, by_hand(network, images)[1], rtol=1e-4, atol=1e-5)
+    assert "Layer 'fc' is recorded as you say, but Answers returns something else" in caplog.text
+
+
+def test_a_network_that_changes_its_mind_is_noticed(images):
+    """Agrees on the first images only."""
+    network = Answers(lambda net, x: net.fc(x) + (x.sum() > 30) * x[:, :10])
+    with pytest.raises(ValueError, match="returns something else than its layers give"):
+        iv.record(network, (images, LABELS), {"far": 100 * images})
+
+
+@pytest.mark.parametrize("answer", [lambda net, x: {"out": net.fc(x)}, lambda net, x: (None, net.fc(x))])
+def test_an_answer_that_is_not_understood_is_refused_unless_the_layer_is_named(answer, images, caplog):
+    network = Answers(answer)
+    with pytest.raises(ValueError, match="returns a .*not known which part of that are the logits.*one of 'fc'"):
+        iv.record(network, (images, LABELS))
+    assert iv.record(network, (images, LABELS), layer="fc").test.classes == 10
+    assert not caplog.text
+
+
+def test_compiled_and_spread_networks_are_recorded_as_they_are(model, images):
+    expected = iv.record(model, (images, LABELS)).test
+    inner, place = nn.Sequential(model), nn.Sequential(torch.compile(model, backend="eager"))
+    in_place = nn.Sequential(model)
+    in_place.compile(backend="eager")
+    in_place.eval()(images)
+    for network in (torch.compile(inner, backend="eager"), place, in_place, nn.DataParallel(inner)):
+        found = iv.record(network, (images, LABELS))
+        assert np.array_equal(found.test.logits, expected.logits) and found.meta["layer"].endswith("fc")
+        assert np.array_equal(found.test.features, expected.features)
+
+
+def test_what_has_no_layers_to_read_says_what_it_is(model, images):
+    script, traced = torch.jit.script(model), torch.jit.trace(model.eval(), images)
+    exported = torch.export.export(model.eval(), (images,))
+    for program, kind in ((script, "RecursiveScriptModule"), (traced, "TopLevelTracedModule"),
+                          (exported, "ExportedProgram"), (exported.module(), "GraphModule")):  # fmt: skip
+        with pytest.raises(TypeError, match=f"model is a {kind}: it was scripted, traced or exported.*it was made of"):
+            iv.record(program, (images, LABELS))
+    model.fc = torch.ao.nn.quantized.dynamic.Linear(24, 10)
+    with pytest.raises(ValueError, match="The layer 'fc' of Network is quantised.*as it was before"):
+        iv.record(model, (images, LABELS))
 
 
 def nan_network() -> nn.Module:
@@ -203,10 +358,75 @@ def test_sets_keep_their_names_whatever_is_in_them(model, images, name):
     assert list(capture.ood) == list(capture.meta["ood"]) == [name]
 
 
-def test_a_shuffled_set_is_recorded_with_a_warning(model, images, caplog):
-    loader = DataLoader(TensorDataset(images, LABELS), batch_size=7, shuffle=True)
-    assert sorted(iv.record(model, loader, train=loader).test.labels) == sorted(LABELS.tolist())
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["test is shuffled"]
+def distributed(*, shuffle: bool) -> DistributedSampler:
+    return DistributedSampler(LABELS, num_replicas=2, rank=0, shuffle=shuffle)
+
+
+class Endless(IterableDataset):
+    """Each worker reads all of it."""
+
+    def __iter__(self):
+        return iter([(torch.zeros(1, 8, 8), 0)] * 4)
+
+
+class Buckets(Sampler):
+    """Batches of its own making."""
+
+    def __iter__(self):
+        return iter([list(range(9, 23)), list(range(9))])
+
+
+@pytest.mark.parametrize(
+    ("options", "unordered", "warnings"),
+    [
+        ({}, False, []),
+        ({"sampler": list(range(22, -1, -1))}, False, []),
+        ({"shuffle": True}, True, ["test is drawn by a RandomSampler: its images may come in another order"]),
+        ({"sampler": WeightedRandomSampler([1.0] * 23, 23)}, True, ["test is drawn by a WeightedRandomSampler"]),
+        (
+            {"sampler": SubsetRandomSampler(range(20))},
+            True,
+            ["test is drawn by a SubsetRandomSampler", "test has 23 images, but its DataLoader gave 20"],
+        ),
+        ({"batch_sampler": Buckets()}, True, ["test is drawn by a Buckets"]),
+        ({"batch_sampler": [list(range(23))]}, False, []),
+        ({"drop_last": True}, False, ["test has 23 images, but its DataLoader gave 21: look at .* drop_last"]),
+        ({"sampler": distributed(shuffle=False)}, False, ["test has 23 images, but its DataLoader gave 12"]),
+        (
+            {"sampler": distributed(shuffle=True)},
+            True,
+            ["test is drawn by a DistributedSampler", "test has 23 images, but its DataLoader gave 12"],
+        ),
+    ],
+)
+def test_what_a_loader_leaves_out_or_draws_at_random_is_said(model, images, options, unordered, warnings, caplog):
+    size = {} if "batch_sampler" in options else {"batch_size": 7}
+    loader = DataLoader(TensorDataset(images, LABELS), **size, **options)
+    train = DataLoader(TensorDataset(images, LABELS), batch_size=11, shuffle=True, drop_last=True)
+    capture = iv.record(model, loader, {"far": images}, train=train)
+    assert capture.meta.get("unordered", []) == ["test"] * unordered
+    assert len(caplog.records) == len(warnings)
+    for record, expected in zip(caplog.records, warnings, strict=True):
+        assert re.match(expected, record.getMessage())
+
+
+def test_several_workers_of_an_iterable_set_are_said(model, images, caplog):
+    loader = DataLoader(Endless(), batch_size=4, num_workers=2)
+    capture = iv.record(model, (images, LABELS), {"far": loader})
+    assert len(capture.ood["far"]) == 8 and capture.meta["unordered"] == ["far"]
+    assert "ood['far'] is read by 2 workers, of which each may read all of it" in caplog.text
+
+
+def test_captures_in_different_orders_are_not_compared(model, images):
+    shuffled = DataLoader(TensorDataset(images, LABELS), batch_size=7, shuffle=True)
+    plain, other = (iv.record(model, (images, LABELS), {"far": far}) for far in (images + 1, shuffled))
+    assert iv.compare((plain, "mps"), (plain.replace(), "es"), resamples=2).difference <= 1
+    assert iv.compare((other, "mps"), (other, "es"), resamples=2).difference <= 1  # of the same recording
+    with pytest.raises(ValueError, match="'far' of b was recorded in a random order, .*Record it again.*shuffle=False"):
+        iv.compare((plain, "mps"), (other, "mps"), resamples=2)
+    first = iv.record(model, shuffled, {"far": images})
+    with pytest.raises(ValueError, match="'test' of a was recorded in a random order"):
+        iv.compare((first, "mps"), (plain, "mps"), resamples=2)
 
 
 def test_an_error_of_the_network_tells_which_images_it_was_given(model, images):
@@ -232,7 +452,9 @@ THREE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
         (THREE, (ONE[:0], []), {}, "test is empty: it gave no image"),
         (THREE, (ONE, [0] * 4), {"ood": {"far": ONE[:0]}}, r"ood\['far'\] is empty"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (ONE, [0] * 4), {}, "gives 1 logit per image; at least 2"),
-        (nn.Sequential(nn.Flatten(2), nn.Linear(64, 3)), (ONE, [0] * 4), {}, r"called once, .* but: \(4, 1, 64\)"),
+        (nn.Sequential(nn.Flatten(2), nn.Linear(64, 3)), (ONE, [0] * 4), {}, r"of shape \(4, 1, 3\).*or pool over"),
+        (nn.Sequential(nn.Flatten(2), nn.Linear(64, 3), nn.Flatten()), (ONE, [0] * 4), {"layer": "1"},
+         r"called once, .* but: a tensor of shape \(4, 1, 64\) -> a tensor of shape \(4, 1, 3\)"),
         (nan_network(), (ONE, [0] * 4), {}, "The logits of test has 12 of 12 values that are NaN"),
         (THREE, (ONE, [0] * 4), {"layer": "2"}, "layer must be one of '1', but is '2'"),
         (THREE, (ONE, [0] * 4), {"batch_size": 0}, "batch_size must be a whole number of at least 1"),

@@ -8,7 +8,6 @@ import linecache
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,9 @@ from torch import nn
 import isomax_viz as iv
 from isomax_viz import Experiment
 from isomax_viz.catalog.style import loss_style
-from isomax_viz.learning.backbones import Classifier, SmallCNN
+from isomax_viz.learning.backbones import SmallCNN
 from isomax_viz.learning.custom_code import fingerprint, name_of, reference
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
-from isomax_viz.learning.recording.network import record_capture, record_ood
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {"preset": "smoke", "examples_per_class": 10}
@@ -567,12 +565,12 @@ def test_distances_are_those_that_the_head_gives_and_said_to_be(tmp_path):
     capture = Experiment(loss=Centres, **TINY).run(ood=("letters",), store=tmp_path, progress=False)
     for samples in (capture.test, capture.ood["letters"]):
         np.testing.assert_allclose(samples.distances, -samples.logits, atol=1e-6)
-    assert capture.meta["distances"] == "distances that this loss gives (it names no prototypes)"
+    assert capture.meta["distances"] == "distances that the head gives (it names no prototypes)"
     network = Experiment(loss=Centres, **TINY).network(store=tmp_path)
     data = iv.datasets.load_id("digits")
     letters = {"letters": iv.datasets.load_ood("letters", data)}
     again = iv.record(network, data.test, ood=letters, normalise=(data.mean, data.std))
-    assert again.meta["distances"] == "distances that this network gives (it names no prototypes)"
+    assert again.meta["distances"] == "distances that the head gives (it names no prototypes)"
     np.testing.assert_allclose(again.ood["letters"].distances, -again.ood["letters"].logits, atol=1e-6)
 
 
@@ -586,18 +584,9 @@ def test_where_a_head_gives_no_distances_those_to_the_class_means_stand_in(tmp_p
         expected = np.linalg.norm(samples.features[:, None] - means, axis=2)
         np.testing.assert_allclose(samples.distances, expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(capture.prototypes, means, rtol=1e-4, atol=1e-4)
-    said = "distances to the class means of the training features (this loss gives no distances to its prototypes)"
+    said = "distances to the class means of the training features (the head gives no distances to its prototypes)"
     assert capture.meta["distances"] == said
     assert set(iv.evaluate([capture], scores="mds")["ood"]) == {"letters", "uniform"}
-
-
-def test_a_capture_of_an_earlier_version_without_distances_gets_none_for_its_new_sets():
-    data = iv.datasets.load_id("digits").with_examples_per_class(5, seed=0)
-    model = Classifier(SmallCNN(1), Products(128, 10))
-    capture = record_capture(model, data, meta={}, device="cpu")
-    test = replace(capture.test, distances=None)
-    joined = record_ood(capture.replace(test=test), model, data, ["letters"], device="cpu")
-    assert joined.ood["letters"].distances is None
 
 
 COMMON = """
