@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LOWER = (*WINGS[WINGS.index("learning") :], "__main__")
 LARGEST_FOLDER = 20
 
 
+@cache
 def modules() -> list[str]:
     return [name for _, name, _ in pkgutil.walk_packages([str(PACKAGE)], "isomax_viz.")]
 
