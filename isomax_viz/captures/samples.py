@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -116,9 +115,6 @@ class Samples:
     def __post_init__(self) -> None:
         for name in self.extra_scores:
             check_column_name("a key of extra_scores", name)
-        self._check()
-
-    def _check(self) -> None:
         logits = check_matrix("logits", self.logits, own=True)
         n, classes = logits.shape
         if classes < 2:
@@ -141,18 +137,25 @@ class Samples:
         object.__setattr__(self, "extra_scores", columns)
 
     @classmethod
-    def _stored(cls, arrays: Mapping[str, Any], *, checked: bool) -> Samples:
-        """Build from what samples were written as; ``checked`` reads the values, which may lie on the disk.
-
-        A file is read whatever its columns are called: earlier versions wrote some under names of computed scores.
-        """
+    def _unread(cls, *, extra_scores: Mapping[str, np.ndarray] | None = None, **arrays: np.ndarray) -> Samples:
+        """Build from arrays that lie on the disk, where they are left; all but their values is checked."""
+        n, classes = arrays["logits"].shape
+        wanted = {"logits": (n, classes), "labels": (n,), "predictions": (n,), "distances": (n, classes)}
+        if "features" in arrays:
+            wanted["features"] = (n, *arrays["features"].shape[1:2])
+        for name in ("labels", "predictions", *arrays):
+            array = arrays[name]
+            dtype = np.int64 if name in ("labels", "predictions") else np.float32
+            if array.shape != wanted[name] or array.dtype != dtype:
+                raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}")
+        for name, column in (extra_scores or {}).items():
+            check_column_name("a key of extra_scores", name)
+            if column.shape != (n,) or column.dtype not in (np.float32, np.float64):
+                raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
         samples = object.__new__(cls)
         for item in fields(cls):
-            value = arrays.get(item.name, {} if item.name == "extra_scores" else None)
-            value = {key: frozen(column) for key, column in value.items()} if isinstance(value, dict) else frozen(value)
-            object.__setattr__(samples, item.name, value)
-        if checked:
-            samples._check()
+            object.__setattr__(samples, item.name, frozen(arrays.get(item.name)))
+        object.__setattr__(samples, "extra_scores", {k: frozen(v) for k, v in (extra_scores or {}).items()})
         return samples
 
     def __len__(self) -> int:

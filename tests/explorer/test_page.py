@@ -281,7 +281,7 @@ def test_a_full_disk_leaves_the_former_page(captures, tmp_path, monkeypatch):
     def full(hidden):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("isomax_viz._common.files.settle", full)
+    monkeypatch.setattr("isomax_viz._common.files._flush", full)
     with pytest.raises(OSError, match="explorer.html could not be written: No space left on device. Choose another"):
         to_html(captures, path)
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
