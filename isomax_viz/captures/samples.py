@@ -10,10 +10,7 @@ import numpy as np
 
 from isomax_viz._common.checks import check_column, check_labels, check_matrix
 
-__all__ = ["Samples", "check_column_name", "frozen", "in_blocks", "log_softmax"]
-
-# Keys of isomax_viz.analysis.scores.SCORES, which come first: a column of such a name would never be read.
-_COMPUTED = ("mps", "es", "mds", "max_logit", "energy", "gen", "scaled_mps")
+__all__ = ["Samples", "frozen", "in_blocks", "log_softmax"]
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -39,22 +36,6 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     # Without the 1 of the largest class, in whose rounding the others would drown: entropies near 0 stay exact.
     np.put_along_axis(others, largest, 0.0, axis=-1)
     return shifted - np.log1p(others.sum(axis=-1, keepdims=True))
-
-
-def check_column_name(parameter: str, name: str) -> str:
-    """Return the name of a score column, unless it is that of a computed score in upper or lower case.
-
-    Examples
-    --------
-    >>> check_column_name("key", "odin")
-    'odin'
-    """
-    if str(name).lower() in _COMPUTED:
-        raise ValueError(
-            f"{parameter} must be none of {', '.join(map(repr, _COMPUTED))}, which are computed scores, but is "
-            f"{name!r}. Choose another name: this column would never be read."
-        )
-    return name
 
 
 def frozen(array: np.ndarray | None) -> np.ndarray | None:
@@ -93,8 +74,7 @@ class Samples:
     Raises
     ------
     ValueError
-        If shapes disagree, labels are out of range, a value is NaN or infinite, or a column has the name of a computed
-        score.
+        If shapes disagree, labels are out of range, or a value is NaN or infinite.
 
     Examples
     --------
@@ -113,8 +93,6 @@ class Samples:
     extra_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in self.extra_scores:
-            check_column_name("a key of extra_scores", name)
         logits = check_matrix("logits", self.logits, own=True)
         n, classes = logits.shape
         if classes < 2:
@@ -149,7 +127,6 @@ class Samples:
             if array.shape != wanted[name] or array.dtype != dtype:
                 raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}")
         for name, column in (extra_scores or {}).items():
-            check_column_name("a key of extra_scores", name)
             if column.shape != (n,) or column.dtype not in (np.float32, np.float64):
                 raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
         samples = object.__new__(cls)
