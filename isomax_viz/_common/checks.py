@@ -81,7 +81,7 @@ def as_numeric(parameter: str, values: Any) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:
         raise TypeError(f"{parameter} must be an array of numbers, but its rows differ in length.") from error
-    if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+    if array.dtype.kind not in "iuf":
         raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.")
     return array
 
@@ -223,6 +223,11 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
     if array.ndim != 1:
         raise ValueError(
             f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample."
+        )
+    if array.dtype.kind in "iu" and (array.max() > 2**53 or array.min() < -(2**53)):
+        raise ValueError(
+            f"{parameter} must be numbers that float64 tells apart, but holds whole numbers beyond 2**53. Subtract a "
+            "constant from all scores, or divide them, before they are rounded."
         )
     if array.dtype != np.float32:
         array = array.astype(np.float64)
