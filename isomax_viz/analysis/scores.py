@@ -17,7 +17,7 @@ import numpy as np
 
 from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_known, check_number
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.samples import Samples, log_softmax
+from isomax_viz.captures.samples import Samples, in_blocks, log_softmax
 
 __all__ = [
     "COLUMNS",
@@ -343,8 +343,13 @@ def energy(samples: Samples) -> np.ndarray:
 
     Source: Liu et al. (2020), "Energy-based Out-of-distribution Detection" (there with the opposite sign).
     """
-    top = samples.logits.max(axis=1)
-    return top + np.log(np.exp(samples.logits - top[:, None]).sum(axis=1))
+    return in_blocks(_log_sum_exp, samples.logits)
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    top = logits.max(axis=1)
+    with np.errstate(over="ignore"):  # logits farther apart than any number: minus infinity, of which exp is 0
+        return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
 
 
 def scaled_max_probability(samples: Samples, *, temperature: float = 1000.0) -> np.ndarray:
@@ -360,7 +365,11 @@ def scaled_max_probability(samples: Samples, *, temperature: float = 1000.0) -> 
     [0.7311]
     """
     check_number("temperature", temperature, above=0)
-    return np.exp(log_softmax(samples.logits.astype(np.float64) / temperature).max(axis=1))
+
+    def scaled(logits: np.ndarray) -> np.ndarray:
+        return np.exp(log_softmax(logits.astype(np.float64) / temperature).max(axis=1))
+
+    return in_blocks(scaled, samples.logits, np.float64)
 
 
 def generalised_entropy(samples: Samples, *, exponent: float = 0.1, top: int = 100) -> np.ndarray:
@@ -376,12 +385,20 @@ def generalised_entropy(samples: Samples, *, exponent: float = 0.1, top: int = 1
     """
     check_number("exponent", exponent, above=0)
     check_number("top", top, at_least=1, whole=True)
-    log_p = -np.sort(-log_softmax(samples.logits.astype(np.float64)), axis=1)
-    # Only the likeliest class may have a probability near 1: what it lacks is the sum of the others.
-    largest = log_p[:, 1:].max(axis=1)
-    missing = largest + np.log(np.exp(log_p[:, 1:] - largest[:, None]).sum(axis=1))
-    log_rest = np.concatenate([missing[:, None], np.log1p(-np.exp(log_p[:, 1:]))], axis=1)
-    return -np.exp(exponent * (log_p + log_rest))[:, :top].sum(axis=1)
+
+    def negative(logits: np.ndarray) -> np.ndarray:
+        log_p = log_softmax(logits.astype(np.float64))
+        kept = min(top, log_p.shape[1])
+        likeliest = log_p.argmax(axis=1)[:, None]
+        first = np.take_along_axis(log_p, likeliest, axis=1)
+        np.put_along_axis(log_p, likeliest, -np.inf, axis=1)
+        # Only the likeliest class may have a probability near 1: what it lacks is the sum of the others.
+        missing = _log_sum_exp(log_p)[:, None]
+        others = -np.partition(-log_p, kept - 1, axis=1)[:, : kept - 1]
+        terms = np.exp(exponent * np.hstack([first + missing, others + np.log1p(-np.exp(others))]))
+        return -terms.sum(axis=1)
+
+    return in_blocks(negative, samples.logits, np.float64)
 
 
 _COMPUTED = (

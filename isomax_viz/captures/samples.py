@@ -31,11 +31,15 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     [[0.0, -1000.0]]
     """
     largest = logits.argmax(axis=-1)[..., None]
-    shifted = logits - np.take_along_axis(logits, largest, axis=-1)
+    with np.errstate(over="ignore"):
+        shifted = logits - np.take_along_axis(logits, largest, axis=-1)
+    # Logits farther apart than any number: minus infinity times the probability 0 would be no number.
+    np.maximum(shifted, np.finfo(shifted.dtype).min, out=shifted)
     others = np.exp(shifted)
     # Without the 1 of the largest class, in whose rounding the others would drown: entropies near 0 stay exact.
     np.put_along_axis(others, largest, 0.0, axis=-1)
-    return shifted - np.log1p(others.sum(axis=-1, keepdims=True))
+    shifted -= np.log1p(others.sum(axis=-1, keepdims=True))
+    return shifted
 
 
 def frozen(array: np.ndarray | None) -> np.ndarray | None:
@@ -219,10 +223,10 @@ def _entropies(logits: np.ndarray) -> np.ndarray:
     return -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
 
 
-def in_blocks(function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray) -> np.ndarray:
+def in_blocks(function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray, dtype: Any = None) -> np.ndarray:
     """Apply a function of rows to blocks that fit the processor's cache: less memory, and faster for many rows."""
     rows = max(1, 65_536 // matrix.shape[1])
-    result = np.empty(len(matrix), dtype=matrix.dtype)
+    result = np.empty(len(matrix), dtype=dtype or matrix.dtype)
     for start in range(0, len(matrix), rows):
         result[start : start + rows] = function(matrix[start : start + rows])
     return result
