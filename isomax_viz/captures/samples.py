@@ -223,7 +223,9 @@ def _entropies(logits: np.ndarray) -> np.ndarray:
     return -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
 
 
-def in_blocks(function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray, dtype: type | None = None) -> np.ndarray:
+def in_blocks(
+    function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray, dtype: type | None = None
+) -> np.ndarray:
     """Apply a function of rows to blocks that fit the processor's cache: less memory, and faster for many rows."""
     rows = max(1, 65_536 // matrix.shape[1])
     result = np.empty(len(matrix), dtype=dtype or matrix.dtype)
