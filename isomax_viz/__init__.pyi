@@ -19,6 +19,9 @@ from .analysis.tables import evaluate as evaluate
 from .captures.capture import Capture as Capture
 from .captures.examples import load_example as load_example
 from .captures.files import CaptureError as CaptureError
+from .captures.importers import from_labelled_scores as from_labelled_scores
+from .captures.importers import from_scores as from_scores
+from .captures.importers import read_scores as read_scores
 from .captures.samples import Samples as Samples
 from .experiments.add_scores import add_scores as add_scores
 from .experiments.experiment import Experiment as Experiment

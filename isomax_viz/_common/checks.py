@@ -7,7 +7,8 @@ has one test. What concerns arrays stands in :mod:`isomax_viz._common.checks`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,19 @@ __all__ = [
     "check_matrix",
     "check_number",
     "check_scores",
+    "check_set_name",
     "missing_package",
     "owned",
+    "restore_sealed",
     "run_hint",
     "sealed",
 ]
 
 
-def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarray:
+def check_finite(parameter: str, array: np.ndarray, *, remedy: str, remedy_masked: str = "") -> np.ndarray:
     """Return ``array`` if all its values are finite, else say how many are not and where the first one stands.
+
+    ``remedy_masked`` takes the place of the remedy where all that is not finite is minus infinity.
 
     Examples
     --------
@@ -49,6 +54,7 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str) -> np.ndarra
     if count:
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         where = first[0] if len(first) == 1 else first
+        remedy = remedy_masked if remedy_masked and np.isneginf(array[bad]).all() else remedy
         raise ValueError(
             f"{parameter} has {count:,} of {array.size:,} values that are NaN or infinite; "
             f"the first stands at index {where}. {remedy}"
@@ -71,19 +77,74 @@ def as_numeric(parameter: str, values: Any) -> np.ndarray:
         ...
     TypeError: labels must be an array of real numbers, but its dtype is <U3.
     """
-    # `detach().cpu()` is duck-typed: accepting a tensor here must not import torch.
     if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16":
-            values = values.float()
-        values = values.numpy()
+        values = _from_tensor(values)
+    elif isinstance(values, (list, tuple)) and any(hasattr(item, "detach") for item in values):
+        raise TypeError(
+            f"{parameter} must be one array, but is a {type(values).__name__} of {len(values)} tensors. Join them: "
+            "torch.cat(tensors) for batches, torch.stack(tensors) for one tensor per sample."
+        )
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{parameter} has {int(np.ma.count_masked(values)):,} masked values, which would count as if they were not "
+            "masked. Leave out their rows, or fill them: array.filled(value)."
+        )
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise TypeError(f"{parameter} must be an array of numbers, but its rows differ in length.") from error
+        raise TypeError(
+            f"{parameter} must be an array of numbers, but its rows differ in length. Join batches with "
+            "np.concatenate(batches)."
+        ) from error
+    if array.dtype == object:
+        array = _from_objects(parameter, array)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.")
     return array
+
+
+def _from_tensor(tensor: Any) -> np.ndarray:
+    # Duck-typed: accepting a tensor must not import torch.
+    tensor = tensor.detach().cpu()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if str(tensor.layout) != "torch.strided":
+        tensor = tensor.to_dense()
+    if tensor.is_floating_point() and str(tensor.dtype) not in ("torch.float16", "torch.float32", "torch.float64"):
+        tensor = tensor.float()  # bfloat16 and float8, which NumPy lacks
+    return tensor.numpy()
+
+
+def _from_objects(parameter: str, array: np.ndarray) -> np.ndarray:
+    """Return Python's numbers, as pandas' nullable columns give them beside others, as floats."""
+    import pandas as pd
+
+    missing = np.argwhere(pd.isna(array))
+    if len(missing):
+        raise ValueError(
+            f"{parameter} has {len(missing):,} missing values (None, NaN or pandas.NA); the first stands at index "
+            f"{tuple(missing[0].tolist())}. Leave out their rows."
+        )
+    if all(isinstance(item, Real) and not isinstance(item, bool) for item in array.flat):
+        return array.astype(np.float64)
+    return array
+
+
+def check_set_name(parameter: str, name: Any) -> str:
+    """Return the name of a set if it is text.
+
+    Examples
+    --------
+    >>> check_set_name("A name in ood", 1)
+    Traceback (most recent call last):
+        ...
+    TypeError: A name in ood must be text, but is 1. Write it as such: '1'.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{parameter} must be text, but is {name!r}. Write it as such: {str(name)!r}.")
+    if not name:
+        raise ValueError(f"{parameter} is an empty name. Name the set, such as 'letters'.")
+    return str(name)
 
 
 def sealed(array: np.ndarray) -> np.ndarray:
@@ -120,6 +181,21 @@ def owned(array: np.ndarray, source: np.ndarray) -> np.ndarray:
     return array
 
 
+def restore_sealed(record: Any, state: Mapping[str, Any]) -> None:
+    """Give a frozen record its state back, after pickle or copy, with its arrays read-only again."""
+    for value in state.values():
+        for array in value.values() if isinstance(value, Mapping) else (value,):
+            if isinstance(array, np.ndarray):
+                sealed(array)
+    record.__dict__.update(state)
+
+
+_MASKED = (
+    "Minus infinity stands for classes that are masked. Leave their columns out of all sets, or put a finite number in "
+    "its place, the same in all: np.maximum(logits, -1e4) changes no probability."
+)
+
+
 def check_matrix(
     parameter: str, values: Any, *, rows: int | None = None, columns: int | None = None, own: bool = False
 ) -> np.ndarray:
@@ -149,11 +225,8 @@ def check_matrix(
         or (columns is not None and array.shape[1] != columns)
     ):
         raise ValueError(f"{parameter} must have shape {wanted}, but has shape {array.shape}. Give one row per sample.")
-    check_finite(
-        parameter,
-        array,
-        remedy="Find where the network produced them (too high a learning rate is common) or drop these samples.",
-    )
+    remedy = "Find where the network produced them (too high a learning rate is common) or drop these samples."
+    check_finite(parameter, array, remedy=remedy, remedy_masked=_MASKED)
     array = np.ascontiguousarray(array)
     return owned(array, source) if own else array
 
@@ -177,8 +250,8 @@ def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
     return owned(check_finite(parameter, array, remedy="A score must be a finite number for every sample."), source)
 
 
-def check_labels(parameter: str, values: Any, *, rows: int, classes: int) -> np.ndarray:
-    """Return ``values`` as int64 labels in [-1, classes), where -1 marks an out-of-distribution sample.
+def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest: int = -1) -> np.ndarray:
+    """Return ``values`` as int64 labels in [lowest, classes), where -1 marks an out-of-distribution sample.
 
     Examples
     --------
@@ -193,16 +266,20 @@ classes from 0 in the order of the logits' columns.
         raise ValueError(
             f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample."
         )
-    if not np.issubdtype(array.dtype, np.integer):
+    if array.dtype.kind == "f":
+        check_finite(parameter, array, remedy="Leave out rows whose class nobody knows.")
         if not np.array_equal(array, np.floor(array)):
             raise TypeError(f"{parameter} must be whole numbers, but its dtype is {array.dtype}.")
-    array = array.astype(np.int64)
-    if rows and (array.min() < -1 or array.max() >= classes):
+    # Before they become int64, in which the largest uint64 is -1.
+    if rows and (array.min() < lowest or array.max() >= classes):
+        remedy = "Number the classes from 0 in the order of the logits' columns."
+        if array.dtype.kind == "u" and array.max() == np.iinfo(array.dtype).max:
+            remedy = f"{array.max()} is what -1 becomes as {array.dtype}: keep labels in a type with a sign (int64)."
         raise ValueError(
-            f"{parameter} must lie in -1 .. {classes - 1} (-1 marks out-of-distribution samples), but range from "
-            f"{array.min()} to {array.max()}. Number the classes from 0 in the order of the logits' columns."
+            f"{parameter} must lie in {lowest} .. {classes - 1} (-1 marks out-of-distribution samples), but range from "
+            f"{array.min()} to {array.max()}. {remedy}"
         )
-    return array
+    return array.astype(np.int64)
 
 
 def check_scores(parameter: str, values: Any) -> np.ndarray:
@@ -223,11 +300,6 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
     if array.ndim != 1:
         raise ValueError(
             f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample."
-        )
-    if array.dtype.kind in "iu" and (array.max() > 2**53 or array.min() < -(2**53)):
-        raise ValueError(
-            f"{parameter} must be numbers that float64 tells apart, but holds whole numbers beyond 2**53. Subtract a "
-            "constant from all scores, or divide them, before they are rounded."
         )
     if array.dtype != np.float32:
         array = array.astype(np.float64)

@@ -273,7 +273,7 @@ def at_temperature(capture: Capture, temperature: float) -> Capture:
     check_number("temperature", temperature, above=0)
 
     def divided(samples: Samples | None) -> Samples | None:
-        return None if samples is None else replace(samples, logits=samples.logits / np.float32(temperature))
+        return None if samples is None else replace(samples, logits=samples.require("logits") / np.float32(temperature))
 
     sets = {name: divided(samples) for name, samples in capture.ood.items()}
     before = float(capture.meta.get("logits_divided_by", 1.0))
@@ -319,7 +319,9 @@ def temperature_table(
         confidences, correct = decided_probabilities(test), test.predictions == test.labels
         row = {
             "temperature": float(temperature),
-            "cross_entropy": negative_log_likelihood(capture.test.logits, test.labels, temperature=temperature),
+            "cross_entropy": negative_log_likelihood(
+                capture.test.require("logits"), test.labels, temperature=temperature
+            ),
             "entropy": float(test.entropies.mean(dtype=np.float64)),
             "confidence": float(confidences.mean(dtype=np.float64)),
             "accuracy": test.accuracy,

@@ -176,16 +176,11 @@ def logits_table(
     test = capture.test
     if quantity == "logit":
         known = [(INTRA, False, test.intra_logits), (INTER, False, test.inter_logits)]
-        others = [(name, True, samples.logits.ravel()) for name, samples in unknown.items()]
+        others = [(name, True, samples.require("logits").ravel()) for name, samples in unknown.items()]
     else:
         known = [(INTRA, False, test.intra_distances), (INTER, False, test.inter_distances)]
-        others = [(name, True, _distances(samples).ravel()) for name, samples in unknown.items()]
+        others = [(name, True, samples.require("distances").ravel()) for name, samples in unknown.items()]
     return _binned(capture, quantity, known + others, bins, limits)
-
-
-def _distances(samples: Samples) -> np.ndarray:
-    samples.min_distances  # noqa: B018 - raises where there are no distances
-    return samples.distances
 
 
 def values_table(
@@ -252,7 +247,7 @@ def values_table(
 
 def scores_table(
     capture: Capture,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     ood: str | Iterable[str] | None = None,
     *,
     bins: int | Sequence[float] = 50,
@@ -263,7 +258,8 @@ def scores_table(
     Parameters
     ----------
     capture : Capture
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of the capture.

@@ -27,7 +27,7 @@ def select_images(
     capture: Capture,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     which: str = "confident_ood",
     threshold: float | None = None,
     limits: tuple[float, float] | None = None,
@@ -40,7 +40,8 @@ def select_images(
     capture : Capture
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function.
     which : {"confident_ood", "doubtful_id", "near_threshold", "range"}
         See :data:`SELECTIONS`.

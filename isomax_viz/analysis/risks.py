@@ -62,7 +62,7 @@ def risk_table(
     capture: Capture,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     accept_unknown: float = 1.0,
     reject_known: float = 1.0,
     share_unknown: float = 0.5,
@@ -74,7 +74,8 @@ def risk_table(
     capture : Capture
     ood : str or list of str, optional
         Out-of-distribution sets; by default all. Each counts alike, however many images it has.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     accept_unknown, reject_known, share_unknown
         See :func:`expected_cost`.
@@ -120,7 +121,7 @@ def cheapest_threshold(
     capture: Capture,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     accept_unknown: float = 1.0,
     reject_known: float = 1.0,
     share_unknown: float = 0.5,

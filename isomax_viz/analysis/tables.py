@@ -66,7 +66,7 @@ def as_names(names: Any) -> Any:
 
 def _wanted(scores: Any, samples: Samples) -> list[scores_module.Score]:
     """Return the scores, each under a name of its own: rows of two that share one could not be told apart."""
-    listed = [scores] if isinstance(scores, str) or callable(scores) else list(scores)
+    listed = [scores] if scores is None or isinstance(scores, str) or callable(scores) else list(scores)
     if not listed:
         raise ValueError("The list of scores is empty. Name at least one, such as 'es'.")
     found = [scores_module.get(item, samples) for item in listed]
@@ -78,6 +78,10 @@ def _wanted(scores: Any, samples: Samples) -> list[scores_module.Score]:
                 "own different names: write them with def, or set function.__name__."
             )
     return found
+
+
+def _has_distances(capture: Capture, sets: dict[str, Samples]) -> bool:
+    return all(samples.distances is not None for samples in [capture.test, *sets.values()])
 
 
 def evaluate(
@@ -93,7 +97,8 @@ def evaluate(
     captures : Capture or list of Capture
     scores : str, callable or list of them
         Keys of ``iv.scores.SCORES``, names of the captures' score columns, or your own functions. Left at the default,
-        MDS rows are omitted for captures that carry no distances; asked for by name, missing distances are an error.
+        MDS rows are omitted for captures that carry no distances, and a capture without logits gives all its columns;
+        asked for by name, what is missing is an error.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of each capture.
 
@@ -125,8 +130,9 @@ def evaluate(
     rows = []
     for capture in as_list(captures):
         sets = chosen_ood(capture, ood)
-        for score in _wanted(scores, capture.test):
-            if by_default and not score.fits(capture.test, *sets.values()):
+        by_columns = by_default and capture.test.logits is None
+        for score in _wanted(capture.test.extra_scores if by_columns else scores, capture.test):
+            if by_default and score.key == "mds" and not _has_distances(capture, sets):
                 continue
             id_scores = scores_module.compute(score, capture.test)
             for name, samples in sets.items():
@@ -154,7 +160,7 @@ def roc_table(
     captures: Captures,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | Iterable[Any] = "es",
+    score: str | Callable[[Samples], np.ndarray] | Iterable[Any] | None = None,
 ) -> pd.DataFrame:
     """Return receiver operating characteristics, one row per corner of each curve.
 
@@ -163,7 +169,8 @@ def roc_table(
     captures : Capture or list of Capture
     ood : str or list of str, optional
         Out-of-distribution sets; by default all of each capture.
-    score : str, callable or list of them
+    score : str, callable or list of them, optional
+        By default ES; the first score column where there are no logits.
         Keys of ``iv.scores.SCORES`` or your own functions.
 
     Returns

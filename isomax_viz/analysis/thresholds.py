@@ -29,7 +29,7 @@ def find_threshold(
     capture: Capture,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     rule: str = "tpr95",
 ) -> float:
     """Return the threshold that a rule gives; images with a score at or above it are accepted as in-distribution.
@@ -39,7 +39,8 @@ def find_threshold(
     capture : Capture
     ood : str or list of str, optional
         Out-of-distribution sets, by default all; taken together, and used by ``"dtacc"`` only.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function.
     rule : {"tpr95", "dtacc"}
         See :data:`RULES`. Only ``"tpr95"`` can be used where nothing is known of the images to come.
@@ -70,7 +71,10 @@ def find_threshold(
 
 
 def score_range(
-    capture: Capture, ood: str | Iterable[str] | None = None, *, score: str | Callable[[Samples], np.ndarray] = "es"
+    capture: Capture,
+    ood: str | Iterable[str] | None = None,
+    *,
+    score: str | Callable[[Samples], np.ndarray] | None = None,
 ) -> tuple[float, float]:
     """Return the smallest and the largest score of the test images and the sets.
 
@@ -89,7 +93,7 @@ def same_share(
     capture: Capture,
     other: Capture,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
 ) -> float:
     """Return the threshold at which another capture accepts at least the same share of its ID images.
 
@@ -112,7 +116,7 @@ def threshold_table(
     captures: Captures,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     threshold: float | str | Sequence[float] = "tpr95",
 ) -> pd.DataFrame:
     """Count what a threshold accepts, one row per capture and out-of-distribution set.
@@ -122,7 +126,8 @@ def threshold_table(
     captures : Capture or list of Capture
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float, {"tpr95", "dtacc"} or one float per capture
         A number, or a rule of :data:`RULES` that gives each capture its own. Infinity accepts nothing, minus infinity

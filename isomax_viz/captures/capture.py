@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_known, check_matrix
+from isomax_viz._common.checks import check_choice, check_known, check_matrix, check_set_name, restore_sealed
 from isomax_viz.captures.files import (
     CaptureError,
     DamagedCaptureError,
@@ -24,7 +24,7 @@ from isomax_viz.captures.files import (
     unpack,
     write_capture,
 )
-from isomax_viz.captures.samples import Samples, log_softmax
+from isomax_viz.captures.samples import Samples, are_log_probabilities, log_softmax
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
@@ -63,21 +63,21 @@ class Capture:
     prototypes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for name, samples in {"train": self.train, "test": self.test}.items():
+            if samples is not None:
+                _check_known(name, samples)
         for name, samples in self.ood.items():
-            if name in ("train", "test"):
+            if check_set_name("A name in ood", name) in ("train", "test"):
                 raise ValueError(f"ood={name!r} is the name of the in-distribution samples. Give the set another name.")
-            if not name:
-                raise ValueError("An out-of-distribution set has an empty name. Name it, such as ood={'letters': ...}.")
-            if samples.classes != self.test.classes:
-                raise ValueError(
-                    f"ood[{name!r}] has logits for {samples.classes} classes, but test has {self.test.classes}. "
-                    "Record both with the same network."
-                )
+            _check_alike(name, samples, self.test)
         if self.prototypes is not None:
             prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes, own=True)
             object.__setattr__(self, "prototypes", prototypes)
         object.__setattr__(self, "ood", dict(self.ood))
         object.__setattr__(self, "meta", dict(self.meta))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_sealed(self, state)
 
     def __repr__(self) -> str:
         from isomax_viz.catalog.style import loss_style
@@ -175,8 +175,8 @@ class Capture:
         Returns
         -------
         DataFrame
-            Columns ``loss, set, ood (bool), index, label, prediction, max_probability, entropy, max_logit`` and, where
-            recorded, ``min_distance`` and the samples' own score columns.
+            Columns ``loss, set, ood (bool), index, label``, where there are logits ``prediction, max_probability,
+            entropy, max_logit`` and, where recorded, ``min_distance`` and the samples' own score columns.
 
         Examples
         --------
@@ -194,11 +194,15 @@ class Capture:
                 "ood": name in self.ood,
                 "index": np.arange(len(samples)),
                 "label": samples.labels,
-                "prediction": samples.predictions,
-                "max_probability": samples.max_probabilities,
-                "entropy": samples.entropies,
-                "max_logit": samples.logits.max(axis=1),
             }
+            if samples.predictions is not None:
+                columns["prediction"] = samples.predictions
+            if samples.logits is not None:
+                columns |= {
+                    "max_probability": samples.max_probabilities,
+                    "entropy": samples.entropies,
+                    "max_logit": samples.logits.max(axis=1),
+                }
             if samples.distances is not None:
                 columns["min_distance"] = samples.min_distances
             columns |= {key: column for key, column in samples.extra_scores.items() if key not in columns}
@@ -301,3 +305,37 @@ class Capture:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged(path, str(error)) from error
+
+
+def _check_known(part: str, samples: Samples) -> None:
+    unknown = int((samples.labels < 0).sum())
+    if 0 < unknown < len(samples):
+        raise ValueError(
+            f"{part} has {unknown:,} of {len(samples):,} labels of -1, which mark out-of-distribution samples. Keep "
+            "the rows with labels >= 0 and pass the others as a set of their own: ood={'mine': logits[labels == -1]}."
+        )
+
+
+def _check_alike(name: str, samples: Samples, test: Samples) -> None:
+    """Refuse a set that the network behind the test samples cannot have given."""
+    if (samples.labels >= 0).any():
+        raise ValueError(
+            f"ood[{name!r}] has labels of classes, but those of out-of-distribution samples are -1. Pass its logits "
+            "alone, or labels=np.full(len(logits), -1)."
+        )
+    if samples.logits is None or test.logits is None:
+        if (samples.logits is None) != (test.logits is None):
+            raise ValueError(f"One of test and ood[{name!r}] has logits, the other scores alone. Give both alike.")
+        return
+    if samples.classes != test.classes:
+        raise ValueError(
+            f"ood[{name!r}] has logits for {samples.classes} classes, but test has {test.classes}. Record both with "
+            "the same network."
+        )
+    are_logs = [are_log_probabilities(item.logits) for item in (samples, test)]
+    if len(samples) > 1 and len(test) > 1 and are_logs[0] != are_logs[1]:
+        which, other = (f"ood[{name!r}]", "test")[:: 1 if are_logs[0] else -1]
+        raise ValueError(
+            f"The logits of {which} are logarithms of probabilities, those of {other} are not. Pass both as the "
+            "network gives them, before softmax and log_softmax."
+        )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_column, check_labels, check_matrix
+from isomax_viz._common.checks import check_column, check_labels, check_matrix, restore_sealed
 
-__all__ = ["Samples", "frozen", "in_blocks", "log_softmax"]
+__all__ = ["Samples", "are_log_probabilities", "frozen", "in_blocks", "log_softmax"]
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -31,15 +33,11 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     [[0.0, -1000.0]]
     """
     largest = logits.argmax(axis=-1)[..., None]
-    with np.errstate(over="ignore"):
-        shifted = logits - np.take_along_axis(logits, largest, axis=-1)
-    # Logits farther apart than any number: minus infinity times the probability 0 would be no number.
-    np.maximum(shifted, np.finfo(shifted.dtype).min, out=shifted)
+    shifted = logits - np.take_along_axis(logits, largest, axis=-1)
     others = np.exp(shifted)
     # Without the 1 of the largest class, in whose rounding the others would drown: entropies near 0 stay exact.
     np.put_along_axis(others, largest, 0.0, axis=-1)
-    shifted -= np.log1p(others.sum(axis=-1, keepdims=True))
-    return shifted
+    return shifted - np.log1p(others.sum(axis=-1, keepdims=True))
 
 
 def frozen(array: np.ndarray | None) -> np.ndarray | None:
@@ -51,6 +49,54 @@ def frozen(array: np.ndarray | None) -> np.ndarray | None:
     return view
 
 
+def _sum_to_one(rows: np.ndarray) -> bool:
+    return bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1) < 1e-3).all())
+
+
+def _are_probabilities(logits: np.ndarray) -> bool:
+    # The first rows decide nearly always. Zeros and ones alone may be logits, too.
+    return all((rows >= 0).all() and _sum_to_one(rows) for rows in (logits[:100], logits)) and bool((logits % 1).any())
+
+
+def are_log_probabilities(logits: np.ndarray) -> bool:
+    """Return whether the logits are logarithms of probabilities, as log_softmax gives them.
+
+    Examples
+    --------
+    >>> are_log_probabilities(np.log([[0.25, 0.75]])), are_log_probabilities(np.array([[0.25, 0.75]]))
+    (True, False)
+    """
+    if not all((rows <= 0).all() and _sum_to_one(np.exp(rows)) for rows in (logits[:100], logits)):
+        return False
+    # Of samples that are all decided, logits may have zero as their largest, too.
+    return bool((logits.max(axis=1) < -1e-3).any())
+
+
+def _check_meaning(logits: np.ndarray) -> None:
+    """Refuse probabilities, and warn of their logarithms; one row may be either by chance."""
+    if len(logits) > 1 and _are_probabilities(logits):
+        raise ValueError(
+            "logits must be what the network gives before softmax, but each row lies in [0, 1] and sums to 1: these "
+            "are probabilities. Pass the raw outputs, or np.log(probabilities), with which scores of probabilities "
+            "(mps, es) are right and scores of logits (energy, max_logit) are not."
+        )
+    if len(logits) > 1 and are_log_probabilities(logits):
+        warnings.warn(
+            "The logits are logarithms of probabilities: scores of probabilities (mps, es) are right, but energy is "
+            "the same for every sample and max_logit orders as mps. Pass the outputs before log_softmax if you can.",
+            stacklevel=5,
+        )
+
+
+# What samples may lack, and how to get it.
+_REMEDIES = {
+    "logits": "Name a score that they carry: {}; or build them with logits (Capture.from_arrays, iv.record).",
+    "features": "Pass features=... when building them, or record them from the network (iv.record, Experiment.run()).",
+    "distances": "Pass distances=... when building them, or record them from the network with Experiment.run().",
+}
+_CALLED = {"distances": "feature-prototype distances"}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """What the network said about one set of images; all arrays are read-only and share their first axis.
@@ -59,8 +105,9 @@ class Samples:
 
     Parameters
     ----------
-    logits : array, shape (n, classes)
-        What the head gives for detection: temperature 1, no entropic scale (float32).
+    logits : array, shape (n, classes), or None
+        What the head gives for detection: temperature 1, no entropic scale (float32). None where nothing but scores is
+        known (:func:`isomax_viz.from_scores`).
     labels : array of int, shape (n,)
         Class of each image, -1 for out-of-distribution images.
     features : array, shape (n, features), optional
@@ -73,12 +120,18 @@ class Samples:
         scaled and tilted per class.
     extra_scores : mapping of str to array of float, shape (n,), optional
         Scores by name that cannot be computed from what stands above, because they need the network, its gradients or
-        its training features (:func:`isomax_viz.add_scores`); higher = more in-distribution.
+        its training features (:func:`isomax_viz.add_scores`); higher = more in-distribution. They go before computed
+        scores of the same name.
 
     Raises
     ------
     ValueError
-        If shapes disagree, labels are out of range, or a value is NaN or infinite.
+        If shapes disagree, labels are out of range, a value is NaN or infinite, or the logits are probabilities.
+
+    Warns
+    -----
+    UserWarning
+        If the logits are logarithms of probabilities.
 
     Examples
     --------
@@ -89,7 +142,7 @@ class Samples:
     [0.8809999823570251, 0.5]
     """
 
-    logits: np.ndarray
+    logits: np.ndarray | None
     labels: np.ndarray
     features: np.ndarray | None = None
     distances: np.ndarray | None = None
@@ -97,6 +150,21 @@ class Samples:
     extra_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check()
+        if self.logits is not None:
+            _check_meaning(self.logits)
+
+    def _check(self) -> None:
+        values = self._checked_scores_alone() if self.logits is None else self._checked()
+        for name, array in values.items():
+            object.__setattr__(self, name, frozen(array))
+        n = len(self.labels)
+        columns = {
+            name: check_column(f"extra_scores[{name!r}]", column, rows=n) for name, column in self.extra_scores.items()
+        }
+        object.__setattr__(self, "extra_scores", columns)
+
+    def _checked(self) -> dict[str, np.ndarray]:
         logits = check_matrix("logits", self.logits, own=True)
         n, classes = logits.shape
         if classes < 2:
@@ -110,66 +178,87 @@ class Samples:
         if self.distances is not None:
             values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes, own=True)
         predictions = logits.argmax(axis=1) if self.predictions is None else self.predictions
-        values["predictions"] = check_labels("predictions", predictions, rows=n, classes=classes)
-        for name, array in values.items():
-            object.__setattr__(self, name, frozen(array))
-        columns = {
-            name: check_column(f"extra_scores[{name!r}]", column, rows=n) for name, column in self.extra_scores.items()
+        return values | {"predictions": check_labels("predictions", predictions, rows=n, classes=classes)}
+
+    def _checked_scores_alone(self) -> dict[str, np.ndarray]:
+        for name in ("features", "distances"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"logits is None, but {name} is given. Give the logits too, or leave {name} out.")
+        if not self.extra_scores:
+            raise ValueError("logits is None, and there are no extra_scores. Give logits, or iv.from_scores(...).")
+        values = {"labels": self.labels, "predictions": self.predictions}
+        return {
+            name: check_labels(name, array, rows=len(self.labels), classes=2**31)
+            for name, array in values.items()
+            if array is not None
         }
-        object.__setattr__(self, "extra_scores", columns)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_sealed(self, state)
 
     @classmethod
-    def _unread(cls, *, extra_scores: Mapping[str, np.ndarray] | None = None, **arrays: np.ndarray) -> Samples:
-        """Build from arrays that lie on the disk, where they are left; all but their values is checked."""
-        n, classes = arrays["logits"].shape
-        wanted = {"logits": (n, classes), "labels": (n,), "predictions": (n,), "distances": (n, classes)}
-        if "features" in arrays:
-            wanted["features"] = (n, *arrays["features"].shape[1:2])
-        for name in ("labels", "predictions", *arrays):
-            array = arrays[name]
-            dtype = np.int64 if name in ("labels", "predictions") else np.float32
-            if array.shape != wanted[name] or array.dtype != dtype:
-                raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}")
-        for name, column in (extra_scores or {}).items():
-            if column.shape != (n,) or column.dtype not in (np.float32, np.float64):
-                raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
+    def _stored(cls, arrays: Mapping[str, Any], *, checked: bool) -> Samples:
+        """Build from what samples were written as; ``checked`` reads the values, which may lie on the disk."""
         samples = object.__new__(cls)
         for item in fields(cls):
-            object.__setattr__(samples, item.name, frozen(arrays.get(item.name)))
-        object.__setattr__(samples, "extra_scores", {k: frozen(v) for k, v in (extra_scores or {}).items()})
+            value = arrays.get(item.name, {} if item.name == "extra_scores" else None)
+            value = {key: frozen(column) for key, column in value.items()} if isinstance(value, dict) else frozen(value)
+            object.__setattr__(samples, item.name, value)
+        if checked:
+            samples._check()
         return samples
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        parts = [f"n={len(self):,}", f"classes={self.classes}"]
-        for name in ("features", "distances"):
+        parts = [f"n={len(self):,}"]
+        for name, called in (("logits", "classes"), ("features", "features"), ("distances", "distances")):
             array = getattr(self, name)
-            parts.append(f"no {name}" if array is None else f"{name}={array.shape[1]}")
+            parts.append(f"no {name}" if array is None else f"{called}={array.shape[1]}")
         parts += [f"scores {', '.join(self.extra_scores)}"] if self.extra_scores else []
         return f"Samples({', '.join(parts)})"
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return self.logits.shape[1]
+        return self.require("logits").shape[1]
+
+    def require(self, name: str) -> np.ndarray:
+        """Return the logits, features or distances; where they are missing, say so and what to do.
+
+        Raises
+        ------
+        ValueError
+            If the samples do not carry them.
+
+        Examples
+        --------
+        >>> Samples(logits=[[2.0, 0.0]], labels=[0]).require("logits").tolist()
+        [[2.0, 0.0]]
+        """
+        array = getattr(self, name)
+        if array is None:
+            columns = ", ".join(f"score={key!r}" for key in self.extra_scores)
+            remedy = _REMEDIES[name].format(columns)
+            raise ValueError(f"These samples carry no {_CALLED.get(name, name)}. {remedy}")
+        return array
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits at temperature 1, shape (n, classes)."""
-        return frozen(np.exp(log_softmax(self.logits)))
+        return frozen(np.exp(log_softmax(self.require("logits"))))
 
     @cached_property
     def max_probabilities(self) -> np.ndarray:
         """Largest probability of each sample, shape (n,)."""
-        return frozen(in_blocks(lambda logits: np.exp(log_softmax(logits).max(axis=1)), self.logits))
+        return frozen(in_blocks(lambda logits: np.exp(log_softmax(logits).max(axis=1)), self.require("logits")))
 
     @cached_property
     def entropies(self) -> np.ndarray:
         """Entropy of the probabilities of each sample in nats, shape (n,); through log-softmax, so never NaN."""
         # A saturated softmax gives -0.0; "+ 0.0" turns it into 0.0 for tables and log axes.
-        return frozen(in_blocks(_entropies, self.logits) + 0.0)
+        return frozen(in_blocks(_entropies, self.require("logits")) + 0.0)
 
     @cached_property
     def min_distances(self) -> np.ndarray:
@@ -180,42 +269,37 @@ class Samples:
         ValueError
             If the samples carry no distances.
         """
-        if self.distances is None:
-            raise ValueError(
-                "These samples carry no feature-prototype distances. Pass distances=... when building them, or record "
-                "them from the network with Experiment.run()."
-            )
-        return frozen(self.distances.min(axis=1))
+        return frozen(self.require("distances").min(axis=1))
 
     @property
     def accuracy(self) -> float:
         """Share of labelled samples that are classified correctly, in [0, 1]; NaN if none is labelled."""
         known = self.labels >= 0
+        if self.predictions is None:
+            return float("nan")
         return float((self.predictions[known] == self.labels[known]).mean()) if known.any() else float("nan")
 
     @cached_property
     def intra_logits(self) -> np.ndarray:
         """Logit of each labelled sample's own class, shape (labelled samples,)."""
         known = np.flatnonzero(self.labels >= 0)
-        return frozen(self.logits[known, self.labels[known]])
+        return frozen(self.require("logits")[known, self.labels[known]])
 
     @cached_property
     def inter_logits(self) -> np.ndarray:
         """Logits of all other classes of the labelled samples, shape (labelled samples * (classes - 1),)."""
-        return frozen(_others(self.logits, self.labels))
+        return frozen(_others(self.require("logits"), self.labels))
 
     @cached_property
     def intra_distances(self) -> np.ndarray:
         """Distance of each labelled sample to its own prototype, shape (labelled samples,)."""
-        self.min_distances  # noqa: B018 - raises where there are no distances
         known = np.flatnonzero(self.labels >= 0)
-        return frozen(self.distances[known, self.labels[known]])
+        return frozen(self.require("distances")[known, self.labels[known]])
 
     @cached_property
     def inter_distances(self) -> np.ndarray:
         """Distances of the labelled samples to all other prototypes."""
-        self.min_distances  # noqa: B018 - raises where there are no distances
-        return frozen(_others(self.distances, self.labels))
+        return frozen(_others(self.require("distances"), self.labels))
 
 
 def _entropies(logits: np.ndarray) -> np.ndarray:
@@ -223,12 +307,10 @@ def _entropies(logits: np.ndarray) -> np.ndarray:
     return -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
 
 
-def in_blocks(
-    function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray, dtype: type | None = None
-) -> np.ndarray:
+def in_blocks(function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray) -> np.ndarray:
     """Apply a function of rows to blocks that fit the processor's cache: less memory, and faster for many rows."""
     rows = max(1, 65_536 // matrix.shape[1])
-    result = np.empty(len(matrix), dtype=dtype or matrix.dtype)
+    result = np.empty(len(matrix), dtype=matrix.dtype)
     for start in range(0, len(matrix), rows):
         result[start : start + rows] = function(matrix[start : start + rows])
     return result

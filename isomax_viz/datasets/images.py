@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from isomax_viz._common.checks import check_labels
+from isomax_viz._common.checks import check_labels, check_set_name, restore_sealed
 from isomax_viz.captures.samples import frozen
 
 __all__ = ["ImageSet", "InDistribution", "UNLABELLED", "convert_images", "fit_picture"]
@@ -138,6 +138,7 @@ class ImageSet:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_set_name("The name of an ImageSet", self.name)
         images = np.asarray(self.images)
         if images.dtype != np.uint8:
             raise TypeError(
@@ -162,6 +163,9 @@ class ImageSet:
         values = {"images": frozen(images), "labels": frozen(labels), "class_names": class_names}
         for key, value in (values | {"provenance": provenance}).items():
             object.__setattr__(self, key, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_sealed(self, state)
 
     def __len__(self) -> int:
         return len(self.images)

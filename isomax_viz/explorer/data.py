@@ -190,10 +190,18 @@ def gives(capture: Capture, score: Score, sets: list[str]) -> bool:
     [True, False]
     """
     samples = [capture.test, *(capture.ood[name] for name in sets)]
-    return bool(sets) and score.fits(*samples)
+    if not sets:
+        return False
+    if score.key in scores_module.COLUMNS or any(score.key in item.extra_scores for item in samples):
+        return all(score.key in item.extra_scores for item in samples)
+    if score.key == "mds":
+        return all(item.distances is not None for item in samples)
+    return score.key not in scores_module.SCORES or all(item.logits is not None for item in samples)
 
 
 def _values(capture: Capture, sets: list[str]) -> dict[str, Any]:
+    if capture.test.logits is None:
+        return {}
     made = {name: tables.values_table(capture, name, sets, bins=BINS) for name in ("entropy", "max_probability")}
     if (capture.test.labels >= 0).any():
         made["logits"] = tables.logits_table(capture, sets, bins=BINS)

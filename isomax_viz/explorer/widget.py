@@ -81,7 +81,7 @@ def make_controls(explorer: Any) -> dict[str, Any]:
         "more": controls.drawer_chooser(DRAWERS),
         "large_text": controls.switch("large text", tooltip="Text that is legible from the back row"),
     }
-    several["score"].value = "es"
+    several["score"].value = "es" if "es" in shelf.scores else shelf.scores[0]
     for name, control in several.items():
         control.observe(lambda change, name=name: explorer.changed(name), "value")
     several["ood"] = controls.Several("Against", shelf.ood, changed=lambda: explorer.changed("ood"))

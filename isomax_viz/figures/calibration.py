@@ -82,7 +82,7 @@ def plot_reliability(
     confidences, correct = decided_probabilities(test), test.predictions == test.labels
     table = reliability_table(confidences, correct, bins=bins, binning=binning)
     error = calibration_error(confidences, correct, bins=bins, binning=binning)
-    loss = negative_log_likelihood(capture.test.logits, capture.test.labels, temperature=temperature)
+    loss = negative_log_likelihood(capture.test.require("logits"), capture.test.labels, temperature=temperature)
     with drawing(ax, theme=theme, size=(4.4, 4.4)) as axes:
         look = {"color": loss_style(capture.loss).color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.6}
         width = (table["right"] - table["left"]).to_numpy()
@@ -202,7 +202,7 @@ def _marks(capture: Capture) -> dict[str, float]:
     marks = {"training": recorded / float(scale)} if known(scale) and scale else {}
     marks["detection"] = recorded
     try:
-        marks["fitted"] = fit_temperature(capture.test.logits, capture.test.labels)
+        marks["fitted"] = fit_temperature(capture.test.require("logits"), capture.test.labels)
     except ValueError:  # none fits, for instance because no test image is misclassified
         pass
     return marks

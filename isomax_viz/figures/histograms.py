@@ -611,7 +611,7 @@ def plot_scores(
     data: Capture | pd.DataFrame,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     bins: int | Sequence[float] = 50,
     limits: tuple[float, float] | None = None,
     yscale: str = "linear",
@@ -628,7 +628,8 @@ def plot_scores(
         A capture, or the table that :func:`~isomax_viz.analysis.histograms.scores_table` made from one.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function of samples; higher = more in-distribution.
     bins, limits
         See :func:`~isomax_viz.analysis.histograms.scores_table`; not used for a table.

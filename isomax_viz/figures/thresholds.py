@@ -64,7 +64,7 @@ def plot_roc(
     data: Capture | Iterable[Capture] | pd.DataFrame,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | Iterable[Any] = "es",
+    score: str | Callable[[Samples], np.ndarray] | Iterable[Any] | None = None,
     legend: bool = True,
     theme: str = "paper",
     ax: Axes | None = None,
@@ -79,7 +79,8 @@ def plot_roc(
         concatenated, for instance to compare losses with different scores.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    score : str, callable or list of them
+    score : str, callable or list of them, optional
+        By default ES; the first score column where there are no logits.
         Keys of ``iv.scores.SCORES``, or your own functions; not used for a table.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
@@ -227,7 +228,7 @@ def plot_operating_point(
     data: Captures,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     threshold: float | str | Sequence[float] = "tpr95",
     panels: str | Sequence[str] = PANELS,
     share: bool = False,
@@ -241,7 +242,8 @@ def plot_operating_point(
         Each gets its own distributions; the ROC curves share one panel.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float, {"tpr95", "dtacc"} or one float per capture
         See :func:`isomax_viz.analysis.thresholds.threshold_table`.
@@ -309,7 +311,7 @@ class MovingPoint:
         data: Captures,
         ood: str | Iterable[str] | None = None,
         *,
-        score: str | Callable[[Samples], np.ndarray] = "es",
+        score: str | Callable[[Samples], np.ndarray] | None = None,
         panels: str | Sequence[str] = PANELS,
         share: bool = False,
         theme: str = "paper",
@@ -456,7 +458,7 @@ def plot_risk(
     capture: Capture,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
+    score: str | Callable[[Samples], np.ndarray] | None = None,
     threshold: float | str = CHEAPEST,
     accept_unknown: float = 1.0,
     reject_known: float = 1.0,
@@ -470,7 +472,8 @@ def plot_risk(
     capture : Capture
     ood : str or list of str, optional
         Out-of-distribution sets; by default all. For the cost, each counts alike.
-    score : str or callable
+    score : str or callable, optional
+        By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float or {"cheapest", "tpr95", "dtacc"}
         A number, or the rule that gives it: least cost, or one of :data:`isomax_viz.analysis.thresholds.RULES`. An

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +23,7 @@ from isomax_viz._common.checks import sealed
 from isomax_viz.captures import capture as captures_module
 from isomax_viz.captures import files as _capture_files
 from isomax_viz.captures.files import read_capture
+from isomax_viz.datasets import from_arrays
 
 
 def test_derived_arrays_equal_a_float64_loop(capture):
@@ -208,7 +212,7 @@ def sample_sets(draw, classes, *, ood):
     columns = st.text(min_size=1, max_size=6).filter(lambda name: name.lower() not in scores.SCORES)
     return Samples(
         logits=draw(finite((n, classes))),
-        labels=np.full(n, -1) if ood else draw(hnp.arrays(np.int64, n, elements=st.integers(-1, classes - 1))),
+        labels=np.full(n, -1) if ood else draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1))),
         features=draw(st.none() | finite((n, features))),
         distances=draw(st.none() | finite((n, classes))),
         predictions=draw(st.none() | hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1))),
@@ -310,10 +314,13 @@ def test_a_file_that_is_replaced_while_it_is_mapped_is_the_old_or_the_new_one(ca
         assert equal(Capture.load(path, mmap=True), other)
 
 
-def test_a_mapped_file_whose_content_was_changed_is_refused(capture, tmp_path):
+def test_a_mapped_file_of_an_earlier_version_is_read_too(capture, tmp_path):
     path = capture.save(tmp_path / "c.safetensors")
     with safe_open(path, framework="numpy") as file:
         header = file.metadata()
+    old = {key: value for key, value in header.items() if key != "head_sha256"}
+    save_file(load_file(path), path, metadata=old)
+    assert equal(Capture.load(path, mmap=True), capture) and equal(Capture.load(path), capture)
     forged = header["content"].replace("made up", "made upp")
     save_file(load_file(path), path, metadata={**header, "content": forged})
     with pytest.raises(CaptureError, match="its checksum does not match"):
@@ -435,3 +442,121 @@ def test_a_score_of_your_own_is_accepted_and_checked(capture):
         scores.compute(broken, capture.test)
     with pytest.raises(ValueError, match="score must be one of 'mps', 'es', .*Did you mean 'mps'"):
         scores.compute("msp", capture.test)
+
+
+def softmax(logits):
+    return np.exp(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+
+
+LOGITS = np.random.default_rng(8).normal(0, 3, (20, 4))
+
+
+def test_probabilities_are_no_logits():
+    with pytest.raises(ValueError, match=r"these are probabilities. Pass the raw outputs, or np\.log\(probabilities\)"):
+        Samples(softmax(LOGITS), np.zeros(20, int))
+    with pytest.raises(ValueError, match="these are probabilities"):
+        Capture.from_arrays(LOGITS, np.zeros(20, int), ood={"mine": softmax(LOGITS)})
+    with pytest.warns(UserWarning, match="logarithms of probabilities: .* energy is the same for every sample"):
+        samples = Samples(np.log(softmax(LOGITS)), np.zeros(20, int))
+    np.testing.assert_allclose(samples.probabilities, softmax(LOGITS), rtol=1e-5)
+    Samples(np.eye(4), range(4)), Samples(-np.eye(4) * 50, range(4))  # may be logits
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_logarithms_of_probabilities_are_not_mixed_with_logits(swapped):
+    sets = [LOGITS, np.log(softmax(LOGITS))]
+    test, unknown = sets[::-1] if swapped else sets
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ValueError, match="are logarithms of probabilities, those of") as error,
+    ):
+        Capture.from_arrays(test, np.zeros(20, int), ood={"mine": unknown})
+    assert str(error.value).startswith("The logits of test" if swapped else "The logits of ood['mine']")
+
+
+def test_rows_that_are_marked_as_unknown_do_not_count_as_known(capture):
+    labels = np.where(np.arange(20) < 5, -1, 0)
+    with pytest.raises(ValueError, match=r"test has 5 of 20 labels of -1.*ood=\{'mine': logits\[labels == -1\]\}"):
+        Capture.from_arrays(LOGITS, labels)
+    with pytest.raises(ValueError, match="train has 5 of 20 labels of -1"):
+        capture.replace(train=Samples(LOGITS, labels))
+    with pytest.raises(ValueError, match=r"ood\['mine'\] has labels of classes"):
+        capture.replace(ood={"mine": Samples(LOGITS, np.zeros(20, int))})
+    assert Capture.from_arrays(LOGITS, np.full(20, -1)).test.accuracy != 0  # not labelled at all
+
+
+@pytest.mark.parametrize(
+    ("logits", "error", "message"),
+    [
+        (np.ma.masked_greater([[0.0, 9.0]], 5), ValueError, r"logits has 1 masked values.*array\.filled"),
+        (
+            [[0.0, -np.inf]],
+            ValueError,
+            r"Minus infinity stands for classes that are masked.*np\.maximum\(logits, -1e4\)",
+        ),
+        ([[np.nan, -np.inf]], ValueError, "learning rate"),
+        (np.array([[None, 1.0]]), ValueError, r"1 missing values .* index \(0, 0\)"),
+        (np.array([[1, 2]], "m8[s]"), TypeError, "array of real numbers"),
+    ],
+)
+def test_logits_that_are_not_what_they_seem(logits, error, message):
+    with pytest.raises(error, match=message):
+        Samples(logits, [0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([0, np.nan], ValueError, "labels has 1 of 2 values that are NaN or infinite.*Leave out rows whose class"),
+        ([0, np.inf], ValueError, "labels has 1 of 2 values that are NaN or infinite"),
+        (pd.Series([0, pd.NA], dtype=object), ValueError, r"labels has 1 missing values \(None, NaN or pandas.NA\)"),
+        (np.array([0, 2**64 - 1], np.uint64), ValueError, "is what -1 becomes as uint64: keep labels in a type with a"),
+        (np.array([0, 255], np.uint8), ValueError, "255 is what -1 becomes as uint8"),
+        (np.ma.array([0, 1], mask=[0, 1]), ValueError, "labels has 1 masked values"),
+    ],
+)
+def test_labels_that_are_not_what_they_seem(labels, error, message):
+    with pytest.raises(error, match=message):
+        Samples([[0.0, 1.0]] * 2, labels)
+
+
+def test_pandas_nullable_columns_are_numbers():
+    frame = pd.DataFrame({"a": pd.array([1.0, 2.0], dtype="Float64"), "b": [3.0, 4.0]})
+    samples = Samples(frame, pd.array([0, 1], dtype="Int64"))
+    assert samples.logits.tolist() == [[1.0, 3.0], [2.0, 4.0]] and samples.labels.tolist() == [0, 1]
+
+
+def test_tensors_of_any_kind():
+    torch = pytest.importorskip("torch")
+    dense = torch.tensor([[1.0, 0.0], [0.0, 2.0]], requires_grad=True)
+    plain = dense.detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own, about the state of such layouts
+        kinds = [dense, plain.bfloat16(), plain.to(torch.float8_e4m3fn), plain.to_sparse(), plain.to_sparse_csr()]
+        for tensor in (*kinds, torch.quantize_per_tensor(plain, 1.0, 0, torch.qint8)):
+            assert Samples(tensor, [0, 1]).logits.tolist() == plain.tolist()
+    for listed in ([dense, dense], (plain.bfloat16(), plain)):
+        with pytest.raises(
+            TypeError, match=r"logits must be one array, but is a (list|tuple) of 2 tensors.*torch\.cat"
+        ):
+            Samples(listed, [0, 1, 0, 1])
+
+
+def test_names_of_sets_are_text(capture):
+    for name in (1, None, ("a", "b")):
+        with pytest.raises(TypeError, match="A name in ood must be text, but is"):
+            capture.replace(ood={name: capture.ood["near"]})
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))])
+def test_frozen_stays_frozen(capture, again):
+    images = from_arrays(np.zeros((2, 4, 4), np.uint8))
+    full = scores.add_column(capture, "mine", {"test": np.ones(60)}).replace(prototypes=np.ones((4, 5)))
+    full.test.probabilities, images.fingerprint  # noqa: B018 - derived arrays are frozen, too
+    found = again(full)
+    assert equal(found, full)
+    arrays = [found.test.logits, found.test.labels, found.test.extra_scores["mine"], found.test.probabilities]
+    for array in (*arrays, found.prototypes, found.ood["near"].logits, again(images).images, again(images).labels):
+        assert not array.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0

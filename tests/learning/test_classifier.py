@@ -499,3 +499,17 @@ def test_what_is_no_data_says_so(model, data, ood, message):
 def test_a_normalisation_that_is_none_says_so():
     with pytest.raises(TypeError, match=r"normalise must be \(mean, std\).*but is 0.5"):
         iv.record(THREE, datasets.load_id("digits").test, normalise=0.5)
+
+
+def test_pictures_of_other_classes_than_the_networks_are_told():
+    pictures, network = np.zeros((6, 8, 8, 1), np.uint8), Network(classes=5)
+    options = {"normalise": (0, 1)}
+    many = datasets.from_arrays(pictures, range(6))
+    with pytest.raises(ValueError, match="test has 6 classes, but the network tells 5 apart. Number the pictures by"):
+        iv.record(network, many, **options)
+    with pytest.warns(UserWarning, match="test has 3 classes, .* likely stand for other classes"):
+        iv.record(network, datasets.from_arrays(pictures, [0, 1, 2] * 2), **options)
+    with pytest.raises(ValueError, match="test is an ImageSet without labels"):
+        iv.record(network, datasets.from_arrays(pictures), **options)
+    few = datasets.from_arrays(pictures, [0, 1, 2] * 2, class_names="abcde")
+    assert len(iv.record(network, few, {"any": many}, **options).test) == 6

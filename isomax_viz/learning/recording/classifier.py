@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from isomax_viz._common.checks import as_numeric, check_labels, check_matrix
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
+from isomax_viz.datasets.images import UNLABELLED
 from isomax_viz.learning.losses import HEADS, Head
 from isomax_viz.learning.output_layer import (
     OutputLayer,
@@ -202,6 +204,8 @@ class _Recorder:
             )
         if reader.name != "train":
             check_complete(reader.name, value, len(logits))
+        if reader.is_labelled and isinstance(value, ImageSet):
+            _check_classes(reader.name, value, logits.shape[1])
         return Samples(labels=_checked_labels(reader, labels, logits), **arrays)
 
     def _outputs(self, reader: BatchReader, value: Any, labels: list[np.ndarray]) -> Iterator[dict[str, Tensor]]:
@@ -236,6 +240,17 @@ def _checked_labels(reader: BatchReader, labels: list[np.ndarray], logits: np.nd
     if known.min() < 0:
         raise ValueError(f"{name} hold {known.min()}; -1 is for out-of-distribution images only.")
     return known
+
+
+def _check_classes(name: str, images: ImageSet, classes: int) -> None:
+    if images.class_names == UNLABELLED:
+        raise ValueError(f"{name} is an ImageSet without labels. In-distribution data needs them: pass labels=...")
+    said = f"{name} has {len(images.class_names)} classes, but the network tells {classes} apart"
+    remedy = "Number the pictures by the network's classes: from_folder(path, class_names=train.class_names)."
+    if len(images.class_names) > classes:
+        raise ValueError(f"{said}. {remedy}")
+    if len(images.class_names) < classes:
+        warnings.warn(f"{said}: its labels likely stand for other classes than the network's. {remedy}", stacklevel=4)
 
 
 def _targets(name: str, targets: Any, n: int) -> np.ndarray:
