@@ -14,8 +14,18 @@ from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.learning.losses import Head
+from isomax_viz.learning.training.hardware import choose_device
 
-__all__ = ["OutputLayer", "find_output_layer", "layer_outputs", "linear_layers", "named_layer", "plain_network"]
+__all__ = [
+    "OutputLayer",
+    "evaluated",
+    "find_output_layer",
+    "layer_outputs",
+    "linear_layers",
+    "named_layer",
+    "plain_network",
+    "walk",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +72,7 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     >>> list(linear_layers(nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 10))))
     ['1', '3']
     """
-    layers = {name: module for name, module in _walk(model) if isinstance(module, (nn.Linear, Head))}
+    layers = {name: module for name, module in walk(model) if isinstance(module, (nn.Linear, Head))}
     if layers:
         return layers
     for name, module in model.named_modules():
@@ -77,13 +87,31 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     )
 
 
-def _walk(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+def walk(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield names and modules in the order of definition, without the insides of layers, heads and attention."""
     yield name, module
     # Attention reads the weights of its linear layer and never calls it; a normalised weight is a part of its layer.
     if not isinstance(module, (Head, nn.Linear, nn.MultiheadAttention)):
         for key, child in module.named_children():
-            yield from _walk(child, f"{name}.{key}".lstrip("."))
+            yield from walk(child, f"{name}.{key}".lstrip("."))
+
+
+@contextmanager
+def evaluated(model: nn.Module, device: str | torch.device | None = None) -> Iterator[torch.device]:
+    """Put the network in evaluation mode on the device, and bring everything back afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    parameter = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
+    home, chosen = parameter.device, parameter.device if device is None else choose_device(device)
+    try:
+        model.eval()
+        if chosen != home:
+            model.to(chosen)
+        yield chosen
+    finally:
+        if chosen != home:
+            model.to(home)
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @contextmanager
@@ -212,7 +240,7 @@ def find_output_layer(model: nn.Module, images: Tensor) -> OutputLayer:
     'fc'
     """
     layers = linear_layers(model)
-    parts = {name: part for name, part in _walk(model) if any(_is_inside(layer, name) for layer in layers)}
+    parts = {name: part for name, part in walk(model) if any(f"{layer}.".startswith(f"{name}.") for layer in layers)}
     with _watched(parts) as calls:
         output = model(images)
     returned = _returned_logits(output)
@@ -300,10 +328,6 @@ def _tensors(output: Any) -> list[Tensor]:
     if isinstance(output, (tuple, list, Mapping)):
         parts = output.values() if isinstance(output, Mapping) else output
     return [part for part in parts if _is_rows(part)]
-
-
-def _is_inside(layer: str, part: str) -> bool:
-    return not part or layer == part or layer.startswith(f"{part}.")
 
 
 def _is_rows(part: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,9 @@ from torch import Tensor, nn
 from isomax_viz._common.checks import check_choice
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
+from isomax_viz.learning.output_layer import evaluated, find_output_layer, linear_layers, plain_network, walk
 
-__all__ = ["FeatureTap", "Replaced", "TappedClassifier", "as_classifier", "last_linear", "replace_last_linear"]
+__all__ = ["FeatureExtractor", "Replaced", "SplitClassifier", "as_classifier", "replace_last_linear"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,14 @@ def replace_last_linear(
     *,
     layer: str | None = None,
     num_classes: int | None = None,
+    images: Tensor | None = None,
     **settings: Any,
 ) -> Replaced:
     """Swap the last linear layer of a classifier, in place, for the head of a loss.
 
-    The last layer is the last ``nn.Linear`` in the order of definition; a head that stands there already is replaced
-    as a linear layer is. The head starts as its paper says. SoftMax alone computes what the linear layer computed: it
-    keeps the weights, unless the number of classes changes.
+    The last layer is the last ``nn.Linear`` in the order of definition, where that is certain; a head that stands there
+    already is replaced as a linear layer is. The head starts as its paper says. SoftMax alone computes what the linear
+    layer computed: it keeps the weights, unless the number of classes changes.
 
     Parameters
     ----------
@@ -68,6 +69,9 @@ def replace_last_linear(
         Name of the layer to replace, for networks where the order of definition does not tell.
     num_classes : int, optional
         Number of classes of the head; by default that of the layer.
+    images : Tensor, optional
+        A few images, as the network wants them: the layer is then found by what the network returns, and one that gives
+        something else is refused.
     **settings
         Options of the head, such as ``entropic_scale``.
 
@@ -83,7 +87,7 @@ def replace_last_linear(
         If the model is no module, or an instance of a head comes with options for another.
     ValueError
         If there is no linear layer, if it is not certain that it is the last one (something that learns, a softmax or a
-        sibling comes after it), or if the head does not fit.
+        sibling comes after it, another gives as many numbers), or if the head does not fit.
 
     Examples
     --------
@@ -95,9 +99,8 @@ num_classes=10, entropic_scale=5.0))
     >>> logits = model(torch.zeros(4, 3, 8, 8))
     >>> replaced.head.loss(logits, torch.tensor([0, 1, 2, 3])).backward()
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}. Pass the network itself.")
-    name = last_linear(model, layer)
+    model = plain_network(model)
+    name = _layer_to_replace(model, layer, images)
     if not name:
         raise ValueError(f"model must contain the layer to replace, but is itself {_words(model)}. Use the head alone.")
     before = model.get_submodule(name)
@@ -113,53 +116,28 @@ num_classes=10, entropic_scale=5.0))
     return replaced
 
 
-def last_linear(model: nn.Module, layer: str | None = None) -> str:
-    """Return the name of the linear layer, or head, that gives a classifier's logits.
-
-    Parameters
-    ----------
-    model : Module
-        A classifier.
-    layer : str, optional
-        A name to check instead of finding it; for networks where the order of definition does not tell.
-
-    Raises
-    ------
-    ValueError
-        If there is none, if it is not certain which one it is, or if the name is none of them.
-
-    Examples
-    --------
-    >>> last_linear(nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 10)))
-    '3'
-    """
-    layers = {name: module for name, module in _walk(model) if isinstance(module, (nn.Linear, Head))}
-    _check_any(model, layers)
-    return _last_linear(model, layers) if layer is None else check_choice("layer", layer, layers)
-
-
-def _walk(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield names and modules in the order of definition, without the insides of heads and attention layers."""
-    yield name, module
-    # Attention reads the weights of its linear layer and never calls it.
-    if not isinstance(module, (Head, nn.MultiheadAttention)):
-        for key, child in module.named_children():
-            yield from _walk(child, f"{name}.{key}".lstrip("."))
-
-
-def _check_any(model: nn.Module, layers: dict[str, nn.Module]) -> None:
-    if not layers:
+def _layer_to_replace(model: nn.Module, layer: str | None, images: Tensor | None) -> str:
+    layers = linear_layers(model)
+    if layer is not None:
+        return check_choice("layer", layer, layers)
+    if images is None:
+        return _last_linear(model, layers)
+    with evaluated(model):
+        found = find_output_layer(model, images)
+    how = "are made by several layers" if found.name not in layers else f"are multiplied by {found.factor:g} afterwards"
+    if found.name not in layers or found.factor != 1:
         raise ValueError(
-            f"model must contain a torch.nn.Linear that gives the logits, but {type(model).__name__} has none. Put a "
-            "head behind what gives features: isomax_viz.learning.backbones.Classifier(backbone, head)."
+            f"The logits of {type(model).__name__} come from {found.name!r} and {how}, so a head there would not be "
+            "what the network returns. Take that out first, or name the layer to replace all the same: layer=..."
         )
+    return found.name
 
 
 def _last_linear(model: nn.Module, layers: dict[str, nn.Module]) -> str:
+    """Return the last linear layer in the order of definition, where that is certain enough."""
     layers = _claimed(model, layers)
-    _check_any(model, layers)
-    name, remedy = list(layers)[-1], "Name the layer that gives the logits: layer=..."
-    modules = list(_walk(model))
+    name, remedy = list(layers)[-1], "Pass a few images, by which it is found (images=...), or name it: layer=..."
+    modules = list(walk(model))
     position = [key for key, _ in modules].index(name)
     for key, module in modules[position + 1 :]:
         learns = any(True for _ in module.parameters(recurse=isinstance(module, nn.MultiheadAttention)))
@@ -169,11 +147,15 @@ def _last_linear(model: nn.Module, layers: dict[str, nn.Module]) -> str:
                 f"defined after it, so it may not be what gives the logits. {remedy}"
             )
     learning = [key for key, module in modules[:position] if any(True for _ in module.parameters(recurse=False))]
-    if learning and _are_parallel(learning[-1], name, layers):
-        raise ValueError(
-            f"{learning[-1]!r} and {name!r} of {type(model).__name__} are linear layers side by side, so it is not "
-            f"certain which gives the logits. {remedy}"
-        )
+    size, classes = _sizes(layers[name])
+    for key, other in layers.items():
+        is_sibling = key in learning[-1:] and key.rpartition(".")[0] == name.rpartition(".")[0]
+        # As many outputs: members of an ensemble, a layer with an adapter. What gives its inputs may come before it.
+        if other is not layers[name] and _sizes(other)[1] != size and (is_sibling or _sizes(other)[1] == classes):
+            raise ValueError(
+                f"{key!r} and {name!r} of {type(model).__name__} are linear layers side by side, so it is not "
+                f"certain which gives the logits. {remedy}"
+            )
     return name
 
 
@@ -182,14 +164,13 @@ def _claimed(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, nn.Mod
     claimed = model.get_classifier() if hasattr(model, "get_classifier") else None
     parts = claimed if isinstance(claimed, (tuple, list)) else [claimed]
     inside = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
-    return {name: layer for name, layer in layers.items() if layer in inside} if inside else layers
-
-
-def _are_parallel(first: str, second: str, layers: dict[str, nn.Module]) -> bool:
-    """Tell siblings that can't follow one another (a network with two outputs) from those that can."""
-    if first not in layers or first.rpartition(".")[0] != second.rpartition(".")[0]:
-        return False
-    return _sizes(layers[first])[1] != _sizes(layers[second])[0]
+    found = {name: layer for name, layer in layers.items() if layer in inside}
+    if inside and not found:
+        raise ValueError(
+            f"model must contain a torch.nn.Linear that gives the logits, but what {type(model).__name__} calls its "
+            "classifier has none."
+        )
+    return found or layers
 
 
 def _sizes(layer: nn.Module) -> tuple[int, int]:
@@ -233,7 +214,7 @@ def _copy_weights(before: nn.Module, head: SoftMaxHead) -> None:
         head.linear.bias.copy_(torch.zeros(head.num_classes) if linear.bias is None else linear.bias)
 
 
-class FeatureTap(nn.Module):
+class FeatureExtractor(nn.Module):
     """A classifier as backbone: runs it whole and returns what its head receives.
 
     Whatever the classifier does behind its head (a log-softmax, auxiliary outputs) is left aside. Nothing of the
@@ -288,18 +269,18 @@ class FeatureTap(nn.Module):
         return received[0]
 
 
-class TappedClassifier(nn.Module):
+class SplitClassifier(nn.Module):
     """A classifier with the parts that training and recording ask for: ``backbone`` and ``head``.
 
     See :func:`as_classifier`. The head stands inside the backbone's network, so ``state_dict`` has everything once.
 
     Parameters
     ----------
-    backbone : FeatureTap
+    backbone : FeatureExtractor
         The classifier's features.
     """
 
-    def __init__(self, backbone: FeatureTap) -> None:
+    def __init__(self, backbone: FeatureExtractor) -> None:
         super().__init__()
         self.backbone = backbone
 
@@ -313,7 +294,7 @@ class TappedClassifier(nn.Module):
         return self.head(self.backbone(images))
 
 
-def as_classifier(model: nn.Module) -> Classifier | TappedClassifier:
+def as_classifier(model: nn.Module) -> Classifier | SplitClassifier:
     """Return a network with a head inside as one with a ``backbone`` and a ``head``, to be trained and recorded.
 
     Parameters
@@ -324,7 +305,7 @@ def as_classifier(model: nn.Module) -> Classifier | TappedClassifier:
 
     Returns
     -------
-    TappedClassifier or Classifier
+    SplitClassifier or Classifier
         What :func:`isomax_viz.learning.training.loop.train` and :mod:`isomax_viz.learning.recording.network` accept. A
         network that is one already is returned as it is.
 
@@ -342,7 +323,7 @@ def as_classifier(model: nn.Module) -> Classifier | TappedClassifier:
     >>> classifier.backbone(torch.zeros(4, 3, 8, 8)).shape, classifier(torch.zeros(4, 3, 8, 8)).shape
     (torch.Size([4, 32]), torch.Size([4, 10]))
     """
-    if isinstance(model, (Classifier, TappedClassifier)):
+    if isinstance(model, (Classifier, SplitClassifier)):
         return model
     heads = [name for name, module in model.named_modules() if isinstance(module, Head)]
     if len(heads) != 1 or not heads[0]:
@@ -350,4 +331,4 @@ def as_classifier(model: nn.Module) -> Classifier | TappedClassifier:
             f"model must contain one head, but {type(model).__name__} has {len(heads) if any(heads) else 'none'} "
             "inside. Put one in: isomax_viz.learning.surgery.replace_last_linear(model, 'isomax+')."
         )
-    return TappedClassifier(FeatureTap(model, heads[0]))
+    return SplitClassifier(FeatureExtractor(model, heads[0]))

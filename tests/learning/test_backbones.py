@@ -268,6 +268,48 @@ def test_the_layer_can_be_named_where_the_order_of_definition_does_not_tell():
     assert [replace_last_linear(told, loss).name for loss in HEADS] == ["head"] * len(HEADS)
 
 
+class Both(Network):
+    """Returns the mean of what both layers give."""
+
+    def forward(self, x):
+        return (self.a(x) + self.b(x)) / 2
+
+
+class First(Network):
+    """Returns what the first layer gives, times a factor."""
+
+    factor = 1.0
+
+    def forward(self, x):
+        return self.factor * self.a(x), self.b(x)
+
+
+def test_the_layer_is_found_by_what_the_network_returns():
+    images = torch.randn(4, 8)
+    model = First(a=nn.Linear(8, 3), b=nn.Linear(8, 5)).train()
+    assert replace_last_linear(model, "isomax", images=images).name == "a" and model.training
+    ensemble = Both(a=nn.Linear(8, 3), b=nn.Linear(8, 3))
+    with pytest.raises(
+        ValueError, match=r"'a' and 'b' of Both are linear layers side by side.*images=...\), or name it"
+    ):
+        replace_last_linear(ensemble)
+    with pytest.raises(ValueError, match=r"returns something else than its layers give \('a', 'b'\)"):
+        replace_last_linear(ensemble, images=images)
+    with pytest.raises(ValueError, match="side by side"):
+        replace_last_linear(Network(deep=nn.Sequential(ensemble), wide=nn.Linear(4, 3)))
+    model = First(a=nn.Linear(8, 3), b=nn.Linear(8, 5))
+    model.factor = 0.5
+    with pytest.raises(
+        ValueError, match="logits of First come from 'a' and are multiplied by 0.5 afterwards.*layer=..."
+    ):
+        replace_last_linear(model, images=images)
+    with pytest.raises(ValueError, match="come from 'a' and are made by several layers"):
+        replace_last_linear(First(a=Both(a=nn.Linear(8, 3), b=nn.Linear(8, 3)), b=nn.Linear(8, 5)), images=images)
+    normed = nn.Sequential(nn.Linear(8, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
+    expected = normed(images)
+    assert torch.allclose(replace_last_linear(normed, "softmax").model(images), expected)
+
+
 def test_what_follows_the_logits_or_only_looks_like_a_layer_is_refused():
     with pytest.raises(ValueError, match="layer of Network is 'fc', but LogSoftmax 'out' is defined after it"):
         replace_last_linear(Network(fc=nn.Linear(8, 3), out=nn.LogSoftmax(dim=1)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from isomax_viz.datasets.images import UNLABELLED
 from isomax_viz.learning.losses import HEADS, Head
 from isomax_viz.learning.output_layer import (
     OutputLayer,
+    evaluated,
     find_output_layer,
     layer_outputs,
     linear_layers,
@@ -27,7 +27,6 @@ from isomax_viz.learning.output_layer import (
 )
 from isomax_viz.learning.recording.inputs import BatchReader, check_complete, checked_normalisation, drawing
 from isomax_viz.learning.recording.network import assemble_capture, gather, head_outputs
-from isomax_viz.learning.training.hardware import choose_device
 
 __all__ = ["record"]
 
@@ -110,7 +109,7 @@ def record(
     others = {key: _pictures(value, like=id_data) for key, value in _checked_ood(ood).items()}
     how = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
     recorder = _Recorder(model, layer)
-    with _evaluated(model, device) as device:
+    with evaluated(model, device) as device:
         samples = {key: recorder.samples(BatchReader(key, device=device, **how), value) for key, value in known.items()}
         outside = {
             key: recorder.samples(BatchReader(f"ood[{key!r}]", device=device, is_labelled=False, **how), value)
@@ -162,24 +161,6 @@ def _pictures(value: Any, *, like: Any) -> Any:
                 "size and scale pictures are brought. Pass the preprocessed images instead."
             )
     return value
-
-
-@contextmanager
-def _evaluated(model: nn.Module, device: str | torch.device | None) -> Iterator[torch.device]:
-    """Put the network in evaluation mode on the device, and bring everything back afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    parameter = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
-    home, chosen = parameter.device, parameter.device if device is None else choose_device(device)
-    try:
-        model.eval()
-        if chosen != home:
-            model.to(chosen)
-        yield chosen
-    finally:
-        if chosen != home:
-            model.to(home)
-        for module, mode in modes.items():
-            module.training = mode
 
 
 class _Recorder:
