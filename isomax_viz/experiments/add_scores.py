@@ -23,6 +23,7 @@ from isomax_viz.experiments.run import data_of
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.detectors.base import pytorch_ood
 from isomax_viz.learning.fooling_images import is_made_here, make_fooling
+from isomax_viz.learning.surgery import split_classifier
 from isomax_viz.learning.training.hardware import choose_device
 
 __all__ = ["add_scores", "detector_for", "experiment_of", "known_of", "pictures_of"]
@@ -55,8 +56,9 @@ def add_scores(
         Keys of :data:`isomax_viz.learning.detectors.DETECTORS`, or detectors with options of your own, such as
         ``detectors.KNearest(k=10)``; or a score of your own, a function from samples to an array, under its name.
     network : Experiment or Module, optional
-        The network behind the capture; by default the one in the store that the capture tells of. A module needs
-        ``backbone`` and ``head``; it is left on the device, in evaluation mode.
+        The network behind the capture; by default the one in the store that the capture tells of. A module is one with
+        ``backbone`` and ``head``, or a classifier as :func:`isomax_viz.record` takes it; it is left on the device, in
+        evaluation mode.
     data : InDistribution, optional
         Its training and test pictures; by default those that the capture tells of.
     images : mapping of str to ImageSet, optional
@@ -157,7 +159,15 @@ def known_of(
     needed: Iterable[str] = ("network", "data"),
 ) -> Known:
     """Return what detectors are fitted on; network and pictures are looked up only where they are needed."""
-    given = {"network": network if isinstance(network, nn.Module) else None, "data": data}
+    if isinstance(network, Experiment) and capture.meta.get("id") not in (None, network.id):
+        raise ValueError(
+            f"network is the experiment {network.id}, but the capture was recorded by {capture.meta['id']}. Pass "
+            "that one, or leave network out."
+        )
+    given = {"network": None, "data": data}
+    if isinstance(network, nn.Module):
+        layer, factor = capture.meta.get("layer"), capture.meta.get("logits_factor", 1.0)
+        given["network"] = split_classifier(network, layer=layer, factor=factor)
     lacking = [name for name in needed if given[name] is None]
     # A network of one's own without pictures, of which the capture tells nothing: the detector says what it needs.
     if lacking and (given["network"] is None or capture.meta.get("id")):
@@ -169,7 +179,27 @@ def known_of(
         raise ValueError(
             "data must be what the capture was recorded on, but its training labels differ. Pass the same data."
         )
-    return Known(capture, **given, device=choose_device(device))
+    known = Known(capture, **given, device=choose_device(device))
+    if known.network is not None:
+        _check_behind(capture, known)
+    return known
+
+
+@torch.no_grad()
+def _check_behind(capture: Capture, known: Known) -> None:
+    """Raise an error if the head of a network gives other logits than were captured, for some captured features."""
+    few, wanted = capture.test.features, capture.test.logits[:100]
+    if few is None:
+        return
+    features = torch.tensor(few[:100], device=known.device)
+    fits = features.shape[1] == getattr(known.network.head, "num_features", features.shape[1])
+    found = known.network.head(features).float().cpu().numpy() if fits else np.empty(0)
+    # Captures at half precision round to three digits.
+    if found.shape != wanted.shape or np.abs(found - wanted).max() > 0.01 * np.abs(wanted).max():
+        raise ValueError(
+            "network is not the one behind this capture: its last layer gives other logits for the captured features. "
+            "Pass the network that was recorded."
+        )
 
 
 def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> ImageSet:

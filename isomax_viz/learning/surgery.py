@@ -14,7 +14,14 @@ from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
 from isomax_viz.learning.output_layer import evaluated, find_output_layer, linear_layers, plain_network, walk
 
-__all__ = ["FeatureExtractor", "Replaced", "SplitClassifier", "as_classifier", "replace_last_linear"]
+__all__ = [
+    "FeatureExtractor",
+    "Replaced",
+    "SplitClassifier",
+    "as_classifier",
+    "replace_last_linear",
+    "split_classifier",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -332,3 +339,49 @@ def as_classifier(model: nn.Module) -> Classifier | SplitClassifier:
             "inside. Put one in: isomax_viz.learning.surgery.replace_last_linear(model, 'isomax+')."
         )
     return SplitClassifier(FeatureExtractor(model, heads[0]))
+
+
+def split_classifier(model: nn.Module, *, layer: str | None = None, factor: float = 1.0) -> nn.Module:
+    """Return a classifier as one with ``backbone`` and ``head``, to be asked and not to be trained.
+
+    Parameters
+    ----------
+    model : Module
+        Any classifier; one with both is returned as it is.
+    layer : str, optional
+        Name of the layer that gives its logits, as a capture's ``meta["layer"]``; by default the last linear one.
+    factor : float
+        What the network multiplies them by, as a capture's ``meta["logits_factor"]``.
+
+    Raises
+    ------
+    ValueError
+        If the layer is neither linear nor a head.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 10))
+    >>> split = split_classifier(model)
+    >>> split.backbone(torch.zeros(4, 3, 8, 8)).shape, split.head
+    (torch.Size([4, 32]), SoftMaxHead(
+      num_features=32, num_classes=10
+      (linear): Linear(in_features=32, out_features=10, bias=True)
+    ))
+    """
+    if hasattr(model, "backbone") and isinstance(getattr(model, "head", None), Head):
+        return model
+    model = plain_network(model)
+    name = _last_linear(model, linear_layers(model)) if layer is None else layer
+    part = dict(model.named_modules()).get(name)
+    if isinstance(part, Head):
+        return SplitClassifier(FeatureExtractor(model, name))
+    if not isinstance(part, nn.Linear):
+        raise ValueError(
+            f"The score needs a linear last layer or a head, but {name!r} of {type(model).__name__} is "
+            f"{'none of its layers' if part is None else f'a {type(part).__name__}'}. Use a score of captured features."
+        )
+    head = SoftMaxHead(*_sizes(part)).to(part.weight.device)
+    _copy_weights(part, head)
+    for parameter in head.parameters():
+        parameter.requires_grad_(False).mul_(factor)
+    return Classifier(FeatureExtractor(model, name), head)

@@ -354,6 +354,20 @@ def test_a_notebook_gives_the_source_too():
     assert len({alone, print_in("import torch", other), print_in("import torch", decorated)}) == 3
 
 
+def test_the_loss_of_the_page_is_the_same_in_one_cell_and_in_two():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    page = (ROOT / "docs/how_to/your_loss.md").read_text(encoding="utf-8")
+    imports, definition = page.partition("```python\n")[2].partition("\n\ncapture =")[0].split("\n\n\n")
+    ids = []
+    for cells in ([imports + "\n" + definition], [imports, definition], [imports, "# mine\n" + definition]):
+        shell = InteractiveShell()
+        for cell in cells:
+            shell.run_cell(cell).raise_error()
+        ids.append(Experiment(loss=shell.user_ns["ManhattanHead"]).id)
+    assert len(set(ids)) == 1 and "ManhattanHead" in ids[0]
+
+
 def made_by(width):
     def backbone(in_channels):
         return Flat(in_channels) if width else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,6 +40,7 @@ from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.lee import _regression
 from isomax_viz.learning.losses import HEADS, IsoMaxHead, SoftMaxHead
 from isomax_viz.learning.recording.network import record_capture
+from isomax_viz.learning.surgery import replace_last_linear
 
 library = pytest.importorskip("pytorch_ood.detector")
 
@@ -448,6 +450,37 @@ def test_a_network_and_pictures_of_ones_own(capture, network, data, uniform):
         iv.add_scores(mine, fixed, network=network, data=data, images={"mine": uniform.subset(np.arange(5))})
     with pytest.raises(ValueError, match="does not say which experiment recorded it. Pass network="):
         iv.add_scores(mine, fixed)
+
+
+@pytest.mark.parametrize("key", ["vim", "she", "react"])
+def test_a_plain_network_is_asked_as_one_with_backbone_and_head(key, capture, network):
+    plain = nn.Sequential(network.backbone, network.head.linear)
+    expected, found = (iv.add_scores(capture, key, network=item, device="cpu") for item in (network, plain))
+    for name in ("test", "uniform"):
+        one, other = (item.samples[name].extra_scores[key] for item in (expected, found))
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5)
+    warm = capture.replace(test=replace(capture.test, logits=capture.test.logits / 4))
+    warm = warm.replace(meta={"layer": "1", "logits_factor": 0.25})
+    assert iv.add_scores(warm, key, network=plain, device="cpu").test.extra_scores[key].shape == (len(warm.test),)
+    if key != "vim":
+        replaced = replace_last_linear(nn.Sequential(network.backbone, nn.Linear(128, 10)), network.head).model
+        again = iv.add_scores(capture, key, network=replaced, device="cpu").test.extra_scores[key]
+        np.testing.assert_allclose(again, expected.test.extra_scores[key], rtol=1e-5, atol=1e-5)
+
+
+def test_another_network_than_the_recorded_one_is_refused(capture, network):
+    heads = (IsoMaxHead(128, 10), nn.Linear(128, 10))
+    others = [Classifier(network.backbone, heads[0]), nn.Sequential(network.backbone, heads[1])]
+    for other in (*others, nn.Sequential(nn.Flatten(), nn.Linear(64, 10))):
+        with pytest.raises(ValueError, match="not the one behind this capture: its last layer gives other logits"):
+            iv.add_scores(capture, "she", network=other, device="cpu")
+    named = capture.replace(meta={**capture.meta, "layer": "0"})
+    with pytest.raises(ValueError, match="needs a linear last layer or a head, but '0' of Sequential is a SmallCNN"):
+        iv.add_scores(named, "vim", network=nn.Sequential(network.backbone, network.head.linear))
+    with pytest.raises(
+        ValueError, match="network is the experiment .*-s9-.*but the capture was recorded by .*Pass that"
+    ):
+        iv.add_scores(capture, "she", network=iv.Experiment(loss="softmax", preset="smoke", seed=9))
 
 
 @pytest.mark.parametrize("loss", HEADS)
