@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import linecache
 import re
 import shutil
 import textwrap
@@ -193,11 +194,12 @@ def short(monkeypatch, tmp_path):
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_the_code_on_the_pages_runs(page, short):
-    for block in blocks(page):
+    for number, block in enumerate(blocks(page)):
+        file = f"<{page.name} {number}>"
+        linecache.cache[file] = len(block), None, block.splitlines(keepends=True), file  # as a notebook does for a cell
         for statement in ast.parse(block).body:
-            code = ast.get_source_segment(block, statement)
-            if not any(part in code for part in NOT_EXECUTED):
-                exec(compile(ast.Module([statement], []), f"{page.name}: {code}", "exec"), short)
+            if not any(part in ast.get_source_segment(block, statement) for part in NOT_EXECUTED):
+                exec(compile(ast.Module([statement], []), file, "exec"), short)
 
 
 def test_what_is_not_executed_is_still_on_a_page():
