@@ -12,10 +12,10 @@ import torch
 
 from benchmarks.rows import Row, seconds
 from isomax_viz import datasets
+from isomax_viz._common.system import cpu_features
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.losses import IsoMaxPlusHead
-from isomax_viz.learning.training.hardware import cpu_features
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.protocols import PRESETS
 

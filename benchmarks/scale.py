@@ -17,11 +17,12 @@ from torch import nn
 from benchmarks.rows import Row, seconds
 from benchmarks.training import pictures
 from isomax_viz import Capture, Samples, evaluate, plot_logits, plot_scores, store
+from isomax_viz._common.files import json_digest
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import IsoMaxHead
 from isomax_viz.learning.recording.network import record_samples
-from isomax_viz.store.folder import FORMAT, FORMAT_VERSION, manifest_digest
+from isomax_viz.store.folder import FORMAT, FORMAT_VERSION
 
 
 def memory(key: str) -> int:
@@ -114,9 +115,7 @@ def listing_rows(folder: Path, *, count: int, epochs: int = 300, rounds: int = 5
         document |= {"created": "2020-01-01T00:00:00+00:00", "accuracy": 0.9, "entropic_scale": 10.0}
         document |= {"experiment": experiment | {"seed": number}, "protocol": protocol, "duration_s": 1.0}
         document |= {"device": "cpu", "versions": {"torch": "2"}, "files": {}}
-        (place / "manifest.json").write_text(
-            json.dumps(document | {"sha256": manifest_digest(document)}), encoding="utf-8"
-        )
+        (place / "manifest.json").write_text(json.dumps(document | {"sha256": json_digest(document)}), encoding="utf-8")
     times = [seconds(lambda: store.list(folder)) for _ in range(rounds)]
     note = f"{statistics.median(times):.2f} s"
     return [Row(f"listing {count:,} experiments", "1 second", tuple(times), 1.0, True, note=note)]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from isomax_viz import Capture
+
+settings.register_profile("nightly", max_examples=20_000, deadline=None)
 
 GOLDEN = Path(__file__).parent / "golden"
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")

@@ -83,7 +83,7 @@ def die_at(place: str, folder: Path, ood: str) -> None:
     run(folder, ood, checkpoint_every_s=0.0)
 
 
-BEFORE_THE_RENAME = "isomax_viz.store.folder.put_in_place"
+BEFORE_THE_RENAME = "isomax_viz.store.folder.discard"
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "is_stored"),
     [
-        ("isomax_viz.store.folder.save_arrays", False),  # nothing is written yet
-        ("isomax_viz.captures.files.settle", False),  # the first file has another name still
+        ("isomax_viz.captures.files.save_arrays", False),  # nothing is written yet
+        ("safetensors.numpy.save_file", False),  # the first file has another name still
         (BEFORE_THE_RENAME, False),  # all files are written, the folder has another name still
         ("isomax_viz.learning.training.checkpoint.Checkpoint.remove", True),  # all is done, but for cleaning up
     ],
@@ -123,7 +123,7 @@ def test_kill_9_while_saving_costs_no_epoch_and_leaves_nothing(place, is_stored,
 
 def test_kill_9_while_a_set_joins_leaves_the_stored_capture_as_it_was(stored):
     before = (stored / EXPERIMENT.id / "capture.safetensors").read_bytes()
-    place = "isomax_viz.captures.files.settle"
+    place = "isomax_viz._common.files._flush"
     assert in_a_process_of_its_own(die_at, place, stored, MINE) == -signal.SIGKILL
     assert hidden(stored) and (stored / EXPERIMENT.id / "capture.safetensors").read_bytes() == before
     assert "mine" in run(stored, MINE).ood

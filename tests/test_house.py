@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LOWER = (*WINGS[WINGS.index("learning") :], "__main__")
 LARGEST_FOLDER = 20
 
 
+@cache
 def modules() -> list[str]:
     return [name for _, name, _ in pkgutil.walk_packages([str(PACKAGE)], "isomax_viz.")]
 
@@ -184,3 +186,14 @@ def test_environment_yml_lists_what_pyproject_lists():
     conda = requirements((ROOT / "environment.yml").read_text())
     conda["torch"] = conda.pop("pytorch")  # conda's name for it
     assert conda == wanted
+
+
+def test_the_versions_that_are_known_to_work_are_versions_that_are_asked_for():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    asked = {item.name.lower().replace("_", "-"): item.specifier for item in map(Requirement, sum(lists, []))}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        assert line.startswith("#") or asked[name].contains(version), line

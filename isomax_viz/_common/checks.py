@@ -301,6 +301,11 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
         raise ValueError(
             f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample."
         )
+    if array.dtype.kind in "iu" and (array.max() > 2**53 or array.min() < -(2**53)):
+        raise ValueError(
+            f"{parameter} must be numbers that float64 tells apart, but holds whole numbers beyond 2**53. Subtract a "
+            "constant from all scores, or divide them, before they are rounded."
+        )
     if array.dtype != np.float32:
         array = array.astype(np.float64)
     return check_finite(

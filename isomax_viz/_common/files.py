@@ -1,57 +1,167 @@
-"""Files that are there whole or not at all: a hidden name nobody else has, the disk's word, then the rename."""
+"""Files that are there whole or not at all, whatever dies in between: hidden names, the disk's word, locks, digests."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
+import logging
 import os
 import re
 import secrets
 import shutil
+import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["delete", "discard", "hidden_name", "is_leftover", "put_in_place", "settle", "write_text"]
+import psutil
+
+__all__ = [
+    "delete",
+    "discard",
+    "file_digest",
+    "json_digest",
+    "locked",
+    "make_folder",
+    "new_entry",
+    "sweep",
+    "write_text",
+]
+
+logger = logging.getLogger(__name__)
 
 # Windows renames nothing that somebody has open: another process that reads it, or a virus scanner for a moment.
 _PATIENCE_S = (0.01, 0.1, 0.5, 1.0, 2.0) if sys.platform == "win32" else ()
+# What systems say that can't flush a folder, as opposed to those that tried and failed.
+_CANT_FLUSH_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EISDIR)
+# A file system takes names of 255 bytes; a hidden name is longer than its own by some forty.
+_LONGEST = 200
+_MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
-def hidden_name(path: Path) -> Path:
-    """Return a name beside ``path`` that no other process and no other thread will choose.
+@contextmanager
+def new_entry(path: Path) -> Iterator[Path]:
+    """Yield where to write a new file or folder; when the block ends well it is on the disk, and then named ``path``.
+
+    What is written lies in a hidden folder of its own beside ``path``, so that whatever a library writes beside it (a
+    download, a temporary file) goes the same way. A former file stays until the new one is whole; a former folder must
+    be discarded first. Folders above are made.
+
+    Raises
+    ------
+    OSError
+        If the place can't be written, is full, or the disk could not take what was written.
 
     Examples
     --------
-    >>> one, other = hidden_name(Path("a/b.json")), hidden_name(Path("a/b.json"))
-    >>> one.parent == Path("a"), one == other, is_leftover(one.name, of="b.json")
-    (True, False, True)
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "new" / "page.html"
+    >>> with new_entry(path) as page:
+    ...     _ = page.write_text("<p>")
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('<p>', 1)
     """
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    make_folder(path.parent)
+    sweep(path, only_of_the_dead=True)
+    hidden = _hidden(path)
+    try:
+        hidden.mkdir()
+        content = hidden / path.name
+        yield content
+        if content.is_file():  # some libraries write for the owner only, whatever the umask says
+            content.chmod(hidden.stat().st_mode & 0o666)
+        _flush(content)
+        _rename(content, path)
+        _flush_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            delete(hidden)
 
 
-def is_leftover(name: str, *, of: str) -> bool:
-    """Return whether this is a hidden name of ``of``; if nobody is writing, a killed process left it behind."""
-    return re.fullmatch(rf"\.{re.escape(of)}\.\d+(\.[0-9a-f]+)?\.tmp", name) is not None
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing, so that a power cut does not lose them again.
+
+    Raises
+    ------
+    OSError
+        If it can't be made; a link that leads nowhere is called that.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError as error:
+        if path.is_dir():  # another process was faster
+            return
+        if path.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, f"it is a link to {os.readlink(path)}, which is not there") from error
+        raise NotADirectoryError(errno.ENOTDIR, f"{path} is a file, not a folder") from error
+    _flush_folder(path.parent)
 
 
-def settle(path: Path) -> None:
-    """Wait until a file is on the disk.
+def _hidden(path: Path) -> Path:
+    """Return a name beside ``path`` that no other process and no other thread will choose."""
+    return path.with_name(f".{_short(path.name)}.{_MACHINE}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def _short(name: str) -> str:
+    return name if len(os.fsencode(name)) <= _LONGEST else hashlib.sha256(os.fsencode(name)).hexdigest()
+
+
+def sweep(*paths: Path, only_of_the_dead: bool = False) -> None:
+    """Delete what killed processes left half-written of these files and folders.
+
+    Parameters
+    ----------
+    *paths : Path
+        Whoever holds the lock of a path knows that nobody is writing it.
+    only_of_the_dead : bool
+        For want of a lock: only what processes of this machine left that are no longer there.
+    """
+    for path in paths:
+        pattern = re.compile(rf"\.{re.escape(_short(path.name))}\.([0-9a-f]{{8}})\.(\d{{1,9}})\.[0-9a-f]{{8}}\.tmp")
+        for item in path.parent.iterdir() if path.parent.is_dir() else ():
+            found = pattern.fullmatch(item.name)
+            if found and not (only_of_the_dead and _may_be_alive(found[1], int(found[2]))):
+                logger.info("Deleting %s, left behind by a process that was stopped.", item)
+                with suppress(OSError):
+                    delete(item)
+
+
+def _may_be_alive(machine: str, process: int) -> bool:
+    return machine != _MACHINE or psutil.pid_exists(process)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or a folder with all that it holds, is on the disk.
 
     A rename may reach the disk before the content does: after a power cut the name would stand for an empty file.
     """
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
+    if path.is_dir():
+        for item in path.iterdir():
+            _flush(item)
+        _flush_folder(path)
+    else:
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
 
 
-def put_in_place(hidden: Path, path: Path) -> None:
-    """Rename a complete file or folder, and wait until the disk knows the new name."""
-    _rename(hidden, path)
-    with suppress(OSError):  # some systems cannot open a folder; the name is then written a little later
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+def _flush_folder(path: Path) -> None:
+    if sys.platform == "win32":  # opens no folders
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _CANT_FLUSH_FOLDERS:
+            raise
+    finally:
+        os.close(folder)
 
 
 def _rename(path: Path, new: Path) -> None:
@@ -67,7 +177,7 @@ def _rename(path: Path, new: Path) -> None:
 def discard(path: Path) -> None:
     """Delete a folder, if it is there, so that it is whole or gone at any moment: it is renamed first."""
     if path.exists() or path.is_symlink():
-        hidden = hidden_name(path)
+        hidden = _hidden(path)
         _rename(path, hidden)
         delete(hidden)
 
@@ -94,24 +204,60 @@ def write_text(path: Path, text: str, *, remedy: str) -> None:
     ------
     OSError
         If the file cannot be written.
+    """
+    try:
+        with new_entry(path) as file:
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror or error}. {remedy}") from error
+
+
+@contextmanager
+def locked(path: Path, *, waiting: str = "") -> Iterator[None]:
+    """Keep other processes out while the block runs.
+
+    Parameters
+    ----------
+    path : Path
+        The lock's own file; it stays.
+    waiting : str
+        What to log if another process holds it.
+
+    Raises
+    ------
+    OSError
+        If the lock can't be had: its folder is somebody else's, or on a file system without locks.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder(path.parent)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting:
+            logger.warning("%s", waiting)
+        lock.acquire()
+    except NotImplementedError as error:
+        raise OSError(errno.ENOLCK, str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """Return the checksum of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def json_digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of JSON values, whatever their layout in the file.
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "new" / "page.html"
-    ...     write_text(path, "<p>", remedy="Choose another path.")
-    ...     path.read_text(), len(list(path.parent.iterdir()))
-    ('<p>', 1)
+    >>> json_digest({"seed": 0, "loss": "isomax"}) == json_digest({"loss": "isomax", "seed": 0})
+    True
     """
-    hidden = hidden_name(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(text, encoding="utf-8")
-        settle(hidden)
-        put_in_place(hidden, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror or error}. {remedy}") from error
-    finally:
-        with suppress(OSError):
-            hidden.unlink()
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

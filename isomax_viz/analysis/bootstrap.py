@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._common.checks import check_choice, check_number, check_scores
-from isomax_viz.analysis.metrics import METRICS, needed
+from isomax_viz.analysis.metrics import METRICS, of_counts
 
 __all__ = ["counted_metric", "draw_counts"]
 
@@ -84,7 +84,7 @@ def counted_metric(
     >>> counted_metric("AUROC", [3.0, 2.0], [2.0, 1.0], once, once).tolist()
     [0.875]
     """
-    compute = _COMPUTE[check_choice("metric", metric, METRICS)]
+    check_choice("metric", metric, METRICS)
     parts = []
     for kind, values, counts in (("id", id_scores, id_counts), ("ood", ood_scores, ood_counts)):
         parts.append(check_scores(f"{kind}_scores", values))
@@ -102,7 +102,12 @@ def counted_metric(
         _accepted(counts, order[mask] - shift, mask, last)
         for counts, mask, shift in ((id_counts, is_id, 0), (ood_counts, ~is_id, len(id_counts)))
     )
-    return compute(accepted_id, accepted_ood)
+    rows = max(1, 16_384 // accepted_id.shape[1])
+    blocks = (
+        (accepted_id[start : start + rows], accepted_ood[start : start + rows])
+        for start in range(0, len(accepted_id), rows)
+    )
+    return of_counts(blocks, int(accepted_id[-1, 0]), int(accepted_ood[-1, 0]), [metric])[metric]
 
 
 def _accepted(counts: np.ndarray, order: np.ndarray, mask: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -116,50 +121,3 @@ def _accepted(counts: np.ndarray, order: np.ndarray, mask: np.ndarray, last: np.
     np.take(counts, order, axis=0, out=sums[1:])
     np.cumsum(sums, axis=0, out=sums)
     return sums[np.cumsum(mask)[last]]
-
-
-def _auroc(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
-    # Every OOD image counts the ID images that score higher, and half of those that score the same. The sum over one
-    # threshold may exceed 2^24, so it is added up in double precision.
-    steps = np.diff(accepted_ood, axis=0, prepend=0)
-    twice = accepted_id.copy()
-    twice[1:] += accepted_id[:-1]
-    area = np.einsum("ij,ij->j", steps, twice, dtype=np.float64)
-    return area / (2.0 * accepted_id[-1].astype(np.float64) * accepted_ood[-1])
-
-
-def _tnr_at_tpr95(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
-    n = int(accepted_id[-1, 0])
-    at = (accepted_id < needed(0.95, n)).sum(axis=0)
-    return 1.0 - np.take_along_axis(accepted_ood, at[None], axis=0)[0] / accepted_ood[-1].astype(np.float64)
-
-
-def _dtacc(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
-    balanced = accepted_id / accepted_id[-1].astype(np.float64) - accepted_ood / accepted_ood[-1].astype(np.float64)
-    return np.maximum(0.5, (balanced.max(axis=0) + 1.0) / 2)
-
-
-def _aupr(accepted_positive: np.ndarray, accepted_negative: np.ndarray) -> np.ndarray:
-    accepted = accepted_positive.astype(np.float64) + accepted_negative
-    # Thresholds above all drawn images accept nothing: they add no recall, so their precision does not matter.
-    precision = accepted_positive / np.maximum(accepted, 1.0)
-    steps = np.diff(accepted_positive, axis=0, prepend=0) / accepted_positive[-1].astype(np.float64)
-    return np.einsum("ij,ij->j", steps, precision)
-
-
-def _aupr_out(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
-    # Rejected below each threshold, from the strictest rule for "out" to the laxest: the same curve read backwards.
-    rejected = []
-    for accepted in (accepted_ood, accepted_id):
-        before = np.concatenate([np.zeros_like(accepted[:1]), accepted[:-1]])
-        rejected.append((accepted[-1] - before)[::-1])
-    return _aupr(*rejected)
-
-
-_COMPUTE = {
-    "TNR@TPR95": _tnr_at_tpr95,
-    "AUROC": _auroc,
-    "DTACC": _dtacc,
-    "AUPR-in": _aupr,
-    "AUPR-out": _aupr_out,
-}

@@ -16,7 +16,7 @@ from isomax_viz.analysis.metrics import threshold_at_tpr
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.losses import compares_directions
+from isomax_viz.catalog.losses import loss_record
 
 __all__ = ["Plane", "SPACES", "Snapshot", "ToyRun", "feature_space_table", "prototype_distances_table", "surface_table"]
 
@@ -106,7 +106,7 @@ def class_names(capture: Capture) -> list[str]:
 
 def _comparable(capture: Capture, features: np.ndarray) -> np.ndarray:
     values = features.astype(np.float64)
-    if not compares_directions(capture.loss):
+    if not loss_record(capture.loss).unit_vectors:
         return values
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
@@ -333,7 +333,7 @@ def surface_table(
 
 
 def _placed(capture: Capture, features: np.ndarray, outside: float = 0.0) -> np.ndarray:
-    if not compares_directions(capture.loss):
+    if not loss_record(capture.loss).unit_vectors:
         return features
     lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     return features / lengths * (1 + outside)

@@ -7,44 +7,9 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.captures.samples import Samples
+from isomax_viz.catalog.losses import LOSSES
 
-__all__ = ["BLOCKS", "CENTRES", "loss_blocks_table", "plane_table"]
-
-_FEATURES = ("features", r"f = f_\theta(x)", "")
-_CROSS_ENTROPY = ("cross-entropy", r"-\log p_k", "")
-_ANY_DISTANCE = "prototypes: equal distance, equal logit"
-
-# loss -> blocks from the input upwards: name, formula (mathtext), the artefact that it leaves in feature space.
-BLOCKS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "softmax": (
-        _FEATURES,
-        ("affine map: logits", r"z_j = w_j^\top f + b_j", "hyperplanes: only the direction along w matters"),
-        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
-        _CROSS_ENTROPY,
-    ),
-    "isomax": (
-        _FEATURES,
-        ("distances: logits", r"z_j = -\Vert f - p_j \Vert", _ANY_DISTANCE),
-        ("entropic scale (training only)", r"E_s \, z_j", ""),
-        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
-        _CROSS_ENTROPY,
-    ),
-    "isomax+": (
-        _FEATURES,
-        ("unit vectors", r"\hat f,\; \hat p_j", ""),
-        ("distances: logits", r"z_j = -|d_s| \, \Vert \hat f - \hat p_j \Vert", "prototypes on the unit sphere"),
-        ("entropic scale (training only)", r"E_s \, z_j", ""),
-        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
-        _CROSS_ENTROPY,
-    ),
-    "isomax2": (
-        _FEATURES,
-        ("distances: logits", r"z_j = -\Vert f - p_j \Vert", _ANY_DISTANCE),
-        ("scales, tilts (training, classifying)", r"s_j z_j - t_j", ""),
-        ("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""),
-        _CROSS_ENTROPY,
-    ),
-}
+__all__ = ["CENTRES", "loss_blocks_table", "plane_table"]
 
 # Three classes on a plane: weight vectors of SoftMax, prototypes of the others.
 CENTRES = 2.0 * np.array([[0.0, 1.0], [-np.sqrt(3) / 2, -0.5], [np.sqrt(3) / 2, -0.5]])
@@ -58,7 +23,7 @@ def loss_blocks_table(loss: str) -> pd.DataFrame:
     Parameters
     ----------
     loss : str
-        A key of :data:`BLOCKS`.
+        A key of :data:`isomax_viz.catalog.losses.LOSSES`.
 
     Returns
     -------
@@ -76,7 +41,7 @@ def loss_blocks_table(loss: str) -> pd.DataFrame:
     >>> loss_blocks_table("isomax")["block"].tolist()
     ['features', 'distances: logits', 'entropic scale (training only)', 'softmax', 'cross-entropy']
     """
-    rows = BLOCKS[check_choice("loss", loss, BLOCKS)]
+    rows = LOSSES[check_choice("loss", loss, LOSSES)].blocks
     table = pd.DataFrame(rows, columns=["block", "formula", "artefact"])
     table.insert(0, "loss", loss)
     table.insert(1, "place", range(len(rows)))
@@ -89,7 +54,7 @@ def plane_table(loss: str, *, points: int = 121) -> pd.DataFrame:
     Parameters
     ----------
     loss : str
-        A key of :data:`BLOCKS`.
+        A key of :data:`isomax_viz.catalog.losses.LOSSES`.
     points : int
         Per side of the square.
 
@@ -110,18 +75,12 @@ def plane_table(loss: str, *, points: int = 121) -> pd.DataFrame:
     >>> [round(float(value), 2) for value in corner]
     [1.0, 0.91]
     """
-    check_choice("loss", loss, BLOCKS)
+    check_choice("loss", loss, LOSSES)
     check_number("points", points, at_least=2, whole=True)
     axis = np.linspace(-EXTENT, EXTENT, points)
     x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
     features = np.stack([x, y], axis=1)
-    if loss == "softmax":
-        logits = features @ CENTRES.T
-    elif loss == "isomax+":
-        logits = -_DISTANCE_SCALE * _distances(_unit(features), _unit(CENTRES))
-    else:
-        logits = -_distances(features, CENTRES)
-    samples = Samples(logits=logits, labels=np.full(len(x), -1))
+    samples = Samples(logits=_LOGITS[LOSSES[loss].geometry](features), labels=np.full(len(x), -1))
     table = pd.DataFrame({"loss": loss, "x": x, "y": y, "max_probability": samples.max_probabilities})
     for label in range(len(CENTRES)):
         others = np.delete(samples.probabilities, label, axis=1).max(axis=1)
@@ -136,3 +95,12 @@ def _distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1.0)
+
+
+# How each geometry gives logits of the features on the plane.
+_LOGITS = {
+    "affine": lambda features: features @ CENTRES.T,
+    "distance": lambda features: -_distances(features, CENTRES),
+    "unit distance": lambda features: -_DISTANCE_SCALE * _distances(_unit(features), _unit(CENTRES)),
+    "cosine": lambda features: _unit(features) @ _unit(CENTRES).T,
+}

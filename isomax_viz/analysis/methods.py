@@ -16,16 +16,12 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.analysis.scores import words
-from isomax_viz.catalog.losses import has_prototypes, split_loss
+from isomax_viz.analysis.scores import COLUMNS, SCORES, words
+from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, loss_record, split_loss
 
 __all__ = [
     "COMPARED",
     "DEMANDS",
-    "SCORINGS",
-    "TRAININGS",
-    "WITH_OUTLIERS",
-    "Scoring",
     "Training",
     "demands",
     "label",
@@ -72,71 +68,6 @@ class Training:
     demands: tuple[str, ...]
     source: str
 
-
-@dataclass(frozen=True)
-class Scoring:
-    """What a score demands beyond one forward pass, and where its settings come from.
-
-    Attributes
-    ----------
-    demands : tuple of str
-        Keys of :data:`DEMANDS`.
-    settings : str
-        Where its settings come from; empty where there are none.
-    """
-
-    demands: tuple[str, ...] = ()
-    settings: str = ""
-
-
-TRAININGS = {
-    "softmax": Training("SoftMax", (), "the usual last layer"),
-    "isomax": Training("IsoMax", (), "DisMax paper 2019"),
-    "isomax+": Training("IsoMax+", (), "IsoMax+ paper"),
-    "isomax2": Training("IsoMax2", (), "IsoMax2 paper"),
-    "scaled_cosine": Training("Scaled Cosine", ("accuracy_drop",), "Techapanurak et al. 2019"),
-    "godin": Training("Generalized ODIN", ("accuracy_drop",), "Hsu et al. 2020"),
-    "logit_norm": Training("LogitNorm", (), "Wei et al. 2022"),
-    "dismax": Training("DisMax", (), "DisMax paper 2019"),
-}
-# With extra data, on top of a loss: "softmax+oe" is SoftMax with Outlier Exposure.
-WITH_OUTLIERS = {
-    "oe": Training("Outlier Exposure", ("additional_data",), "Hendrycks et al. 2019"),
-    "acet": Training("ACET", ("tuning", "accuracy_drop"), "Hein et al. 2019"),
-    "energy": Training("energy bounds", ("tuning", "additional_data"), "Liu et al. 2020"),
-}
-
-_ADVERSARIAL = "validated on training pictures and FGSM pictures made from them"
-_PREPROCESSED = ("tuning", "slow_inference", "input_preprocessing", "gradients")
-_FEATURES = ("training_features",)
-
-SCORINGS = {
-    "mps": Scoring(),
-    "es": Scoring(),
-    "mds": Scoring(),
-    "max_logit": Scoring(),
-    "energy": Scoring(),
-    "gen": Scoring(settings="exponent 0.1 and the 100 likeliest classes, as in its paper"),
-    "scaled_mps": Scoring(settings="temperature 1000, as in the ODIN paper"),
-    "odin": Scoring(
-        (*_PREPROCESSED, "ood_or_adversarial", "post_processing"),
-        f"temperature and step {_ADVERSARIAL} (its paper: on out-of-distribution pictures)",
-    ),
-    "godin": Scoring(_PREPROCESSED, "step chosen on training pictures"),
-    "mahalanobis": Scoring(
-        (*_PREPROCESSED, "ood_or_adversarial", "post_processing", "feature_ensemble", "extra_models", *_FEATURES),
-        f"step and regression {_ADVERSARIAL}",
-    ),
-    "mahalanobis_features": Scoring(_FEATURES),
-    "knn": Scoring(_FEATURES, "k = 50, its paper's choice for CIFAR10"),
-    "vim": Scoring(_FEATURES, "dimension of the subspace: half of the features, at most 512"),
-    "she": Scoring(_FEATURES),
-    "react": Scoring(_FEATURES, "cut at the 90th percentile of the training features, as in its paper"),
-    "kl_matching": Scoring(_FEATURES),
-    "gram": Scoring(("slow_inference", *_FEATURES), "orders 1 to 10, as in its paper"),
-    "mc_dropout": Scoring(("slow_inference",), "30 passes; without dropout of its own, 0.2 before the head"),
-    "ensemble": Scoring(("slow_inference", "extra_models")),
-}
 
 # What the notebook compares: the baseline, what is asked of SoftMax afterwards, the seamless ones, and combinations.
 COMPARED = (
@@ -188,14 +119,14 @@ def training(key: str) -> Training:
     'IsoMax+ with Outlier Exposure'
     """
     loss, extra = split_loss(key)
-    if extra and loss in TRAININGS:
-        parts = TRAININGS[loss], WITH_OUTLIERS[extra]
-        needed = (*parts[0].demands, *parts[1].demands)
-        return Training(f"{parts[0].label} with {parts[1].label}", needed, f"{parts[0].source}; {parts[1].source}")
-    check_choice(
-        "loss", key, TRAININGS, remedy=f"With extra data: the loss, '+', and one of {', '.join(WITH_OUTLIERS)}."
-    )
-    return TRAININGS[key]
+    remedy = f"With extra data: the loss, '+', and one of {', '.join(EXTRA_DATA)}."
+    check_choice("loss", loss, LOSSES, remedy=remedy)
+    base = LOSSES[loss]
+    if not extra:
+        return Training(base.look.label, base.demands, base.source)
+    more = EXTRA_DATA[extra]
+    label, source = f"{base.look.label} with {more.label}", f"{base.source}; {more.source}"
+    return Training(label, (*base.demands, *more.demands), source)
 
 
 def demands(loss: str, score: str) -> frozenset[str]:
@@ -211,10 +142,11 @@ def demands(loss: str, score: str) -> frozenset[str]:
     >>> sorted(demands("isomax+", "mds")), sorted(demands("softmax+acet", "mps"))
     ([], ['accuracy_drop', 'tuning'])
     """
-    check_choice("score", score, SCORINGS)
-    demanded = frozenset(training(loss).demands) | frozenset(SCORINGS[score].demands)
+    asked = (SCORES | COLUMNS)[check_choice("score", score, SCORES | COLUMNS)]
+    demanded = frozenset(training(loss).demands) | frozenset(asked.demands)
     # Without prototypes, distances are those to the class means of the training features.
-    return demanded if score != "mds" or has_prototypes(loss) else demanded | set(_FEATURES)
+    to_means = "distances" in asked.needs and not loss_record(loss).prototypes
+    return demanded | {"training_features"} if to_means else demanded
 
 
 def label(loss: str, score: str) -> str:
@@ -241,8 +173,8 @@ def table(
     paper : {"isomax+", "dismax"}, optional
         Render that paper's Table 1 from the declarations, in its own words, instead.
     approaches : iterable of (loss, score)
-        Keys of :data:`TRAININGS` (with extra data: ``"softmax+oe"``) and :data:`SCORINGS`; not used for a paper's
-        table.
+        Keys of :data:`isomax_viz.catalog.losses.LOSSES` (with extra data: ``"softmax+oe"``) and of scores; not used
+        for a paper's table.
     measured : DataFrame, optional
         What :func:`measure` returned; its approaches are shown, with its columns after those of the declarations.
 
@@ -274,7 +206,7 @@ def table(
         present = demands(loss, score)
         row = {"loss": loss, "score": score} | {key: key in present for key in DEMANDS}
         source = "; ".join(dict.fromkeys([training(loss).source, words(score).source]))
-        rows[label(loss, score)] = row | {"settings": SCORINGS[score].settings, "source": source}
+        rows[label(loss, score)] = row | {"settings": words(score).settings, "source": source}
     declared = pd.DataFrame.from_dict(rows, orient="index").rename_axis("approach")
     if measured is None:
         return declared

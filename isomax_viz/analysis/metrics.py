@@ -9,6 +9,7 @@ The name "FPR95" is avoided, because libraries disagree on the positive class: w
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "best_dtacc_threshold",
     "counts",
     "dtacc",
+    "of_counts",
     "ood_metrics",
     "roc",
     "threshold_at_tpr",
@@ -31,9 +33,6 @@ __all__ = [
 
 def counts(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return thresholds (distinct scores, descending) and how many ID and OOD samples each accepts.
-
-    One sort serves every metric. Float32 scores are sorted as 64-bit integers that order like the scores and carry the
-    origin in the lowest bit: sorting values is several times faster than sorting indices.
 
     Parameters
     ----------
@@ -56,43 +55,28 @@ def counts(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.
     [[3.0, 2.0, 1.0], [1, 2, 2], [0, 1, 2]]
     """
     inside, outside = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
-    if inside.dtype == outside.dtype == np.float32:
-        keys = _sorted_keys(inside, outside)
-        last = np.flatnonzero(np.append((keys[1:] ^ keys[:-1]) > 1, True))  # of each group of equal scores
-        accepted_id = np.cumsum(keys & 1).view(np.int64)[last]
-        thresholds = _scores_of(keys[last])
-    else:
-        pooled = np.concatenate([inside, outside], dtype=np.float64)
-        order = np.argsort(pooled)[::-1]  # equal scores are counted together, so their order does not matter
-        pooled = pooled[order]
-        last = np.flatnonzero(np.append(pooled[1:] != pooled[:-1], True))
-        accepted_id = np.cumsum(order < len(inside), dtype=np.int64)[last]
-        thresholds = pooled[last]
-    return thresholds, accepted_id, last + 1 - accepted_id
+    thresholds, accepted_id, accepted_ood = map(np.concatenate, zip(*_counted(inside, outside), strict=True))
+    return thresholds, accepted_id, accepted_ood
 
 
-_SIGN = np.int32(-(2**31))
+_ROWS = 16_384  # thresholds at a time: what is computed from them stays in the processor's cache
 
 
-def _sorted_keys(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Return one integer per float32 score, in descending order of the scores; the lowest bit marks ID samples."""
-    negated = np.empty(len(inside) + len(outside), dtype=np.float32)
-    # Zero minus the score makes one zero of -0.0 and 0.0: equal scores must have equal bits.
-    np.subtract(np.float32(0), inside, out=negated[: len(inside)])
-    np.subtract(np.float32(0), outside, out=negated[len(inside) :])
-    bits = negated.view(np.int32)
-    bits ^= (bits >> 31) | _SIGN  # IEEE floats order like unsigned integers once negative ones are inverted
-    keys = negated.view(np.uint32).astype(np.uint64)
-    keys <<= 1
-    keys[: len(inside)] |= 1
-    keys.sort()
-    return keys
-
-
-def _scores_of(keys: np.ndarray) -> np.ndarray:
-    bits = (keys >> 1).astype(np.uint32).view(np.int32)
-    bits ^= ~(bits >> 31) | _SIGN
-    return np.float32(0) - bits.view(np.float32)
+def _counted(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield thresholds from the highest to the lowest, and how many ID and OOD samples each accepts, in blocks."""
+    pooled = np.concatenate([inside, outside])
+    pooled[: len(inside)].sort()
+    pooled[len(inside) :].sort()
+    order = np.argsort(pooled, kind="stable")[::-1]  # merges the two: several times faster than to sort indices
+    above = 0
+    for start in range(0, len(order), _ROWS):
+        places = order[start : start + _ROWS]
+        values = pooled[order[start : start + _ROWS + 1]]
+        differ = values[1:] != values[:-1]
+        last = np.flatnonzero(differ if len(differ) == len(places) else np.append(differ, True))  # of equal scores
+        accepted_id = above + np.cumsum(places < len(inside), dtype=np.int64)
+        yield values[last], accepted_id[last], start + 1 + last - accepted_id[last]
+        above = accepted_id[-1]
 
 
 METRICS = {
@@ -146,8 +130,7 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
     >>> auroc([3.0, 2.0], [2.0, 1.0])
     0.875
     """
-    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
-    return _auroc(accepted_id, accepted_ood)
+    return _computed(id_scores, ood_scores, ["AUROC"])["AUROC"]
 
 
 def tnr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, method: str = "at_least") -> float:
@@ -169,8 +152,15 @@ def tnr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, method: st
     >>> tnr_at_tpr([1.0, 2.0, 3.0, 4.0], [0.0, 2.5], tpr=0.75)
     0.5
     """
+    check_number("tpr", tpr, above=0, at_most=1)
+    check_choice("method", method, ("at_least", "nearest"))
     _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
-    return _tnr_at_tpr(accepted_id, accepted_ood, tpr=tpr, method=method)
+    if method == "at_least":
+        at = np.searchsorted(accepted_id, needed(tpr, int(accepted_id[-1])))
+        return 1.0 - int(accepted_ood[at]) / int(accepted_ood[-1])
+    # Ties in nearness: the reference scans from the lowest threshold up and keeps the first.
+    distance = np.abs(accepted_id / accepted_id[-1] - tpr)[::-1]
+    return 1.0 - int(accepted_ood[::-1][np.argmin(distance)]) / int(accepted_ood[-1])
 
 
 def dtacc(id_scores: Any, ood_scores: Any) -> float:
@@ -181,8 +171,7 @@ def dtacc(id_scores: Any, ood_scores: Any) -> float:
     >>> dtacc([3.0, 2.0], [2.0, 1.0])
     0.75
     """
-    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
-    return _dtacc(accepted_id, accepted_ood)
+    return _computed(id_scores, ood_scores, ["DTACC"])["DTACC"]
 
 
 def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "in", method: str = "average_precision") -> float:
@@ -208,10 +197,13 @@ def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "in", method: str =
     1.0
     """
     check_choice("positive", positive, ("in", "out"))
+    if check_choice("method", method, ("average_precision", "trapezoid")) == "average_precision":
+        return _computed(id_scores, ood_scores, [f"AUPR-{positive}"])[f"AUPR-{positive}"]
     if positive == "out":
         id_scores, ood_scores = -check_scores("ood_scores", ood_scores), -check_scores("id_scores", id_scores)
-    _, accepted_positive, accepted_negative = counts(id_scores, ood_scores)
-    return _aupr(accepted_positive, accepted_negative, method=method)
+    _, accepted, others = counts(id_scores, ood_scores)
+    precision, recall = accepted / (accepted + others), accepted / accepted[-1]
+    return float(np.trapezoid(np.append(0.0, precision), np.append(0.0, recall)))
 
 
 def threshold_at_tpr(id_scores: Any, tpr: float = 0.95) -> float:
@@ -243,7 +235,7 @@ def best_dtacc_threshold(id_scores: Any, ood_scores: Any) -> float:
     2.0
     """
     thresholds, accepted_id, accepted_ood = counts(id_scores, ood_scores)
-    return float(thresholds[np.argmax(_balanced_accuracy(accepted_id, accepted_ood))])
+    return float(thresholds[np.argmax(accepted_id * accepted_ood[-1] - accepted_ood * accepted_id[-1])])
 
 
 def ood_metrics(id_scores: Any, ood_scores: Any) -> dict[str, float]:
@@ -273,65 +265,76 @@ def ood_metrics(id_scores: Any, ood_scores: Any) -> dict[str, float]:
     >>> ood_metrics([3.0, 2.0], [2.0, 1.0])["AUROC"]
     0.875
     """
-    _, accepted_id, accepted_ood = counts(id_scores, ood_scores)
-    return {
-        "TNR@TPR95": _tnr_at_tpr(accepted_id, accepted_ood),
-        "AUROC": _auroc(accepted_id, accepted_ood),
-        "DTACC": _dtacc(accepted_id, accepted_ood),
-        "AUPR-in": _aupr(accepted_id, accepted_ood),
-        "AUPR-out": _aupr_out(accepted_id, accepted_ood),
-    }
+    return _computed(id_scores, ood_scores, METRICS)
 
 
 def needed(tpr: float, n: int) -> int:
     """Return how many of ``n`` ID samples a true positive rate of at least ``tpr`` takes."""
     # ceil(tpr * n), but 0.95 * 20 must be 19 although the product is 19.000000000000004 or the like in binary.
-    return int(np.ceil(round(tpr * n, 9)))
+    return max(1, int(np.ceil(round(tpr * n, 9))))
 
 
-def _auroc(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> float:
-    # Whole numbers up to the last division: exact for up to 10^9 samples on either side.
-    twice_area = int(np.dot(accepted_id[1:] + accepted_id[:-1], np.diff(accepted_ood)))
-    twice_area += int(accepted_id[0]) * int(accepted_ood[0])
-    return twice_area / (2 * int(accepted_id[-1]) * int(accepted_ood[-1]))
+def of_counts(blocks: Iterable[tuple[np.ndarray, np.ndarray]], n: int, m: int, names: Iterable[str]) -> dict[str, Any]:
+    """Return metrics of how many ID and OOD samples each threshold accepts.
+
+    Parameters
+    ----------
+    blocks : iterable of (ndarray, ndarray), each of shape (thresholds,) or (thresholds, resamples)
+        Accepted ID and OOD samples, from the highest threshold to the lowest, which accepts all.
+    n, m : int
+        How many ID and OOD samples there are.
+    names : iterable of str
+        Keys of :data:`METRICS`.
+
+    Returns
+    -------
+    dict of str to scalar, or to ndarray of shape (resamples,)
+
+    Examples
+    --------
+    >>> _, accepted_id, accepted_ood = counts([3.0, 2.0], [2.0, 1.0])
+    >>> float(of_counts([(accepted_id, accepted_ood)], 2, 2, ["AUROC"])["AUROC"])
+    0.875
+    """
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    above: list[Any] = [0, 0]
+    for block in blocks:
+        now = [accepted.astype(np.float64) for accepted in block]
+        if not len(now[0]):  # all of these scores equal the next
+            continue
+        before = [np.empty_like(accepted) for accepted in now]
+        for old, new, first in zip(before, now, above, strict=True):
+            old[0], old[1:] = first, new[:-1]
+        for name, found in parts.items():
+            found.append(_TERMS[name](*now, *before, n, m))
+        above = [accepted[-1] for accepted in now]
+    return {name: _OVER_ALL[name](np.array(found), n, m) for name, found in parts.items()}
 
 
-def _tnr_at_tpr(
-    accepted_id: np.ndarray, accepted_ood: np.ndarray, *, tpr: float = 0.95, method: str = "at_least"
-) -> float:
-    check_number("tpr", tpr, above=0, at_most=1)
-    check_choice("method", method, ("at_least", "nearest"))
-    n = int(accepted_id[-1])
-    if method == "at_least":
-        at = int(np.searchsorted(accepted_id, needed(tpr, n)))
-    else:
-        # Ties in nearness: the reference scans from the lowest threshold up and keeps the first.
-        distance = np.abs(accepted_id / n - tpr)[::-1]
-        at = len(distance) - 1 - int(np.argmin(distance))
-    return 1.0 - int(accepted_ood[at]) / int(accepted_ood[-1])
-
-
-def _balanced_accuracy(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> np.ndarray:
-    return (accepted_id / accepted_id[-1] + 1.0 - accepted_ood / accepted_ood[-1]) / 2
-
-
-def _dtacc(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> float:
+# What a block of thresholds gives: accepted ID and OOD, the same one threshold above, all ID and OOD. Counts up to 10^7
+# on either side give whole numbers below 2^53, which are exact.
+_TERMS = {
+    "TNR@TPR95": lambda i, o, i0, o0, n, m: np.where(i >= needed(0.95, n), o, m).min(axis=0),
+    # Every OOD sample counts the ID samples that score higher, and half of those that score the same.
+    "AUROC": lambda i, o, i0, o0, n, m: ((o - o0) * (i + i0)).sum(axis=0),
+    "DTACC": lambda i, o, i0, o0, n, m: (i * m - o * n).max(axis=0),
+    # A resample may have nothing yet at its highest thresholds: they add no recall, so their precision is no matter.
+    "AUPR-in": lambda i, o, i0, o0, n, m: ((i - i0) * (i / np.maximum(i + o, 1))).sum(axis=0),
+    # The same curve read from the lowest score up: each threshold rejects what the one above it does not accept.
+    "AUPR-out": lambda i, o, i0, o0, n, m: ((o - o0) * ((m - o0) / np.maximum(m - o0 + n - i0, 1))).sum(axis=0),
+}
+# The metric from what the blocks gave.
+_OVER_ALL = {
+    "TNR@TPR95": lambda parts, n, m: 1 - parts.min(axis=0) / m,
+    "AUROC": lambda parts, n, m: parts.sum(axis=0) / (2 * n * m),
     # A threshold above all scores gives one half, which no detector need fall below.
-    return max(0.5, float(_balanced_accuracy(accepted_id, accepted_ood).max()))
+    "DTACC": lambda parts, n, m: (np.maximum(0, parts.max(axis=0)) / (n * m) + 1) / 2,
+    "AUPR-in": lambda parts, n, m: parts.sum(axis=0) / n,
+    "AUPR-out": lambda parts, n, m: parts.sum(axis=0) / m,
+}
 
 
-def _aupr(accepted_positive: np.ndarray, accepted_negative: np.ndarray, *, method: str = "average_precision") -> float:
-    check_choice("method", method, ("average_precision", "trapezoid"))
-    precision = accepted_positive / (accepted_positive + accepted_negative)
-    if method == "average_precision":
-        added = np.diff(accepted_positive, prepend=0)
-        return float(np.dot(added.astype(np.float64), precision)) / int(accepted_positive[-1])
-    recall = accepted_positive / accepted_positive[-1]
-    return float(np.trapezoid(np.append(0.0, precision), np.append(0.0, recall)))
-
-
-def _aupr_out(accepted_id: np.ndarray, accepted_ood: np.ndarray) -> float:
-    # The same curve read from the lowest score up: each step rejects one more group of equal scores.
-    rejected_id = accepted_id[-1] - np.append(0, accepted_id[:-1])
-    rejected_ood = accepted_ood[-1] - np.append(0, accepted_ood[:-1])
-    return _aupr(rejected_ood[::-1], rejected_id[::-1])
+def _computed(id_scores: Any, ood_scores: Any, names: Iterable[str]) -> dict[str, float]:
+    inside, outside = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
+    blocks = (accepted for _, *accepted in _counted(inside, outside))
+    return {name: float(value) for name, value in of_counts(blocks, len(inside), len(outside), names).items()}

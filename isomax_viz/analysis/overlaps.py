@@ -13,14 +13,11 @@ from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.analysis.tables import as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
+from isomax_viz.catalog.losses import loss_record
 
 __all__ = ["logit_overlaps", "overlap_coefficient", "sample_overlap"]
 
 INTRA, INTER, NEITHER = "intra-class", "inter-class", "neither"
-# Which in-distribution logits the out-of-distribution ones resemble. The IsoMax2 paper (figure 3) says it of SoftMax
-# and IsoMax2; the 2019 paper (figure 3 and section 3) says it of SoftMax, and of IsoMax only that out-of-distribution
-# logits do not completely overlap the inter-class ones. The IsoMax+ paper says nothing about it.
-CLAIMED = {"softmax": INTER, "isomax": f"not {INTER}", "isomax2": INTRA}
 
 
 def overlap_coefficient(p: np.ndarray, q: np.ndarray) -> float:
@@ -140,7 +137,7 @@ def logit_overlaps(
             outside = samples.require("logits").ravel()
             to_intra, to_inter = (sample_overlap(inside, outside, bins=bins) for inside in (intra, inter))
             nearer = INTRA if to_intra > to_inter else INTER if to_inter > to_intra else NEITHER
-            claimed = CLAIMED.get(capture.loss)
+            claimed = loss_record(capture.loss).ood_logits or None
             origin = {key: source(capture)[key] for key in ("loss", "entropic_scale", "data", "seed")}
             found = {"ood": name, "intra_overlap": to_intra, "inter_overlap": to_inter, "this_run": nearer}
             rows.append(origin | found | {"papers_say": claimed, "agrees": _agrees(nearer, claimed)})

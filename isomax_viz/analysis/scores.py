@@ -17,7 +17,7 @@ import numpy as np
 
 from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_known, check_number
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.samples import Samples, log_softmax
+from isomax_viz.captures.samples import Samples, in_blocks, log_softmax
 
 __all__ = [
     "COLUMNS",
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """A score with its words; call it with samples.
 
@@ -55,19 +55,34 @@ class Score:
         Where it was proposed.
     function : callable
         From samples to an array of shape (n,).
+    needs : tuple of str
+        What samples must carry: ``"logits"``, ``"distances"``, ``"features"`` or the name of a score column.
+    demands : tuple of str
+        What it takes beyond one forward pass: keys of :data:`isomax_viz.analysis.methods.DEMANDS`.
+    settings : str
+        Where its settings come from; empty where there are none.
     """
 
     key: str
     label: str
     name: str
-    formula: str
-    explanation: str
-    source: str
+    formula: str = ""
+    explanation: str = ""
+    source: str = ""
     function: Callable[[Samples], np.ndarray]
+    needs: tuple[str, ...] = ("logits",)
+    demands: tuple[str, ...] = ()
+    settings: str = ""
 
     def __call__(self, samples: Samples) -> np.ndarray:
         """Return one number per sample."""
         return self.function(samples)
+
+    def fits(self, *samples: Samples) -> bool:
+        """Return whether all of these samples carry what the score needs."""
+        return all(
+            name in one.extra_scores or getattr(one, name, None) is not None for one in samples for name in self.needs
+        )
 
 
 def read(samples: Samples, key: str) -> np.ndarray:
@@ -103,90 +118,142 @@ def column(key: str) -> Score:
     """
     if key in COLUMNS:
         return COLUMNS[key]
-    return Score(key, key, key, "", "A score that was computed elsewhere.", "", partial(read, key=key))
+    return _read("A score that was computed elsewhere.", key=key, label=key, name=key)
 
 
-def _score(key: str, label: str, name: str, formula: str, explanation: str, source: str) -> Score:
-    return Score(key, label, name, formula, explanation, source, partial(read, key=key))
+def _read(explanation: str, **words: Any) -> Score:
+    return Score(explanation=explanation, function=partial(read, key=words["key"]), needs=(words["key"],), **words)
+
+
+# What scores demand, and where they take settings from.
+_PREPROCESSED = ("tuning", "slow_inference", "input_preprocessing", "gradients")
+_AFTERWARDS = ("ood_or_adversarial", "post_processing")
+_FEATURES = ("training_features",)
+_ADVERSARIAL = "validated on training pictures and FGSM pictures made from them"
 
 
 _LISTED = (
-    _score(
-        "odin", "ODIN", "ODIN: temperature and input preprocessing",
-        r"\max_j \, p_j(\tilde{x}, T)",
+    _read(
         "The picture is changed a little so that the network becomes surer of it, then its probability at a high "
         "temperature T is taken: known pictures gain more.",
-        "Liang et al. 2018",
+        key="odin",
+        label="ODIN",
+        name="ODIN: temperature and input preprocessing",
+        formula=r"\max_j \, p_j(\tilde{x}, T)",
+        source="Liang et al. 2018",
+        demands=(*_PREPROCESSED, *_AFTERWARDS),
+        settings=f"temperature and step {_ADVERSARIAL} (its paper: on out-of-distribution pictures)",
     ),
-    _score(
-        "godin", "preprocessed max logit", "maximum logit of a preprocessed picture (Generalized ODIN)",
-        r"\max_j \, z_j(\tilde{x})",
+    _read(
         "The picture is changed a little so that the largest logit grows; how much is chosen on known pictures alone.",
-        "Hsu et al. 2020",
+        key="godin",
+        label="preprocessed max logit",
+        name="maximum logit of a preprocessed picture (Generalized ODIN)",
+        formula=r"\max_j \, z_j(\tilde{x})",
+        source="Hsu et al. 2020",
+        demands=_PREPROCESSED,
+        settings="step chosen on training pictures",
     ),
-    _score(
-        "mahalanobis", "Mahalanobis", "Mahalanobis approach: several layers, input preprocessing, regression",
-        r"\sum_l w_l \max_c -(f_l - \mu_{lc})^{T} \Sigma_l^{-1} (f_l - \mu_{lc})",
+    _read(
         "Distances to the class means in several layers, each in the metric of its own covariance, of pictures changed "
         "for each layer; a logistic regression weighs the layers.",
-        "Lee et al. 2018",
+        key="mahalanobis",
+        label="Mahalanobis",
+        name="Mahalanobis approach: several layers, input preprocessing, regression",
+        formula=r"\sum_l w_l \max_c -(f_l - \mu_{lc})^{T} \Sigma_l^{-1} (f_l - \mu_{lc})",
+        source="Lee et al. 2018",
+        demands=(*_PREPROCESSED, *_AFTERWARDS, "feature_ensemble", "extra_models", *_FEATURES),
+        settings=f"step and regression {_ADVERSARIAL}",
     ),
-    _score(
-        "mahalanobis_features", "Mahalanobis (features)", "Mahalanobis distance of the last features",
-        r"\max_c -(f - \mu_c)^{T} \Sigma^{-1} (f - \mu_c)",
+    _read(
         "Minus the distance to the nearest class mean in the metric of the training features' covariance.",
-        "Lee et al. 2018, without its ensemble and preprocessing",
+        key="mahalanobis_features",
+        label="Mahalanobis (features)",
+        name="Mahalanobis distance of the last features",
+        formula=r"\max_c -(f - \mu_c)^{T} \Sigma^{-1} (f - \mu_c)",
+        source="Lee et al. 2018, without its ensemble and preprocessing",
+        demands=_FEATURES,
     ),
-    _score(
-        "knn", "k nearest neighbours", "distance to the k-th nearest training feature",
-        r"-\lVert \hat{f} - \hat{f}_{(k)} \rVert",
+    _read(
         "Minus the distance to the k-th most similar training picture, between unit vectors of features.",
-        "Sun et al. 2022",
+        key="knn",
+        label="k nearest neighbours",
+        name="distance to the k-th nearest training feature",
+        formula=r"-\lVert \hat{f} - \hat{f}_{(k)} \rVert",
+        source="Sun et al. 2022",
+        demands=_FEATURES,
+        settings="k = 50, its paper's choice for CIFAR10",
     ),
-    _score(
-        "vim", "ViM", "virtual-logit matching",
-        r"\log \sum_j e^{z_j} - \alpha \lVert f^{\perp} \rVert",
+    _read(
         "Energy of the logits minus the part of the features that lies outside the subspace of the training features.",
-        "Wang et al. 2022",
+        key="vim",
+        label="ViM",
+        name="virtual-logit matching",
+        formula=r"\log \sum_j e^{z_j} - \alpha \lVert f^{\perp} \rVert",
+        source="Wang et al. 2022",
+        demands=_FEATURES,
+        settings="dimension of the subspace: half of the features, at most 512",
     ),
-    _score(
-        "she", "SHE", "simplified Hopfield energy",
-        r"f \cdot S_{\hat{y}}",
+    _read(
         "Inner product of the features with the mean training feature of the predicted class.",
-        "Zhang et al. 2023",
+        key="she",
+        label="SHE",
+        name="simplified Hopfield energy",
+        formula=r"f \cdot S_{\hat{y}}",
+        source="Zhang et al. 2023",
+        demands=_FEATURES,
     ),
-    _score(
-        "react", "ReAct", "energy of rectified activations",
-        r"\log \sum_j e^{z_j(\min(f, c))}",
+    _read(
         "Energy of the logits after unusually large features were cut off.",
-        "Sun et al. 2021",
+        key="react",
+        label="ReAct",
+        name="energy of rectified activations",
+        formula=r"\log \sum_j e^{z_j(\min(f, c))}",
+        source="Sun et al. 2021",
+        demands=_FEATURES,
+        settings="cut at the 90th percentile of the training features, as in its paper",
     ),
-    _score(
-        "kl_matching", "KL matching", "divergence from the typical probabilities of a class",
-        r"-\min_k D_{KL}(p, d_k)",
+    _read(
         "How near the probabilities are to the mean probabilities of the training pictures of some predicted class.",
-        "Hendrycks et al. 2022",
+        key="kl_matching",
+        label="KL matching",
+        name="divergence from the typical probabilities of a class",
+        formula=r"-\min_k D_{KL}(p, d_k)",
+        source="Hendrycks et al. 2022",
+        demands=_FEATURES,
     ),
-    _score(
-        "gram", "Gram matrices", "Gram matrices of the feature maps",
-        r"-\sum_l \delta_l / \bar{\delta}_l",
+    _read(
         "How far correlations between channels, in several layers and of several orders, leave the range that the "
         "training pictures of the predicted class span.",
-        "Sastry and Oore 2020",
+        key="gram",
+        label="Gram matrices",
+        name="Gram matrices of the feature maps",
+        formula=r"-\sum_l \delta_l / \bar{\delta}_l",
+        source="Sastry and Oore 2020",
+        demands=("slow_inference", *_FEATURES),
+        settings="orders 1 to 10, as in its paper",
     ),
-    _score(
-        "mc_dropout", "MC dropout", "mean probability over random dropouts",
-        r"\max_j \frac{1}{N} \sum_n p_j^{(n)}",
+    _read(
         "Maximum of the probabilities averaged over several passes, in each of which other features are dropped.",
-        "Gal and Ghahramani 2016",
+        key="mc_dropout",
+        label="MC dropout",
+        name="mean probability over random dropouts",
+        formula=r"\max_j \frac{1}{N} \sum_n p_j^{(n)}",
+        source="Gal and Ghahramani 2016",
+        demands=("slow_inference",),
+        settings="30 passes; without dropout of its own, 0.2 before the head",
     ),
-    _score(
-        "ensemble", "deep ensemble", "mean probability over networks of several seeds",
-        r"\max_j \frac{1}{N} \sum_n p_j^{(n)}",
+    _read(
         "Maximum of the probabilities averaged over networks that were trained from other random weights.",
-        "Lakshminarayanan et al. 2017",
+        key="ensemble",
+        label="deep ensemble",
+        name="mean probability over networks of several seeds",
+        formula=r"\max_j \frac{1}{N} \sum_n p_j^{(n)}",
+        source="Lakshminarayanan et al. 2017",
+        demands=("slow_inference", "extra_models"),
     ),
-)  # fmt: skip
+)
+
 
 COLUMNS = {score.key: score for score in _LISTED}
 
@@ -272,9 +339,13 @@ def energy(samples: Samples) -> np.ndarray:
 
     Source: Liu et al. (2020), "Energy-based Out-of-distribution Detection" (there with the opposite sign).
     """
-    logits = samples.require("logits")
+    return in_blocks(_log_sum_exp, samples.require("logits"))
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
     top = logits.max(axis=1)
-    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    with np.errstate(over="ignore"):  # logits farther apart than any number: minus infinity, of which exp is 0
+        return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
 
 
 def scaled_max_probability(samples: Samples, *, temperature: float = 1000.0) -> np.ndarray:
@@ -290,7 +361,11 @@ def scaled_max_probability(samples: Samples, *, temperature: float = 1000.0) -> 
     [0.7311]
     """
     check_number("temperature", temperature, above=0)
-    return np.exp(log_softmax(samples.require("logits").astype(np.float64) / temperature).max(axis=1))
+
+    def scaled(logits: np.ndarray) -> np.ndarray:
+        return np.exp(log_softmax(logits.astype(np.float64) / temperature).max(axis=1))
+
+    return in_blocks(scaled, samples.require("logits"), np.float64)
 
 
 def generalised_entropy(samples: Samples, *, exponent: float = 0.1, top: int = 100) -> np.ndarray:
@@ -306,79 +381,95 @@ def generalised_entropy(samples: Samples, *, exponent: float = 0.1, top: int = 1
     """
     check_number("exponent", exponent, above=0)
     check_number("top", top, at_least=1, whole=True)
-    log_p = -np.sort(-log_softmax(samples.require("logits").astype(np.float64)), axis=1)
-    # Only the likeliest class may have a probability near 1: what it lacks is the sum of the others.
-    largest = log_p[:, 1:].max(axis=1)
-    missing = largest + np.log(np.exp(log_p[:, 1:] - largest[:, None]).sum(axis=1))
-    log_rest = np.concatenate([missing[:, None], np.log1p(-np.exp(log_p[:, 1:]))], axis=1)
-    return -np.exp(exponent * (log_p + log_rest))[:, :top].sum(axis=1)
+
+    def negative(logits: np.ndarray) -> np.ndarray:
+        log_p = log_softmax(logits.astype(np.float64))
+        kept = min(top, log_p.shape[1])
+        likeliest = log_p.argmax(axis=1)[:, None]
+        first = np.take_along_axis(log_p, likeliest, axis=1)
+        np.put_along_axis(log_p, likeliest, -np.inf, axis=1)
+        # Only the likeliest class may have a probability near 1: what it lacks is the sum of the others.
+        missing = _log_sum_exp(log_p)[:, None]
+        others = -np.partition(-log_p, kept - 1, axis=1)[:, : kept - 1]
+        terms = np.exp(exponent * np.hstack([first + missing, others + np.log1p(-np.exp(others))]))
+        return -terms.sum(axis=1)
+
+    return in_blocks(negative, samples.require("logits"), np.float64)
 
 
-SCORES = {
-    "mps": Score(
-        "mps",
-        "MPS",
-        "maximum probability score",
-        r"\max_j p_j",
-        "How sure the network says it is: the probability of its favourite class.",
-        "Hendrycks and Gimpel 2017",
-        max_probability,
+_COMPUTED = (
+    Score(
+        key="mps",
+        label="MPS",
+        name="maximum probability score",
+        formula=r"\max_j p_j",
+        explanation="How sure the network says it is: the probability of its favourite class.",
+        source="Hendrycks and Gimpel 2017",
+        function=max_probability,
     ),
-    "es": Score(
-        "es",
-        "ES",
-        "entropic score",
-        r"\sum_j p_j \log p_j",
-        "Minus the entropy of the probabilities: low when the network spreads its belief over many classes.",
-        "DisMax paper 2019",
-        entropic,
+    Score(
+        key="es",
+        label="ES",
+        name="entropic score",
+        formula=r"\sum_j p_j \log p_j",
+        explanation="Minus the entropy of the probabilities: low when the network spreads its belief over many "
+        "classes.",
+        source="DisMax paper 2019",
+        function=entropic,
     ),
-    "mds": Score(
-        "mds",
-        "MDS",
-        "minimum distance score",
-        r"-\min_j d_j",
-        "Minus the distance from the features to the nearest prototype: low when the image resembles no class.",
-        "IsoMax+ paper, equation 4",
-        min_distance,
+    Score(
+        key="mds",
+        label="MDS",
+        name="minimum distance score",
+        formula=r"-\min_j d_j",
+        explanation="Minus the distance from the features to the nearest prototype: low when the image resembles no "
+        "class.",
+        source="IsoMax+ paper, equation 4",
+        function=min_distance,
+        needs=("distances",),
     ),
-    "max_logit": Score(
-        "max_logit",
-        "max logit",
-        "maximum logit",
-        r"\max_j z_j",
-        "The largest logit, before softmax compares it with the others.",
-        "Hendrycks et al. 2019",
-        max_logit,
+    Score(
+        key="max_logit",
+        label="max logit",
+        name="maximum logit",
+        formula=r"\max_j z_j",
+        explanation="The largest logit, before softmax compares it with the others.",
+        source="Hendrycks et al. 2019",
+        function=max_logit,
     ),
-    "energy": Score(
-        "energy",
-        "energy",
-        "negative free energy",
-        r"\log \sum_j e^{z_j}",
-        "A soft maximum of the logits: high when at least one class fits well.",
-        "Liu et al. 2020",
-        energy,
+    Score(
+        key="energy",
+        label="energy",
+        name="negative free energy",
+        formula=r"\log \sum_j e^{z_j}",
+        explanation="A soft maximum of the logits: high when at least one class fits well.",
+        source="Liu et al. 2020",
+        function=energy,
     ),
-    "gen": Score(
-        "gen",
-        "GEN",
-        "generalised entropy score",
-        r"-\sum_j p_j^{0.1} (1 - p_j)^{0.1}",
-        "Minus an entropy that weighs small deviations of the probabilities from 0 and 1 heavily.",
-        "Liu et al. 2023",
-        generalised_entropy,
+    Score(
+        key="gen",
+        label="GEN",
+        name="generalised entropy score",
+        formula=r"-\sum_j p_j^{0.1} (1 - p_j)^{0.1}",
+        explanation="Minus an entropy that weighs small deviations of the probabilities from 0 and 1 heavily.",
+        source="Liu et al. 2023",
+        function=generalised_entropy,
+        settings="exponent 0.1 and the 100 likeliest classes, as in its paper",
     ),
-    "scaled_mps": Score(
-        "scaled_mps",
-        "scaled MPS",
-        "maximum probability score at temperature 1000",
-        r"\max_j \frac{e^{z_j / 1000}}{\sum_k e^{z_k / 1000}}",
-        "The probability of the favourite class after all logits were divided by 1000: how far it stands out.",
-        "Liang et al. 2018",
-        scaled_max_probability,
+    Score(
+        key="scaled_mps",
+        label="scaled MPS",
+        name="maximum probability score at temperature 1000",
+        formula=r"\max_j \frac{e^{z_j / 1000}}{\sum_k e^{z_k / 1000}}",
+        explanation="The probability of the favourite class after all logits were divided by 1000: how far it stands "
+        "out.",
+        source="Liang et al. 2018",
+        function=scaled_max_probability,
+        settings="temperature 1000, as in the ODIN paper",
     ),
-}
+)
+
+SCORES = {score.key: score for score in _COMPUTED}
 
 
 def get(score: str | Callable[[Samples], np.ndarray] | None, samples: Samples | None = None) -> Score:
@@ -397,7 +488,7 @@ def get(score: str | Callable[[Samples], np.ndarray] | None, samples: Samples | 
     TypeError
         If it is neither a name nor a function.
     ValueError
-        If the key is unknown.
+        If the key is unknown, or the samples carry a column of the name of a computed score.
 
     Examples
     --------
@@ -419,7 +510,7 @@ def get(score: str | Callable[[Samples], np.ndarray] | None, samples: Samples | 
     if callable(score):
         name = getattr(score, "__name__", type(score).__name__)
         lines = (score.__doc__ or "").strip().splitlines()
-        return Score(name, name, name, "", lines[0] if lines else "", "", score)
+        return Score(key=name, label=name, name=name, explanation=lines[0] if lines else "", function=score, needs=())
     if not isinstance(score, str):
         raise TypeError(f"score must be one name or function, but is {score!r:.80}.")
     key = score.lower()

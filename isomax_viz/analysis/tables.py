@@ -80,10 +80,6 @@ def _wanted(scores: Any, samples: Samples) -> list[scores_module.Score]:
     return found
 
 
-def _has_distances(capture: Capture, sets: dict[str, Samples]) -> bool:
-    return all(samples.distances is not None for samples in [capture.test, *sets.values()])
-
-
 def evaluate(
     captures: Captures,
     *,
@@ -132,7 +128,7 @@ def evaluate(
         sets = chosen_ood(capture, ood)
         by_columns = by_default and capture.test.logits is None
         for score in _wanted(capture.test.extra_scores if by_columns else scores, capture.test):
-            if by_default and score.key == "mds" and not _has_distances(capture, sets):
+            if by_default and not score.fits(capture.test, *sets.values()):
                 continue
             id_scores = scores_module.compute(score, capture.test)
             for name, samples in sets.items():

@@ -8,7 +8,7 @@ from typing import Any
 from isomax_viz._common.checks import check_choice
 from isomax_viz._common.system import data_folder
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.style import LOSS_STYLES
+from isomax_viz.catalog.losses import LOSSES
 
 __all__ = ["EXAMPLES", "load_example"]
 
@@ -98,12 +98,10 @@ def _chosen(captures: list[Capture], key: str, wanted: Any) -> list[Capture]:
 
 
 def _order(capture: Capture) -> tuple[str, int, str, float, int]:
-    losses, loss = list(LOSS_STYLES), capture.loss
-    place = losses.index(loss) if loss in losses else len(losses)
     return (
         str(capture.meta.get("backbone")),
-        place,
-        loss,
+        [*LOSSES, capture.loss].index(capture.loss),
+        capture.loss,
         float(capture.meta.get("entropic_scale") or 0),
         int(capture.meta.get("seed") or 0),
     )

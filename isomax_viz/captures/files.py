@@ -8,16 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from isomax_viz._common.checks import sealed
-from isomax_viz._common.files import hidden_name, put_in_place, settle
+from isomax_viz._common.files import new_entry
 from isomax_viz.captures.samples import Samples
 
 __all__ = [
@@ -34,6 +33,17 @@ __all__ = [
 
 FORMAT = "isomax_viz.capture"
 FORMAT_VERSION = 1
+
+
+class _Content(BaseModel):
+    """What stands in a file beside the arrays."""
+
+    model_config = ConfigDict(strict=True)
+
+    meta: dict[str, Any]
+    history: dict[str, list[Any]] | None
+    ood: list[str]
+    scores: dict[str, list[str]] = {}
 
 
 class CaptureError(ValueError):
@@ -55,21 +65,12 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, metadata: Mappi
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    hidden = hidden_name(path)  # a folder: the library writes to a temporary name of its own beside the file
-    file = hidden / "arrays"
     try:
-        hidden.mkdir()
-        file.touch()
-        mode = file.stat().st_mode  # the library's own files are for their owner only, whatever the umask says
-        save_file(dict(arrays), file, metadata=None if metadata is None else dict(metadata))
-        file.chmod(mode)
-        settle(file)
-        put_in_place(file, path)
+        with new_entry(path) as file:
+            save_file(dict(arrays), file, metadata=None if metadata is None else dict(metadata))
     except SafetensorError as error:  # it hides the system's word in a text
         word = re.search(r"([^:]+) \(os error (\d+)\)", str(error))
         raise (OSError(int(word[2]), word[1].strip()) if word else OSError(str(error))) from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Path:
@@ -90,7 +91,6 @@ def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping
         "head_sha256": _head_digest(arrays, document),
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(path, arrays, metadata=header)
     except OSError as error:
         raise OSError(
@@ -133,12 +133,10 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
         if mmap:
             header, arrays = _mapped(path)
         document = header["content"]
-        if mmap:
-            whole = header.get("head_sha256") in (None, _head_digest(arrays, document))  # None: an earlier version's
-        else:
-            whole = header["sha256"] == _digest(arrays, document)
-        if not whole:
+        digest, said = (_head_digest, "head_sha256") if mmap else (_digest, "sha256")
+        if header[said] != digest(arrays, document):
             raise damaged(path, "its checksum does not match")
+        _Content.model_validate_json(document)
         # Sealed, so that nobody need copy them.
         return {name: sealed(_widened(array)) for name, array in arrays.items()}, json.loads(document)
     except (CaptureError, FileNotFoundError):
@@ -147,8 +145,8 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
         raise OSError(
             f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
         ) from error
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, str(error)) from error
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise damaged(path, " ".join(str(error).split())[:300]) from error
 
 
 def narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -277,7 +275,7 @@ def pack(
             arrays[f"{group}/score{number}"] = column
     content: dict[str, Any] = {"ood": list(ood)}
     columns = {group: list(samples.extra_scores) for group, samples in groups.items()}
-    if any(columns.values()):  # a file without them is the one that earlier versions wrote
+    if any(columns.values()):
         content["scores"] = columns
     return arrays, content
 
@@ -288,7 +286,7 @@ def unpack(arrays: Mapping[str, np.ndarray], content: Mapping[str, Any], *, chec
     Parameters
     ----------
     arrays, content
-        As read from the file; further entries are left aside.
+        As read from the file.
     checked : bool
         Whether the values are looked at; it would read all of a file that is only mapped.
 
@@ -297,17 +295,17 @@ def unpack(arrays: Mapping[str, np.ndarray], content: Mapping[str, Any], *, chec
     KeyError, ValueError, TypeError, AttributeError
         If an array is missing or impossible.
     """
-    build = partial(Samples._stored, checked=checked)
     groups: dict[str, dict[str, Any]] = {}
     for key, array in arrays.items():
         if "/" in key:
             group, name = key.split("/")
-            groups.setdefault(group, {})[name] = array
+            groups.setdefault(group, {"logits": None})[name] = array
     for group, names in content.get("scores", {}).items():
         found = groups[group]
         found["extra_scores"] = {name: found.pop(f"score{number}") for number, name in enumerate(names)}
+    build = Samples if checked else Samples._unread
     return {
-        "test": build(groups["test"]),
-        "ood": {name: build(groups[f"ood{number}"]) for number, name in enumerate(content["ood"])},
-        "train": build(groups["train"]) if "train" in groups else None,
+        "test": build(**groups["test"]),
+        "ood": {name: build(**groups[f"ood{number}"]) for number, name in enumerate(content["ood"])},
+        "train": build(**groups["train"]) if "train" in groups else None,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import missing_package
-from isomax_viz._common.files import hidden_name, put_in_place, settle
+from isomax_viz._common.files import new_entry
 
 __all__ = ["parts_of", "write_parquet"]
 
@@ -77,10 +76,8 @@ def write_parquet(
     for name, parts in vectors.items():
         schema = schema.append(pa.field(name, pa.list_(pa.float32(), parts[0].shape[1])))
     schema = schema.with_metadata({"isomax_viz": json.dumps(meta, default=str)})
-    hidden = hidden_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(hidden, schema) as writer:
+        with new_entry(path) as file, pq.ParquetWriter(file, schema) as writer:
             for start in range(0, len(frame), ROWS):
                 rows = slice(start, start + ROWS)
                 table = pa.Table.from_pandas(frame.iloc[rows], preserve_index=False)
@@ -89,16 +86,11 @@ def write_parquet(
                     column = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), block.shape[1])
                     table = table.append_column(name, column)
                 writer.write_table(table.cast(schema))
-        settle(hidden)
-        put_in_place(hidden, path)
     except OSError as error:
         raise OSError(
             f"The table could not be written to {path}: {error.strerror or error}. Choose a folder that you may write "
             "to and that has free space."
         ) from error
-    finally:
-        with suppress(OSError):
-            hidden.unlink()
     return path
 
 

@@ -33,11 +33,15 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     [[0.0, -1000.0]]
     """
     largest = logits.argmax(axis=-1)[..., None]
-    shifted = logits - np.take_along_axis(logits, largest, axis=-1)
+    with np.errstate(over="ignore"):
+        shifted = logits - np.take_along_axis(logits, largest, axis=-1)
+    # Logits farther apart than any number: minus infinity times the probability 0 would be no number.
+    np.maximum(shifted, np.finfo(shifted.dtype).min, out=shifted)
     others = np.exp(shifted)
     # Without the 1 of the largest class, in whose rounding the others would drown: entropies near 0 stay exact.
     np.put_along_axis(others, largest, 0.0, axis=-1)
-    return shifted - np.log1p(others.sum(axis=-1, keepdims=True))
+    shifted -= np.log1p(others.sum(axis=-1, keepdims=True))
+    return shifted
 
 
 def frozen(array: np.ndarray | None) -> np.ndarray | None:
@@ -197,15 +201,26 @@ class Samples:
         restore_sealed(self, state)
 
     @classmethod
-    def _stored(cls, arrays: Mapping[str, Any], *, checked: bool) -> Samples:
-        """Build from what samples were written as; ``checked`` reads the values, which may lie on the disk."""
+    def _unread(cls, *, extra_scores: Mapping[str, np.ndarray] | None = None, **arrays: np.ndarray) -> Samples:
+        """Build from arrays that lie on the disk, where they are left; all but their values is checked."""
+        alone = arrays["logits"] is None  # scores alone
+        n, classes = (len(arrays["labels"]), 0) if alone else arrays["logits"].shape
+        wanted = {"logits": (n, classes), "labels": (n,), "predictions": (n,), "distances": (n, classes)}
+        if "features" in arrays:
+            wanted["features"] = (n, *arrays["features"].shape[1:2])
+        there = {name: array for name, array in arrays.items() if array is not None}
+        for name in ("labels", *there) if alone else ("labels", "predictions", *there):
+            array = there[name]
+            dtype = np.int64 if name in ("labels", "predictions") else np.float32
+            if array.shape != wanted[name] or array.dtype != dtype:
+                raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}")
+        for name, column in (extra_scores or {}).items():
+            if column.shape != (n,) or column.dtype not in (np.float32, np.float64):
+                raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
         samples = object.__new__(cls)
         for item in fields(cls):
-            value = arrays.get(item.name, {} if item.name == "extra_scores" else None)
-            value = {key: frozen(column) for key, column in value.items()} if isinstance(value, dict) else frozen(value)
-            object.__setattr__(samples, item.name, value)
-        if checked:
-            samples._check()
+            object.__setattr__(samples, item.name, frozen(arrays.get(item.name)))
+        object.__setattr__(samples, "extra_scores", {k: frozen(v) for k, v in (extra_scores or {}).items()})
         return samples
 
     def __len__(self) -> int:
@@ -307,10 +322,12 @@ def _entropies(logits: np.ndarray) -> np.ndarray:
     return -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
 
 
-def in_blocks(function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray) -> np.ndarray:
+def in_blocks(
+    function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray, dtype: type | None = None
+) -> np.ndarray:
     """Apply a function of rows to blocks that fit the processor's cache: less memory, and faster for many rows."""
     rows = max(1, 65_536 // matrix.shape[1])
-    result = np.empty(len(matrix), dtype=matrix.dtype)
+    result = np.empty(len(matrix), dtype=dtype or matrix.dtype)
     for start in range(0, len(matrix), rows):
         result[start : start + rows] = function(matrix[start : start + rows])
     return result

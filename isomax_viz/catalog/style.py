@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from isomax_viz.catalog.losses import EXTRA_DATA, split_loss
+from isomax_viz.catalog.looks import OKABE_ITO, Style
+from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, split_loss
 
 __all__ = [
     "DATA_STYLES",
-    "LOSS_STYLES",
     "OKABE_ITO",
     "SPARE_STYLES",
     "Style",
@@ -26,60 +26,6 @@ __all__ = [
     "loss_styles",
     "zoom",
 ]
-
-OKABE_ITO = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky blue": "#56B4E9",
-    "green": "#009E73",
-    "yellow": "#F0E442",
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "purple": "#CC79A7",
-}
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a loss or a data set looks in every figure.
-
-    Attributes
-    ----------
-    label : str
-        Name as people write it.
-    color : str
-        Hexadecimal colour.
-    linestyle : str or tuple
-        Matplotlib line style.
-    marker : str
-        Matplotlib marker.
-    """
-
-    label: str
-    color: str
-    linestyle: Any = "-"
-    marker: str = "o"
-
-
-LOSS_STYLES = {
-    "softmax": Style("SoftMax", "#4D4D4D", ":", "s"),
-    "isomax": Style("IsoMax", OKABE_ITO["sky blue"], "--", "o"),
-    "isomax+": Style("IsoMax+", OKABE_ITO["blue"], "-", "D"),
-    "isomax2": Style("IsoMax2", OKABE_ITO["green"], "-.", "^"),
-    "dismax": Style("DisMax", OKABE_ITO["black"], (0, (5, 1)), "v"),
-    "scaled_cosine": Style("Scaled Cosine", OKABE_ITO["orange"], (0, (3, 1, 1, 1)), "P"),
-    "godin": Style("Generalized ODIN", OKABE_ITO["vermillion"], (0, (1, 1)), "h"),
-    "logit_norm": Style("LogitNorm", OKABE_ITO["purple"], (0, (6, 2, 1, 2)), "<"),
-}
-
-# Training with extra data keeps the colour of its loss: another name, line and marker.
-_EXTRA_LOOKS = (
-    ("+ outliers", (0, (8, 2)), "*"),
-    ("+ ACET", (0, (4, 1, 1, 1, 1, 1)), "X"),
-    ("+ energy bounds", (0, (2, 2)), "p"),
-)
-_EXTRA_DATA = dict(zip(EXTRA_DATA, _EXTRA_LOOKS, strict=True))
-_UNKNOWN = Style("unknown loss", "#7F3C8D", (0, (4, 2, 1, 2)), "$?$")
 
 DATA_STYLES = {
     "digits": Style("digits", "#4D4D4D"),
@@ -100,6 +46,8 @@ DATA_STYLES = {
     "far blob": Style("far blob", "#000000", "-", "P"),
     "ring": Style("ring", "#000000", "--", "X"),
 }
+
+_UNKNOWN = Style("unknown loss", "#7F3C8D", (0, (4, 2, 1, 2)), "$?$")
 
 # For curves that differ in something else than loss or data set, in order.
 SPARE_STYLES = (
@@ -147,16 +95,18 @@ def loss_styles(losses: Iterable[Any]) -> dict[str, Style]:
     >>> looks["isomax+"].label, looks["MyHead"].label, looks["MyHead"].color == looks["YourHead"].color
     ('IsoMax+', 'MyHead', False)
     """
+    known = {key: loss.look for key, loss in LOSSES.items()} | {"unknown": _UNKNOWN}
     looks: dict[str, Style] = {}
     own: list[str] = []
     for name in dict.fromkeys(map(str, losses)):
         base, method = split_loss(name)
-        if base not in LOSS_STYLES and base != "unknown" and base not in own:
+        if base not in known and base not in own:
             own.append(base)
-        look = LOSS_STYLES.get(base) or (_UNKNOWN if base == "unknown" else _own_look(base, own.index(base)))
+        look = known[base] if base in known else _own_look(base, own.index(base))
         if method:
-            words, line, marker = _EXTRA_DATA[method]
-            look = replace(look, label=f"{look.label} {words}", linestyle=line, marker=marker)
+            extra = EXTRA_DATA[method]
+            label = f"{look.label} + {extra.short}"
+            look = replace(look, label=label, linestyle=extra.linestyle, marker=extra.marker)
         looks[name] = look
     return looks
 

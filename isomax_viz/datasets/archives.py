@@ -6,17 +6,20 @@ absolute path, a link) is refused all the same: it is not what it claims to be.
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 
+from isomax_viz._common.files import file_digest
 from isomax_viz.datasets.fetch import data_folder
 
 __all__ = [
@@ -32,15 +35,21 @@ __all__ = [
 # Far above any file that the sets hold (the largest is a CIFAR batch of 150 MB), far below what would fill a memory.
 _LARGEST_MEMBER = 2**30
 
-# RuntimeError: encrypted; NotImplementedError: an unknown compression.
+# From this size on, what was packed a hundred times as small is no set of pictures: photographs hardly pack at all.
+_SUSPICIOUS, _PACKED = 2**26, 100
+
+# RuntimeError: encrypted; NotImplementedError: an unknown compression; ValueError: lengths and names that can't be.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     EOFError,
-    NotImplementedError,
     RuntimeError,
+    ValueError,
+    OverflowError,
+    IndexError,
 )
 
 
@@ -64,10 +73,20 @@ def _check_member(path: Path, name: str, *, link: bool, size: int) -> None:
         raise ArchiveError(f"{path} holds {name!r} of {size:,} bytes, more than the {_LARGEST_MEMBER:,} accepted.")
 
 
+def _check_total(path: Path, size: int) -> None:
+    packed = path.stat().st_size
+    if size > max(_SUSPICIOUS, _PACKED * packed):
+        raise ArchiveError(
+            f"{path} holds at least {size:,} bytes, packed into {packed:,}: it would only fill the memory. It was not "
+            "read; if it is pictures, unpack it and pass the folder."
+        )
+
+
 def _zip_entries(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     for item in archive.infolist():
         link = stat.S_ISLNK(item.external_attr >> 16)
         _check_member(path, item.filename, link=link, size=item.file_size)
+    _check_total(path, sum(item.file_size for item in archive.infolist()))
     # Windows programs may write "\\" between folders; of a name that is there twice, the last counts.
     return list({_plain_name(item): item for item in archive.infolist()}.values())
 
@@ -86,9 +105,12 @@ def _read_zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
 
 def _read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     # "r|*" reads the stream once, in its own order.
+    total = 0
     with tarfile.open(path, "r|*") as archive:
         for item in archive:
             _check_member(path, item.name, link=item.issym() or item.islnk(), size=item.size)
+            total += item.size
+            _check_total(path, total)
             if item.isfile() and wanted(item.name):
                 yield item.name, archive.extractfile(item).read()
 
@@ -109,10 +131,8 @@ def read_members(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
         If the archive is damaged or truncated, or a member is a link, lies outside the folder or is far too large.
     """
     reader = _read_zip if path.name.lower().endswith(".zip") else _read_tar
-    try:
+    with _damage_named(path):
         yield from reader(path, wanted)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
 
 
 def archive_names(path: Path) -> list[str]:
@@ -123,10 +143,21 @@ def archive_names(path: Path) -> list[str]:
     ArchiveError
         As :func:`read_members`.
     """
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        return [_plain_name(item) for item in _zip_entries(path, archive)]
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return [_plain_name(item) for item in _zip_entries(path, archive)]
+        yield
+    except ArchiveError:
+        raise
     except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    except OSError as error:  # bzip2 has no number for damage; to seek to where no file can be is an invalid argument
+        if error.errno not in (None, errno.EINVAL):
+            raise
         raise _damaged(path, error) from error
 
 
@@ -152,8 +183,7 @@ def bundles(name: str) -> list[Path]:
 
 @lru_cache(maxsize=32)
 def _sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)
 
 
 @lru_cache(maxsize=32)

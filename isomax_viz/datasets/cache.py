@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.files import delete, hidden_name, put_in_place, settle
-from isomax_viz.datasets.fetch import locked, sweep
+from isomax_viz._common.files import json_digest, new_entry, sweep
+from isomax_viz.datasets.fetch import locked_if_possible
 from isomax_viz.datasets.images import ImageSet
 
 __all__ = ["cache_path", "load_cached", "through_cache"]
@@ -23,13 +22,9 @@ _log = logging.getLogger(__name__)
 VERSION = 2
 
 
-def _digest(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
 def cache_path(folder: Path, name: str, split: str, source: Any) -> Path:
     """Return where the pictures of one split are kept; another source or version has another name."""
-    key = _digest({"name": name, "split": split, "source": source, "version": VERSION})
+    key = json_digest({"name": name, "split": split, "source": source, "version": VERSION})
     return folder / "decoded" / f"{name}-{split}-{key[:16]}.npy"
 
 
@@ -37,7 +32,7 @@ def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
     """Return the pictures kept at ``path``, memory-mapped, or None if they are absent or damaged in any way."""
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if record.pop("sha256") != _digest(record):
+        if record.pop("sha256") != json_digest(record):
             raise ValueError("its record was altered")
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         fingerprint = record.pop("fingerprint")
@@ -53,19 +48,6 @@ def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
     return images
 
 
-def _write(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file that appears under its name only once it is complete, readable for whom the umask says."""
-    hidden = hidden_name(path)
-    try:
-        with hidden.open("xb") as file:
-            write(file)
-        settle(hidden)
-        put_in_place(hidden, path)
-    except BaseException:
-        delete(hidden)
-        raise
-
-
 def _save(path: Path, images: ImageSet) -> None:
     record = {
         "name": images.name,
@@ -74,10 +56,10 @@ def _save(path: Path, images: ImageSet) -> None:
         "provenance": dict(images.provenance),
         "fingerprint": images.fingerprint,
     }
-    text = json.dumps(record | {"sha256": _digest(record)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, lambda file: np.save(file, images.images, allow_pickle=False))
-    _write(path.with_suffix(".json"), lambda file: file.write(text.encode()))
+    with new_entry(path) as file:
+        np.save(file, images.images, allow_pickle=False)
+    with new_entry(path.with_suffix(".json")) as file:
+        file.write_text(json.dumps(record | {"sha256": json_digest(record)}), encoding="utf-8")
 
 
 def through_cache(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
@@ -88,7 +70,7 @@ def through_cache(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
     images = load_cached(path)
     if images is not None:
         return images
-    with locked(path) as alone:
+    with locked_if_possible(path) as alone:
         # Another process may have decoded them in the meantime.
         images = load_cached(path, quiet=True)
         if images is not None:

@@ -1,27 +1,42 @@
 """Checked downloads into one folder; without a network, one message that says what to put where.
 
-The checksums are the MD5 sums that torchvision and pytorch-ood record for the same files. MD5 guards against damage,
-not against an attacker; nothing in a downloaded file is ever executed (see :mod:`isomax_viz.datasets.originals`).
+The checksums are the MD5 sums that torchvision and pytorch-ood record for the same files, and SHA-256 in their place
+where it is known. MD5 guards against damage, not against an attacker; nothing in a downloaded file is ever executed
+(see :mod:`isomax_viz.datasets.originals`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from isomax_viz._common.checks import missing_package
-from isomax_viz._common.files import delete, hidden_name, is_leftover, put_in_place, settle
+from isomax_viz._common.files import file_digest, locked, new_entry, sweep
 
-__all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready", "locked", "sweep"]
+__all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready", "locked_if_possible"]
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 30  # seconds without an answer
+# MD5 -> SHA-256 of the same file, as TensorFlow Datasets, Keras and others record it.
+_SHA256 = {
+    "c58f30108f718f92721af3b95e74349a": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",  # CIFAR10
+    "eb9058c3a382ffc7106e4002c42a8d85": "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",  # CIFAR100
+    "e26dedcc434d2e4c54c9b2d4a06d8373": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",  # SVHN
+    "eb5a983be6a315427106f1b164d9cef3": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+    "f68b3c2dcbeaaa9fbdd348bbdeb94873": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",  # MNIST
+    "d53e105ee54ea40749a09fcbcd1e9432": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "9fb629c4189551a2d022fa330f9573f3": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "ec29112dd5afa0611ce80d1b7f02629c": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",  # Fashion
+    "25c81989df183df01b3e8a0aad5dffbe": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "bef4ecab320f06d8554ea6380940ec79": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "bb300cfdad3c16e7a12a480ee83cd310": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    "90528d7ca1a48142e341f4ef8d21d0de": "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",  # Tiny
+}
 
 
 class DownloadError(OSError):
@@ -46,6 +61,11 @@ class RemoteFile:
     urls: tuple[str, ...]
     md5: str
 
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """Kind and value of the strongest checksum that is known of the file."""
+        return ("sha256", _SHA256[self.md5]) if self.md5 in _SHA256 else ("md5", self.md5)
+
 
 def data_folder() -> Path:
     """Return the folder of downloads: ``ISOMAX_VIZ_DATA``, else ``data/downloads`` of the checkout.
@@ -68,63 +88,43 @@ def data_folder() -> Path:
     return Path(pooch.os_cache("isomax_viz")).absolute()
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
 def is_ready(file: RemoteFile) -> bool:
     """Return whether the file lies in the data folder, readable and with the right checksum (reads it whole)."""
-    path = data_folder() / file.name
+    path, (kind, value) = data_folder() / file.name, file.checksum
     try:
-        return path.is_file() and _md5(path) == file.md5
+        return path.is_file() and file_digest(path, kind) == value
     except OSError:
         return False
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked_if_possible(path: Path) -> Iterator[bool]:
     """Keep other processes out while a file is made, and yield True.
 
     Where the lock cannot be had, because the folder or the lock is somebody else's, yield False: files then still
     appear whole, at worst twice.
     """
-    from filelock import FileLock
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(path.name + ".lock"))
-        lock.acquire()
-    except OSError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def sweep(*paths: Path) -> None:
-    """Delete what killed processes left half-written; whoever holds the lock knows that nobody is writing it."""
-    for path in paths:
-        for item in path.parent.iterdir():
-            if is_leftover(item.name, of=path.name):
-                _log.info("Deleting %s, left behind by a process that was stopped.", item)
-                with suppress(OSError):
-                    delete(item)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path.with_name(path.name + ".lock")))
+            alone = True
+        except OSError:
+            alone = False
+        yield alone
 
 
 def _explain(file: RemoteFile, path: Path, reasons: list[str]) -> DownloadError:
-    found = ""
+    found, (kind, value) = "", file.checksum
     try:
         if path.is_file():
-            found = f"The file there has another checksum ({_md5(path)}): truncated or altered, it was left alone. "
+            digest = file_digest(path, kind)
+            found = f"The file there has another checksum ({digest}): truncated or altered, it was left alone. "
     except OSError as error:
         found = f"The file there cannot be read ({type(error).__name__}): ask its owner for the right to read it. "
     return DownloadError(
         f"{file.name} is needed but could not be downloaded ({'; '.join(reasons)}). {found}To go on without a network, "
-        f"fetch it elsewhere from {' or '.join(file.urls)}, check that its MD5 is {file.md5}, and put it at {path} "
-        f"(the environment variable ISOMAX_VIZ_DATA chooses another folder)."
+        f"fetch it elsewhere from {' or '.join(file.urls)}, check that its {kind.upper()} is {value}, and put it at "
+        f"{path} (the environment variable ISOMAX_VIZ_DATA chooses another folder)."
     )
 
 
@@ -140,7 +140,7 @@ def fetch(file: RemoteFile) -> Path:
         If no home answers with the right file. The message names the file, its checksum and where to put it by hand.
     """
     path = data_folder() / file.name
-    with locked(path) as alone:
+    with locked_if_possible(path) as alone:
         if is_ready(file):
             return path
         try:
@@ -158,27 +158,14 @@ def fetch(file: RemoteFile) -> Path:
             try:
                 with tqdm(total=0, unit="B", unit_scale=True, leave=False, desc=file.name) as bar:
                     load = pooch.HTTPDownloader(progressbar=bar, timeout=_TIMEOUT)
-                    _retrieve(path, partial(pooch.retrieve, url, f"md5:{file.md5}", downloader=load))
+                    with new_entry(path) as place:
+                        known = ":".join(file.checksum)
+                        pooch.retrieve(url, known, downloader=load, fname=place.name, path=place.parent)
                 return path
             # requests' errors are OSErrors; a wrong checksum is a ValueError.
             except (OSError, ValueError) as error:
                 reasons.append(f"{url}: {_short(error)}")
     raise _explain(file, path, reasons)
-
-
-def _retrieve(path: Path, load: Callable[..., str]) -> None:
-    """Download into a folder of its own, so that a killed process leaves nothing behind that nobody would know."""
-    folder = hidden_name(path)
-    try:
-        folder.mkdir()
-        content = Path(load(fname=path.name, path=folder))
-        settle(content)
-        # pooch's files are for their owner only; the folder was made as the umask says.
-        content.chmod(folder.stat().st_mode & 0o666)
-        put_in_place(content, path)
-    finally:
-        with suppress(OSError):
-            delete(folder)
 
 
 def _short(error: Exception) -> str:

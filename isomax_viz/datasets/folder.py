@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._common.checks import check_choice, check_finite, check_labels, check_number
+from isomax_viz._common.system import available_memory
 from isomax_viz.datasets.archives import archive_names, is_archive, read_members
 from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, is_picture, read_headers
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
-__all__ = ["FolderError", "available_memory", "from_arrays", "from_folder", "read_layout"]
+__all__ = ["FolderError", "from_arrays", "from_folder", "read_layout"]
 
 _log = logging.getLogger(__name__)
 _LAYOUT = "Expected is root/class/picture or root/split/class/picture, as torchvision's ImageFolder has it"
@@ -261,18 +262,9 @@ def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int,
     return size or frequent[len(frequent) // 2], channels or max(colours for _, colours in headers)
 
 
-def available_memory() -> int | None:
-    """Return how many bytes of memory are free, or None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux
-        return None
-
-
 def _check_memory(count: int, size: tuple[int, int], channels: int) -> None:
     available, needed = available_memory(), count * size[0] * size[1] * channels
-    if available is None or needed <= available:
+    if needed <= available:
         return
     side = max(1, min(224, math.isqrt(available // (2 * count * channels))))
     raise ValueError(

@@ -138,7 +138,7 @@ def _wanted(by_loss: dict[str, list[Capture]], approaches: Approaches | None) ->
         for loss, group in by_loss.items()
         for capture in group
         for score in [*scores.SCORES, *capture.test.extra_scores]
-        if score != "mds" or capture.test.distances is not None
+        if scores.words(score).fits(capture.test)
     }
     if approaches is None:
         return [item for item in methods.COMPARED if item in has]
@@ -182,7 +182,7 @@ def _times(
             return known.network(inputs).cpu()
 
     means = None
-    if "mds" in asked and not hasattr(known.network.head, "distances"):
+    if any(map(_takes_distances, asked)) and not hasattr(known.network.head, "distances"):
         means = torch.tensor(class_means(known.train), device=known.device)
     functions: dict[str, Callable[[], Any]] = {"": plain}
     for score in asked:
@@ -193,12 +193,16 @@ def _times(
     return in_turn(functions, rounds=rounds)
 
 
+def _takes_distances(score: str) -> bool:
+    return "distances" in scores.words(score).needs
+
+
 @torch.no_grad()
 def computed(network: nn.Module, inputs: Tensor, score: str, *, means: Tensor | None = None) -> np.ndarray:
     """Return a score that one forward pass gives; distances are those to class means where there are no prototypes."""
     features, distances = network.backbone(inputs).float(), None
     logits = network.head(features)
-    if score == "mds":
+    if _takes_distances(score):
         distances = network.head.distances(features) if means is None else euclidean(features, means)
     labels = np.full(len(inputs), -1)
     return scores.compute(score, Samples(logits=logits, labels=labels, distances=distances))
@@ -233,7 +237,7 @@ def _row(
     head = network.head
     linear = head.num_features * head.num_classes + head.num_classes
     extra = sum(parameter.numel() for parameter in head.parameters()) - linear
-    if score == "mds" and not hasattr(head, "distances"):
+    if _takes_distances(score) and not hasattr(head, "distances"):
         extra += head.num_features * head.num_classes  # the class means
     return {
         "approach": methods.label(loss, score),

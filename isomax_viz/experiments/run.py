@@ -28,7 +28,7 @@ from isomax_viz.learning.training.checkpoint import Checkpoint, serialised
 from isomax_viz.learning.training.hardware import choose_device
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.outliers import Outliers, Recipe, load_outliers
-from isomax_viz.store.folder import Store, StoreError
+from isomax_viz.store.folder import Store, StoreError, not_whole
 
 __all__ = ["Description", "data_of", "finished", "load_network", "run"]
 
@@ -119,7 +119,11 @@ def load_network(experiment: Description, *, store: Store) -> Classifier:
     """Return the trained network on the CPU, in evaluation mode."""
     parts = (experiment.backbone, experiment.loss, experiment.settings, data_of(experiment))
     model = assemble(*parts, seed=experiment.seed)
-    model.load_state_dict(safetensors.torch.load(store.weights(experiment.id)))
+    try:
+        model.load_state_dict(safetensors.torch.load(store.weights(experiment.id)))
+    except (safetensors.SafetensorError, RuntimeError) as error:  # other names or shapes
+        reason = " ".join(str(error).split())[:300]
+        raise not_whole(store.path(experiment.id) / "network.safetensors", reason) from error
     return model.eval()
 
 

@@ -6,26 +6,24 @@ import logging
 import os
 import pickle
 import secrets
-import signal
 import socket
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import loky
 import torch
 
 import isomax_viz
 from isomax_viz._common.checks import check_number
-from isomax_viz._common.system import available_cores
+from isomax_viz._common.system import available_cores, live_as_long_as
 from isomax_viz.experiments.experiment import Experiment
 from isomax_viz.learning.training.hardware import choose_device
 
@@ -35,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 OWN = (
     "A loss or backbone of your own must stand at the top level of a module (a .py file) that the workers can import, "
-    "not in a notebook."
+    "not in a notebook, nor in the script that starts the sweep."
 )
 # A training seeds PyTorch's global random numbers; two at once in one process would share them.
 _one_at_a_time = threading.Lock()
@@ -97,7 +95,8 @@ def work(experiment: bytes, task: bytes) -> Outcome:
     """
     try:
         # What the executor brings from the process that started the sweep, as it brings this very function: never from
-        # the store, nor from any file of ours. JSON would not do, since it imports no class of the user's own.
+        # the store, nor from any file of ours. JSON would not do: it holds neither classes of the user's own nor the
+        # pictures of a set.
         experiment, task = pickle.loads(experiment), pickle.loads(task)
     except Exception as error:  # noqa: BLE001 - whatever the import of the user's own modules raises
         return Outcome(error=WorkerError(f"the worker on {socket.gethostname()} can't load it ({error}). {OWN}"))
@@ -159,7 +158,8 @@ def _portable(error: Exception) -> Exception:
 class Processes(Executor):
     """Run tasks in processes of this machine; one whose process is killed is tried once more, in a new process.
 
-    Leaving the ``with`` block waits for all tasks; leaving it by an error or Ctrl-C stops them at once.
+    Each process is a pool of one: loky's pool drops everything else it does when one of its processes dies. Leaving the
+    ``with`` block waits for all tasks; leaving it by an error or Ctrl-C stops them at once.
 
     Parameters
     ----------
@@ -167,11 +167,6 @@ class Processes(Executor):
         How many processes.
     environments : sequence of mapping
         Environment variables of the workers, in turn: ``[{"CUDA_VISIBLE_DEVICES": "0"}, ...]``.
-
-    Raises
-    ------
-    RuntimeError
-        If new processes can't be started from here.
 
     Examples
     --------
@@ -184,105 +179,57 @@ class Processes(Executor):
         self._is_stopping = False
         self._restarting = threading.Lock()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="isomax_viz-worker")
-        self._free: SimpleQueue[_Worker] = SimpleQueue()
-        self._workers = [_Worker(environments[number % len(environments)]) for number in range(workers)]
-        try:
-            for worker in self._workers:
-                worker.begin()
-            for worker in self._workers:  # a second loop, so that they start side by side
-                worker.wait_until_ready()
-        except BrokenProcessPool as error:
-            self.stop()
-            raise RuntimeError(
-                "New processes can't be started from here. A script must start them below "
-                "`if __name__ == '__main__':`, because each of them imports the script first."
-            ) from error
-        for worker in self._workers:
-            self._free.put(worker)
+        self._environments = [dict(environments[number % len(environments)]) for number in range(workers)]
+        self._pools = [self._pool(number) for number in range(workers)]
+        self._free: SimpleQueue[int] = SimpleQueue()
+        for number in range(workers):
+            self._free.put(number)
+
+    def _pool(self, number: int) -> loky.ProcessPoolExecutor:
+        options = {"initializer": live_as_long_as, "initargs": (os.getpid(),), "env": self._environments[number]}
+        return loky.ProcessPoolExecutor(1, **options)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Return the future result of a function, which is called in a process of its own."""
         return self._threads.submit(self._call, fn, *args, **kwargs)
 
     def _call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        worker = self._free.get()
+        number = self._free.get()
         try:
             for is_last in (False, True):
                 try:
-                    return worker.pool.submit(fn, *args, **kwargs).result()
-                except BrokenProcessPool:
-                    with self._restarting:
-                        if self._is_stopping:
-                            raise
-                        worker.restart()
+                    return self._pools[number].submit(fn, *args, **kwargs).result()
+                except BrokenExecutor:
+                    self._restart(number)
                     if is_last:
                         raise
         finally:
-            self._free.put(worker)
+            self._free.put(number)
+
+    def _restart(self, number: int) -> None:
+        with self._restarting:
+            if not self._is_stopping:
+                self._pools[number] = self._pool(number)
 
     def stop(self) -> None:
         """Stop the processes at once, whatever they are doing, and drop what has not begun."""
         with self._restarting:
             self._is_stopping = True
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            for worker in self._workers:
-                worker.kill()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(kill_workers=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the tasks end, then the processes; see :meth:`concurrent.futures.Executor.shutdown`."""
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
-        for worker in self._workers:
-            worker.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        for pool in self._pools:
+            pool.shutdown(wait=wait)
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> bool:
         if kind is not None:
             self.stop()
         self.shutdown()
         return False
-
-
-class _Worker:
-    """One process, in a pool of its own."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = dict(environment)
-        self._pid: int | None = None
-
-    def begin(self) -> None:
-        # "spawn", because neither the threads of PyTorch nor CUDA survive a fork.
-        self.pool = ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(self._environment,)
-        )
-        self._first = self.pool.submit(os.getpid)
-
-    def wait_until_ready(self) -> None:
-        self._pid = self._first.result()
-
-    def restart(self) -> None:
-        self.pool.shutdown(wait=False)
-        self.begin()
-        self.wait_until_ready()
-
-    def kill(self) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        if self._pid is not None:
-            try:
-                os.kill(self._pid, signal.SIGTERM)
-            except OSError:  # it is gone already; each system has an error of its own for that
-                pass
-
-
-def _prepare(environment: Mapping[str, str]) -> None:
-    """Make a new process ready; runs in it, before its first task."""
-    os.environ.update(environment)
-    # Ctrl-C reaches every process of the terminal; the one that was asked decides what becomes of the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent_process().join()
-    os._exit(1)  # killed, it could not say goodbye, and its workers would wait for it for ever
 
 
 _KINDS = (
@@ -395,32 +342,22 @@ def _submitted(
                 future.cancel()
 
 
-@dataclass(frozen=True)
-class _Refused:
-    """What could not even be submitted, in the form of a future."""
-
-    error: Exception
-
-    def done(self) -> bool:
-        return True
-
-    def cancel(self) -> bool:
-        return False
-
-    def result(self) -> Outcome:
-        raise self.error
-
-
 def _submit(executor: Executor, experiment: Experiment, task: bytes) -> Any:
     try:
         # Pickled here and not by the executor: what can't be unpickled there would kill a worker of a pool.
         described = pickle.dumps(experiment)
     except Exception as error:  # noqa: BLE001 - whatever pickle meets in objects of the user's own
-        return _Refused(WorkerError(f"it can't be sent to a worker ({error}). {OWN}"))
+        return _failed(WorkerError(f"it can't be sent to a worker ({error}). {OWN}"))
     try:
         return executor.submit(work, described, task)
     except Exception as error:  # noqa: BLE001 - such as a pool that broke while others were being submitted
-        return _Refused(error)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> Future:
+    future: Future = Future()
+    future.set_exception(error)
+    return future
 
 
 def _outcome(future: Any) -> Outcome:

@@ -10,7 +10,8 @@ from isomax_viz.analysis.scores import SCORES
 from isomax_viz.analysis.tables import Captures, as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
-from isomax_viz.catalog.style import LOSS_STYLES, loss_style
+from isomax_viz.catalog.losses import LOSSES
+from isomax_viz.catalog.style import loss_style
 
 __all__ = ["DIMENSIONS", "Shelf"]
 
@@ -59,7 +60,7 @@ class Shelf:
         """Return the values of a dimension: losses in the usual order, numbers ascending, else as they came."""
         values = list(dict.fromkeys(place[dimension] for place in self.places if dimension in place))
         if dimension == "loss":
-            return sorted(values, key=lambda loss: (list(LOSS_STYLES) + values).index(loss))
+            return sorted(values, key=lambda loss: (list(LOSSES) + values).index(loss))
         if dimension in ("entropic_scale", "seed"):
             return sorted(values, key=lambda value: (isinstance(value, str), value))
         return values
@@ -131,9 +132,7 @@ class Shelf:
     def scores(self) -> list[str]:
         """Keys of the scores that at least one capture can give: MDS needs distances, columns come last."""
         columns = [key for capture in self.captures for key in capture.test.extra_scores]
-        has_logits = any(capture.test.logits is not None for capture in self.captures)
-        has_distances = any(capture.test.distances is not None for capture in self.captures)
-        computed = [key for key in SCORES if has_logits and (key != "mds" or has_distances)]
+        computed = [key for key in SCORES if any(SCORES[key].fits(capture.test) for capture in self.captures)]
         return list(dict.fromkeys([*computed, *columns]))
 
 

@@ -190,13 +190,9 @@ def gives(capture: Capture, score: Score, sets: list[str]) -> bool:
     [True, False]
     """
     samples = [capture.test, *(capture.ood[name] for name in sets)]
-    if not sets:
-        return False
     if score.key in scores_module.COLUMNS or any(score.key in item.extra_scores for item in samples):
-        return all(score.key in item.extra_scores for item in samples)
-    if score.key == "mds":
-        return all(item.distances is not None for item in samples)
-    return score.key not in scores_module.SCORES or all(item.logits is not None for item in samples)
+        return bool(sets) and all(score.key in item.extra_scores for item in samples)
+    return bool(sets) and score.fits(*samples)
 
 
 def _values(capture: Capture, sets: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from isomax_viz.analysis import scores
 from isomax_viz.analysis.metrics import METRICS
 from isomax_viz.analysis.scores import words as score_words
-from isomax_viz.catalog.losses import compares_directions, has_prototypes
+from isomax_viz.catalog.losses import loss_record
 from isomax_viz.catalog.style import data_style, loss_style
 
 __all__ = [
@@ -25,33 +25,6 @@ __all__ = [
     "verdict_html",
 ]
 
-_OVER = r"\mathcal{L} = -\log \frac{e^{%s}}{\sum_j e^{%s}}"
-# loss -> (formula of the training loss for an image with features f and class k, one sentence)
-LOSSES = {
-    "softmax": (
-        _OVER % (r"w_k \cdot f + b_k", r"w_j \cdot f + b_j"),
-        "A linear layer: the farther the features lie along the direction of a class, the surer the network is, also "
-        "of what it never saw.",
-    ),
-    "isomax": (
-        _OVER % (r"-E_s \lVert f - p_k \rVert", r"-E_s \lVert f - p_j \rVert"),
-        "Distances to one learned prototype per class replace the linear layer; the entropic scale E_s sharpens the "
-        "training only and is left out afterwards, which keeps entropies high.",
-    ),
-    "isomax+": (
-        _OVER
-        % (
-            r"-E_s |d_s| \lVert \hat{f} - \hat{p}_k \rVert",
-            r"-E_s |d_s| \lVert \hat{f} - \hat{p}_j \rVert",
-        ),
-        "IsoMax between unit vectors (features and prototypes are brought to length 1), with a learned distance scale "
-        "d_s.",
-    ),
-    "isomax2": (
-        _OVER % (r"-s_k \lVert f - p_k \rVert - t_k", r"-s_j \lVert f - p_j \rVert - t_j"),
-        "Every class learns its own scale s and tilt t in place of the entropic scale; both are left out afterwards.",
-    ),
-}
 # What a score means for losses for which its own sentence is not true.
 _WITHOUT_PROTOTYPES = "It has no prototypes: the distances are those to the class means of the training features."
 _OF_ANY_LENGTH = (
@@ -103,11 +76,12 @@ def lesson_html(losses: tuple[str, ...], score: str) -> str:
         )
     ]
     for loss in dict.fromkeys(losses):
-        if loss in LOSSES:
-            formula, words = LOSSES[loss]
-            if score == "mds" and not compares_directions(loss):
-                words += f" {_OF_ANY_LENGTH if has_prototypes(loss) else _WITHOUT_PROTOTYPES}"
-            rows.append((loss_style(loss).label, mathml(formula), escape(words)))
+        record = loss_record(loss)
+        if record.formula:
+            words = record.sentence
+            if "distances" in chosen.needs and not record.unit_vectors:
+                words += f" {_OF_ANY_LENGTH if record.prototypes else _WITHOUT_PROTOTYPES}"
+            rows.append((loss_style(loss).label, mathml(record.formula), escape(words)))
     return "".join(
         f'<div class="lesson"><b>{escape(name)}</b><span class="formula">{formula}</span><p>{words}</p></div>'
         for name, formula, words in rows

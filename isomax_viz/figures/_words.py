@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz.analysis.scores import words
-from isomax_viz.catalog.losses import compares_directions, has_prototypes, without_extra_data
+from isomax_viz.catalog.losses import loss_record
 from isomax_viz.catalog.style import data_style, loss_style
 
 __all__ = [
@@ -25,12 +25,6 @@ __all__ = [
     "titles",
 ]
 
-_LOGITS = {
-    "softmax": "logit (Wx + b)",
-    "isomax": "logit = −distance",
-    "isomax+": "logit = −|learned scale| · distance",
-    "isomax2": "logit = −distance",
-}
 _QUANTITIES = {
     "logit": "logit",
     "distance": "feature-prototype distance",
@@ -61,10 +55,10 @@ def quantity_label(quantity: str, loss: str) -> str:
     'distance to class mean of training features'
     """
     if quantity == "logit":
-        return _LOGITS.get(without_extra_data(loss), "logit")
-    if quantity in _TO_MEANS and not has_prototypes(loss):
+        return loss_record(loss).logits
+    if quantity in _TO_MEANS and not loss_record(loss).prototypes:
         return _TO_MEANS[quantity]
-    if quantity in _TO_MEANS and compares_directions(loss):
+    if quantity in _TO_MEANS and loss_record(loss).unit_vectors:
         return f"{_QUANTITIES[quantity]} (unit vectors)"
     if quantity in _QUANTITIES:
         return _QUANTITIES[quantity]

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from isomax_viz.analysis.features import feature_space_table, prototype_distances_table
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.losses import compares_directions, has_prototypes
+from isomax_viz.catalog.losses import loss_record
 from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
 from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
@@ -122,7 +122,7 @@ def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
     if rows.empty:
         return
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
-    label = "prototypes" if has_prototypes(loss) else "class means"
+    label = "prototypes" if loss_record(loss).prototypes else "class means"
     look = {"linestyle": "none", "marker": "X", "markersize": 9, "color": "#1a1a1a", "markeredgecolor": "white"}
     ax.plot(x, y, label=label, zorder=6, **look)  # above a legend that finds no free place
     for place, name in zip(zip(x, y, strict=True), rows["name"], strict=True):
@@ -175,9 +175,9 @@ def plot_prototype_distances(
     loss = table["loss"].iloc[0]
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
         image = axes.imshow(shown, **({"cmap": "cividis", "aspect": "equal", "interpolation": "nearest"} | kwargs))
-        meaning = f"distance between {'prototypes' if has_prototypes(loss) else 'class means'}"
+        meaning = f"distance between {'prototypes' if loss_record(loss).prototypes else 'class means'}"
         bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02)
-        bar.set_label(f"{meaning} (unit vectors)" if compares_directions(loss) else meaning)
+        bar.set_label(f"{meaning} (unit vectors)" if loss_record(loss).unit_vectors else meaning)
         bar.outline.set_visible(False)
         if len(names) <= 12:
             _write_numbers(axes, shown)

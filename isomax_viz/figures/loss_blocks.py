@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
 
 from isomax_viz.analysis.loss_blocks import CENTRES, EXTENT, loss_blocks_table, plane_table
+from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.figures._canvas import Caption, attach, drawing, small
 from isomax_viz.figures._words import check_table
@@ -101,21 +102,21 @@ def _rgb(color: str) -> tuple[float, float, float]:
 
 
 def _draw_plane(ax: Axes, loss: str, options: dict[str, Any]) -> None:
-    plane = plane_table(loss)
+    plane, known = plane_table(loss), LOSSES[loss]
     side = int(np.sqrt(len(plane)))
     x, y, certain, *leads = (plane[name].to_numpy().reshape(side, side) for name in plane.columns if name != "loss")
     drawn = ax.contourf(x, y, certain, **({"levels": LEVELS, "cmap": "cividis"} | options))
     for lead in leads:
         ax.contour(x, y, lead, levels=[0], colors="white", linewidths=1.0, linestyles="dashed")
     for centre in CENTRES:
-        if loss == "softmax":
+        if not known.prototypes:
             ax.annotate("", centre, (0, 0), arrowprops={"arrowstyle": "-|>", "color": "white", "linewidth": 1.6})
             continue
         ax.plot(*centre, marker="X", color="white", markeredgecolor="black", markersize=8)
-        if loss != "isomax+":
+        if known.geometry == "distance":
             for radius in (1.0, 2.0):
                 ax.add_patch(Circle(centre, radius, fill=False, edgecolor="white", linewidth=0.6, alpha=0.8))
-    if loss == "isomax+":
+    if known.unit_vectors:
         ax.add_patch(Circle((0, 0), float(np.linalg.norm(CENTRES[0])), fill=False, edgecolor="white", linewidth=0.8))
     ax.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT), xticks=[], yticks=[])
     bar = ax.get_figure(root=True).colorbar(drawn, cax=ax.inset_axes((1.04, 0, 0.05, 1)), ticks=[0.4, 0.6, 0.8, 1.0])

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from isomax_viz.analysis.features import Snapshot, ToyRun, surface_table
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
-from isomax_viz.catalog.losses import compares_directions
+from isomax_viz.catalog.losses import loss_record
 from isomax_viz.catalog.style import OKABE_ITO, data_style
 from isomax_viz.figures._canvas import (
     DPI,
@@ -304,7 +304,7 @@ def _draw(
     edges = draw_lines(ax, plane, classes, float(first["threshold"]))
     handles = [*draw_points(ax, table, classes), *edges]
     ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal")
-    unit = " (unit length)" if first["space"] == "features" and compares_directions(first["loss"]) else ""
+    unit = " (unit length)" if first["space"] == "features" and loss_record(first["loss"]).unit_vectors else ""
     ax.set_xlabel(f"first {_AXES[first['space']]}{unit}")
     ax.set_ylabel(f"second {_AXES[first['space']]}{unit}")
     accepted = _accepted(table)

@@ -12,6 +12,7 @@ from isomax_viz.analysis.comparable import check_alike, shared_ood
 from isomax_viz.analysis.scores import words
 from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.captures.capture import Capture
+from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.papers import published
 from isomax_viz.papers.printed import PaperTable, marked
@@ -152,7 +153,6 @@ def check_methods_once(results: pd.DataFrame) -> None:
 FAIR = (("softmax", "mps"), ("softmax", "es"), ("isomax", "es"), ("isomax2", "es"), ("isomax+", "mds"))
 CROSSED = (("isomax", "es"), ("isomax", "mds"), ("isomax+", "es"), ("isomax+", "mds"))
 FAIR_METRICS = ("TNR@TPR95", "AUROC", "DTACC")
-LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
 NOT_IN_FAIR = ("fooling", "gaussian", "uniform")
 ONE_POINT = 0.01
 # The tables that say "1% tolerance"; the others mark the best, if any.
@@ -376,7 +376,7 @@ def from_published(paper: str, number: int, *, tolerance: float | None = None, *
 
 
 def _place(capture: Any) -> int:
-    return LOSSES.index(capture.loss) if capture.loss in LOSSES else len(LOSSES)
+    return [*LOSSES, capture.loss].index(capture.loss)
 
 
 def _table(title: str, results: pd.DataFrame, metrics: Sequence[str], tolerance: float) -> PaperTable:

@@ -16,41 +16,75 @@ A folder holds
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from isomax_viz._common.files import delete, discard, hidden_name, is_leftover, put_in_place, settle
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from isomax_viz._common.files import discard, file_digest, json_digest, locked, new_entry, sweep
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import damaged
 
-__all__ = [
-    "FORMAT",
-    "FORMAT_VERSION",
-    "Store",
-    "StoreError",
-    "default_folder",
-    "manifest_digest",
-    "not_whole",
-    "read_manifest",
-]
+__all__ = ["FORMAT", "FORMAT_VERSION", "Store", "StoreError", "default_folder", "not_whole", "read_manifest"]
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "isomax_viz.run"
-FORMAT_VERSION = 2  # 1 kept the history in the manifest, which had no checksum of its own; it is still read
+FORMAT_VERSION = 2
 
 
 class StoreError(RuntimeError):
     """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text).astimezone(UTC)
+    return text
+
+
+_Whole = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _File(_Part):
+    bytes: _Whole
+    sha256: str
+
+
+class _Description(_Part):
+    data: str
+    backbone: str
+    loss: str
+    seed: _Whole
+    preset: str
+    outliers: str | None = None
+
+
+class _Protocol(_Part):
+    epochs: _Whole
+
+
+class _Manifest(_Part):
+    """What every manifest says that somebody reads; it may say more."""
+
+    created: Annotated[str, AfterValidator(_moment)]
+    experiment: _Description
+    protocol: _Protocol
+    files: dict[str, _File]
+    accuracy: float
+    entropic_scale: float | None
+    duration_s: float
+    device: str
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -64,11 +98,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        If it is missing, damaged, foreign or from a newer version.
+        If it is missing, damaged, foreign or from another version.
     """
     experiment_id = path.parent.name
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
         form, version = document["format"], document["version"]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"There is no experiment {experiment_id} in {path.parent.parent}. Run it first.") from error
@@ -76,22 +111,23 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise not_whole(path, str(error)) from error
-    if form != FORMAT or not isinstance(version, int):
-        raise not_whole(path, "it is not a manifest of isomax_viz")
+    if form != FORMAT or not isinstance(version, int) or version < FORMAT_VERSION:
+        raise not_whole(path, "it is not a manifest of isomax_viz, or older than its first release")
     if version > FORMAT_VERSION:
         raise StoreError(
             f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
             "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
         )
-    needed = {"experiment", "files"} | ({"sha256"} if version > 1 else {"history"})
-    if not needed <= set(document):
-        raise not_whole(path, "a part of it is missing")
     if document.get("id") != experiment_id:
-        raise not_whole(path, f"it is the manifest of {document.get('id')!r}")
-    if version > 1 and document.pop("sha256") != manifest_digest(document):
-        raise not_whole(path, "its checksum does not match")
+        raise not_whole(path, f"it is the manifest of {document.get('id')!r:.80}")
+    try:
+        _Manifest.model_validate_json(text)
+        if document.pop("sha256") != json_digest(document):
+            raise ValueError("its checksum does not match")
+    except (ValueError, KeyError, OverflowError, RecursionError) as error:
+        raise not_whole(path, " ".join(str(error).split())[:300]) from error
     return document
 
 
@@ -100,17 +136,6 @@ def not_whole(path: Path, reason: str) -> StoreError:
     return StoreError(
         f"{path} is damaged and was not read ({reason}). Delete the folder {path.parent} and run the experiment again."
     )
-
-
-def manifest_digest(document: Mapping[str, Any]) -> str:
-    """Return the checksum of JSON values, whatever their layout in the file.
-
-    Examples
-    --------
-    >>> manifest_digest({"seed": 0, "loss": "isomax"}) == manifest_digest({"loss": "isomax", "seed": 0})
-    True
-    """
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 _UNCHANGING = ("network.safetensors", "history.json")
@@ -172,18 +197,37 @@ class Store:
         return _SAFE_NAME.fullmatch(name) is not None
 
     def ids(self) -> list[str]:
-        """Return the ids of all complete experiments, sorted."""
-        if not self.folder.is_dir():
+        """Return the ids of all complete experiments, and of those that can't be looked into, sorted.
+
+        Raises
+        ------
+        StoreError
+            If the store can't be read.
+        """
+        try:
+            names = [item.name for item in os.scandir(self.folder)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        names = (item.parent.name for item in self.folder.glob("*/manifest.json"))
-        return sorted(name for name in names if self.is_id(name))
+        except OSError as error:
+            raise StoreError(
+                f"The store {self.folder} can't be read: {error.strerror}. Ask its owner for the right to, or choose "
+                "another: set ISOMAX_VIZ_STORE, or pass store=... to Experiment.run()."
+            ) from error
+        return sorted(name for name in names if self.is_id(name) and name in self)
 
     def __contains__(self, experiment_id: str) -> bool:
-        return (self.path(experiment_id) / "manifest.json").is_file()
+        try:
+            return (self.path(experiment_id) / "manifest.json").is_file()
+        except PermissionError:  # another user's; to read it will say so
+            return True
 
     def checkpoint_path(self, experiment_id: str) -> Path:
         """Return where the state of an unfinished training is kept."""
         return self.folder / ".unfinished" / f"{self.path(experiment_id).name}.safetensors"
+
+    def lock_path(self, experiment_id: str) -> Path:
+        """Return the file of an experiment's lock, which is there since somebody first began to compute it."""
+        return self.folder / ".locks" / f"{self.path(experiment_id).name}.lock"
 
     @contextmanager
     def lock(self, experiment_id: str) -> Iterator[None]:
@@ -194,40 +238,20 @@ class Store:
         StoreError
             If the store can't be written.
         """
-        from filelock import FileLock, Timeout
-
-        target = self.path(experiment_id)
-        with self._explained():
-            (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".locks" / f"{target.name}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                logger.warning("%s is being computed by another process; waiting for it.", experiment_id)
-                lock.acquire()
-        try:
-            self._sweep(experiment_id)
+        with ExitStack() as stack:
+            with self._explained():
+                words = f"{experiment_id} is being computed by another process; waiting for it."
+                stack.enter_context(locked(self.lock_path(experiment_id), waiting=words))
+                # Whoever holds the lock knows that nobody is writing it.
+                target, unfinished = self.path(experiment_id), self.checkpoint_path(experiment_id)
+                sweep(target, unfinished, *(target / name for name in (*_UNCHANGING, "capture.safetensors")))
             yield
-        finally:
-            lock.release()
-
-    def _sweep(self, experiment_id: str) -> None:
-        """Delete what killed processes left half-written; whoever holds the lock knows that nobody is writing it."""
-        target, unfinished = self.path(experiment_id), self.checkpoint_path(experiment_id)
-        places = [(self.folder, target.name), (unfinished.parent, unfinished.name)]
-        places += [(target, name) for name in (*_UNCHANGING, "capture.safetensors")]
-        for folder, name in places:
-            for item in folder.iterdir() if folder.is_dir() else ():
-                if is_leftover(item.name, of=name):
-                    logger.info("Deleting %s, left behind by a process that was stopped.", item)
-                    with suppress(OSError):
-                        delete(item)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
+        except OSError as error:
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
             words = getattr(reason, "strerror", None) or reason
             raise StoreError(
@@ -250,25 +274,22 @@ class Store:
             What the network said.
         """
         target = self.path(experiment_id)
-        hidden = hidden_name(target)
-        try:
-            with self._explained():
-                hidden.mkdir(parents=True)
-                (hidden / "network.safetensors").write_bytes(weights)
-                settle(hidden / "network.safetensors")
-                capture.save(hidden / "capture.safetensors")
-                _write_text(hidden / "history.json", json.dumps(manifest["history"]))
-                document = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id}
-                document |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
-                document |= {name: value for name, value in manifest.items() if name != "history"}
-                document |= {"entropic_scale": capture.meta.get("entropic_scale"), "accuracy": capture.test.accuracy}
-                document["files"] = {name: _description(hidden / name) for name in _UNCHANGING}
-                document["sha256"] = manifest_digest(document)
-                _write_text(hidden / "manifest.json", json.dumps(document, indent=1) + "\n")
-                discard(target)  # an incomplete or damaged one; a whole one is never written twice
-                put_in_place(hidden, target)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+        with self._explained(), new_entry(target) as folder:
+            folder.mkdir()
+            (folder / "network.safetensors").write_bytes(weights)
+            capture.save(folder / "capture.safetensors")
+            (folder / "history.json").write_text(json.dumps(manifest["history"]), encoding="utf-8")
+            document = {"format": FORMAT, "version": FORMAT_VERSION, "id": experiment_id}
+            document |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+            document |= {name: value for name, value in manifest.items() if name != "history"}
+            document |= {"entropic_scale": capture.meta.get("entropic_scale"), "accuracy": capture.test.accuracy}
+            sizes = {name: (folder / name).stat().st_size for name in _UNCHANGING}
+            document["files"] = {
+                name: {"bytes": size, "sha256": file_digest(folder / name)} for name, size in sizes.items()
+            }
+            document["sha256"] = json_digest(document)
+            (folder / "manifest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            discard(target)  # an incomplete or damaged one; a whole one is never written twice
 
     def head(self, experiment_id: str) -> dict[str, Any]:
         """Return the manifest without reading the history, which may be long.
@@ -289,9 +310,11 @@ class Store:
             If it is missing, damaged, foreign or from a newer version.
         """
         document = self.head(experiment_id)
-        if "history" not in document:
-            path = self.whole_file(experiment_id, "history.json", document)
+        path = self.whole_file(experiment_id, "history.json", document)
+        try:
             document["history"] = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise not_whole(path, str(error)) from error
         return document
 
     def capture(self, experiment_id: str, *, mmap: bool = False) -> Capture:
@@ -326,7 +349,7 @@ class Store:
             If the file is missing or its checksum differs.
         """
         path = self.path(experiment_id) / name
-        if not path.is_file() or _sha256(path) != manifest["files"][name]["sha256"]:
+        if not path.is_file() or file_digest(path) != manifest["files"].get(name, {}).get("sha256"):
             raise not_whole(path, "its checksum does not match the manifest's")
         return path
 
@@ -335,17 +358,3 @@ class Store:
         with self._explained():
             discard(self.path(experiment_id))
             self.checkpoint_path(experiment_id).unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    settle(path)
-
-
-def _description(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -40,9 +40,6 @@ LISTED = {
     "bytes": "int64",
     "created": "datetime64[s, UTC]",
 }
-# What the first version's manifests did not say.
-_SCALED = ("isomax", "isomax+")
-
 Folder = str | Path | Store | None
 
 # What reading an experiment raises where it is damaged, foreign, newer or gone; CaptureError is a ValueError.
@@ -87,33 +84,23 @@ def list(folder: Folder = None) -> pd.DataFrame:  # hides the builtin in this mo
 
 
 def _row(store: Store, experiment_id: str) -> dict[str, Any]:
-    files = [item.stat() for item in os.scandir(store.path(experiment_id)) if item.is_file()]
-    row = {"id": experiment_id, "bytes": sum(file.st_size for file in files)}
-    row["created"] = datetime.fromtimestamp(max(file.st_mtime for file in files), UTC)
+    row: dict[str, Any] = {"id": experiment_id, "bytes": 0}
     try:
+        files = [item.stat() for item in os.scandir(store.path(experiment_id)) if item.is_file()]
+        row["bytes"] = sum(file.st_size for file in files)
+        row["created"] = datetime.fromtimestamp(max(file.st_mtime for file in files), UTC)
         manifest = store.head(experiment_id)
-    except StoreError as error:
+    except (StoreError, PermissionError) as error:
         logger.warning("%s", error)
         return row
     experiment = manifest["experiment"]
-    row |= {name: experiment.get(name) for name in ("data", "backbone", "loss", "seed", "preset")}
+    row |= {name: experiment[name] for name in ("data", "backbone", "loss", "seed", "preset")}
     if experiment.get("outliers"):
         row["loss"] = f"{row['loss']}+{experiment['outliers']}"
-    row |= {name: manifest.get(name) for name in ("duration_s", "device")}
-    row["epochs"] = manifest.get("protocol", {}).get("epochs")
-    if manifest["version"] > 1:
-        row |= {name: manifest[name] for name in ("accuracy", "entropic_scale")}
-        row["created"] = datetime.fromisoformat(manifest["created"])
-        return row
-    if experiment.get("select", "last") == "last":  # otherwise the last epoch's network is not the one that was kept
-        row["accuracy"] = _last_accuracy(manifest["history"])
-    row["entropic_scale"] = experiment.get("entropic_scale") if experiment.get("loss") in _SCALED else None
+    row |= {name: manifest[name] for name in ("accuracy", "entropic_scale", "duration_s", "device")}
+    row["epochs"] = manifest["protocol"]["epochs"]
+    row["created"] = datetime.fromisoformat(manifest["created"]).astimezone(UTC)
     return row
-
-
-def _last_accuracy(history: dict[str, Any]) -> float:
-    tested = [value for value, split in zip(history["accuracy"], history["split"], strict=True) if split == "test"]
-    return tested[-1] if tested else np.nan
 
 
 def verify(id: str | None = None, *, folder: Folder = None) -> pd.DataFrame:
@@ -162,7 +149,7 @@ def _names(store: Store) -> Sequence[str]:
 
 
 def _present(store: Store, experiment_id: str) -> str:
-    if not store.path(experiment_id).is_dir():
+    if not os.path.isdir(store.path(experiment_id)) and experiment_id not in store:
         raise StoreError(
             f"There is no experiment {experiment_id} in {store.folder}. iv.store.list() shows what is there."
         )
@@ -182,7 +169,7 @@ def _problems(store: Store, experiment_id: str) -> dict[str, str]:
         found["manifest.json"] = str(error)
     try:
         store.capture(experiment_id)
-    except (ValueError, OSError) as error:  # CaptureError is a ValueError
+    except UNREADABLE as error:
         found["capture.safetensors"] = str(error)
     return found
 
@@ -205,9 +192,11 @@ def remove(id: str, *, folder: Folder = None) -> None:
         If the id could lead out of the store.
     """
     store = _store(folder)
-    if not store.checkpoint_path(id).is_file():
+    if not any(map(os.path.isfile, (store.lock_path(id), store.checkpoint_path(id)))):  # nobody began to compute it
         _present(store, id)
-    with store.lock(id):
+    with store.lock(id):  # a training that is under way ends first
+        if not os.path.isfile(store.checkpoint_path(id)):
+            _present(store, id)
         store.remove(id)
 
 
@@ -225,8 +214,8 @@ def size(folder: Folder = None) -> int:
         for name in names:
             try:
                 total += (Path(place) / name).lstat().st_size
-            except FileNotFoundError:
-                continue  # deleted or renamed by another process while we count
+            except OSError:
+                continue  # deleted or renamed by another process while we count, or another user's
     return total
 
 
@@ -272,8 +261,7 @@ def frame(
         seen |= set(capture.ood)
         chosen = [key for key in capture.ood if wanted is None or key in wanted]
         if chosen:
-            common = {"id": name, "duration_s": manifest.get("duration_s")}
-            common |= {"epochs": manifest.get("protocol", {}).get("epochs")}
+            common = {"id": name, "duration_s": manifest["duration_s"], "epochs": manifest["protocol"]["epochs"]}
             common |= {"examples_per_class": manifest["experiment"].get("examples_per_class")}
             part = tables.evaluate(capture, scores=scores, ood=chosen)
             rows += [common | row for row in part.to_dict("records")]

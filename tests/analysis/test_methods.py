@@ -10,7 +10,7 @@ import pytest
 
 import isomax_viz as iv
 from isomax_viz import figures, methods, published, scores
-from isomax_viz.catalog.losses import EXTRA_DATA
+from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES
 from isomax_viz.figures.costs import spread_out
 from isomax_viz.learning.detectors import DETECTORS, KNearest
 from isomax_viz.learning.losses import HEADS
@@ -28,17 +28,18 @@ def test_declarations_give_the_papers_tables(paper):
 
 
 def test_every_score_and_detector_is_declared_with_its_words():
-    assert set(methods.SCORINGS) == set(scores.SCORES) | set(DETECTORS)
+    assert set(scores.COLUMNS) == set(DETECTORS) and not set(scores.COLUMNS) & set(scores.SCORES)
     for key, detector in DETECTORS.items():
         assert detector.key == key and scores.words(key).explanation.endswith(".") and scores.words(key).source
-    assert set(HEADS) <= set(methods.TRAININGS)
-    for scoring in methods.SCORINGS.values():
-        assert set(scoring.demands) <= set(methods.DEMANDS)
-        assert "tuning" not in scoring.demands or "training pictures" in scoring.settings
+    for score in (scores.SCORES | scores.COLUMNS).values():
+        assert set(score.demands) <= set(methods.DEMANDS)
+        assert "tuning" not in score.demands or "training pictures" in score.settings
+    for record in (LOSSES | EXTRA_DATA).values():
+        assert set(record.demands) <= set(methods.DEMANDS)
 
 
 def test_extra_data_has_the_same_names_everywhere():
-    assert tuple(METHODS) == tuple(methods.WITH_OUTLIERS) == EXTRA_DATA
+    assert tuple(METHODS) == tuple(EXTRA_DATA)
 
 
 def test_a_combination_demands_what_its_parts_do():

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from isomax_viz import metrics
-from isomax_viz.analysis import metrics as _counting
 from tests.conftest import GOLDEN
 
 # What the definitions of this project give for the golden score arrays.
@@ -69,14 +68,21 @@ def test_metrics_equal_scikit_learn_and_the_definitions_also_with_ties(dtype):
     check()
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=50))
-def test_the_packed_sort_keeps_every_float32(values):
-    half = (len(values) + 1) // 2
-    inside, outside = np.float32(values[:half]), np.float32(values[half:] or [0.0])
-    keys = _counting._sorted_keys(inside, outside)
-    scores, is_id = _counting._scores_of(keys), (keys & 1).astype(bool)
-    assert np.array_equal(scores, np.sort(np.concatenate([inside, outside]))[::-1])
-    assert np.array_equal(np.sort(scores[is_id]), np.sort(inside))
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=2, max_size=50))
+def test_counts_keep_every_float32(values):
+    inside, outside = np.float32(values[::2]), np.float32(values[1::2])
+    thresholds, accepted_id, accepted_ood = metrics.counts(inside, outside)
+    assert thresholds.dtype == np.float32 and thresholds.tolist() == sorted({*values}, reverse=True)
+    assert accepted_id.tolist() == [int((inside >= threshold).sum()) for threshold in thresholds]
+    assert accepted_ood.tolist() == [int((outside >= threshold).sum()) for threshold in thresholds]
+
+
+def test_blocks_join_also_where_equal_scores_lie_across_them(monkeypatch, rng):
+    inside, outside = rng.integers(0, 9, 300).astype(float), rng.integers(-3, 6, 200).astype(float)
+    whole = metrics.ood_metrics(inside, outside), [part.tolist() for part in metrics.counts(inside, outside)]
+    monkeypatch.setattr(metrics, "_ROWS", 7)
+    assert metrics.ood_metrics(inside, outside) == pytest.approx(whole[0], abs=1e-14)
+    assert [part.tolist() for part in metrics.counts(inside, outside)] == whole[1]
 
 
 def test_orientation_on_a_case_that_can_be_checked_by_hand():
@@ -94,6 +100,8 @@ def test_the_threshold_accepts_exactly_the_share_asked_for():
     assert metrics.threshold_at_tpr(scores) == 2.0
     assert metrics.threshold_at_tpr(scores, 1.0) == 1.0
     assert metrics.threshold_at_tpr(np.zeros(5)) == 0.0
+    assert metrics.threshold_at_tpr(scores, 1e-300) == 20.0  # at least one, however small the share
+    assert metrics.tnr_at_tpr(scores, scores, tpr=1e-300) == 19 / 20
     assert metrics.best_dtacc_threshold([3.0, 2.0], [1.0]) == 2.0
 
 
@@ -113,6 +121,8 @@ def test_all_scores_equal_is_chance():
         (["a"], [1.0], TypeError, "id_scores must be an array of real numbers"),
         ([1.0], [1 + 2j], TypeError, "ood_scores must be an array of real numbers"),
         ([True], [1.0], TypeError, "id_scores must be an array of real numbers"),
+        (np.array([1], "m8[s]"), [1.0], TypeError, r"id_scores must be .* real numbers, but its dtype is timedelta64"),
+        ([1.0], [2**53 + 1, 0], ValueError, "ood_scores must be numbers that float64 tells apart, .* beyond 2..53"),
     ],
 )
 def test_bad_scores_are_refused(inside, outside, error, message):

@@ -143,6 +143,13 @@ def test_unknown_scores_are_named_with_all_that_there_are(with_column):
         scores.get("odin")(with_column.test)
 
 
+def test_logits_farther_apart_than_any_number_have_scores():
+    extreme = Samples(logits=np.float32([[3e38, -3e38, 0], [-3e38, -3e38, 3e38]]), labels=[-1, -1])
+    assert scores.compute("es", extreme).tolist() == [0.0, 0.0]
+    assert scores.compute("mps", extreme).tolist() == [1.0, 1.0]
+    assert scores.compute("energy", extreme).tolist() == extreme.logits.max(axis=1).tolist()
+
+
 def test_known_columns_have_their_words():
     assert scores.words("odin").source == "Liang et al. 2018" and scores.get("ODIN").label == "ODIN"
     assert scores.words("mine").name == "mine" and scores.words("es").label == "ES"

@@ -13,6 +13,7 @@ import isomax_viz as iv
 from isomax_viz import Capture, Samples, metrics, studies
 from isomax_viz.analysis import loss_blocks
 from isomax_viz.catalog import style
+from isomax_viz.catalog.losses import LOSSES
 
 META = {"data": "digits", "backbone": "small_cnn", "preset": "teaching"}
 
@@ -238,7 +239,7 @@ def test_studies_say_what_is_wrong(scales, sizes):
         iv.plot_robustness(sizes, quantity="AUROC")
 
 
-@pytest.mark.parametrize("loss", loss_blocks.BLOCKS)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_loss_blocks_draw_every_block_in_order(loss):
     table = loss_blocks.loss_blocks_table(loss)
     ax = iv.plot_loss_blocks(loss)

@@ -15,7 +15,7 @@ from PIL import Image
 from isomax_viz import figures, tables
 from isomax_viz.analysis.scores import SCORES
 from isomax_viz.analysis.thresholds import score_range
-from isomax_viz.catalog.style import LOSS_STYLES
+from isomax_viz.catalog.losses import LOSSES as KNOWN
 from isomax_viz.explorer.controls import STEPS
 from isomax_viz.figures._canvas import png
 
@@ -56,7 +56,7 @@ def test_toggling_each_loss_shows_the_plain_figure(explorer, captures, screensho
     explorer.press("ES")
     seen = set()
     for loss in LOSSES:
-        explorer.press(LOSS_STYLES[loss].label)
+        explorer.press(KNOWN[loss].look.label)
         explorer.wait_for_picture(wanted := operating_point(captures[loss], score="es"))
         seen.add(wanted)
     assert len(seen) == len(LOSSES)

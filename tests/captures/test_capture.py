@@ -314,13 +314,10 @@ def test_a_file_that_is_replaced_while_it_is_mapped_is_the_old_or_the_new_one(ca
         assert equal(Capture.load(path, mmap=True), other)
 
 
-def test_a_mapped_file_of_an_earlier_version_is_read_too(capture, tmp_path):
+def test_a_mapped_file_whose_content_was_changed_is_refused(capture, tmp_path):
     path = capture.save(tmp_path / "c.safetensors")
     with safe_open(path, framework="numpy") as file:
         header = file.metadata()
-    old = {key: value for key, value in header.items() if key != "head_sha256"}
-    save_file(load_file(path), path, metadata=old)
-    assert equal(Capture.load(path, mmap=True), capture) and equal(Capture.load(path), capture)
     forged = header["content"].replace("made up", "made upp")
     save_file(load_file(path), path, metadata={**header, "content": forged})
     with pytest.raises(CaptureError, match="its checksum does not match"):

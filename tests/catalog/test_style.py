@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from isomax_viz.catalog.style import LOSS_STYLES, loss_style, loss_styles
+from isomax_viz.catalog.losses import LOSSES
+from isomax_viz.catalog.style import loss_style, loss_styles
 
 
 def test_losses_of_one_figure_differ_in_colour_line_and_marker():
     own = [f"Mine{number}" for number in range(6)]
-    looks = loss_styles([*own[:3], *LOSS_STYLES, "unknown", *own[3:]])
+    looks = loss_styles([*own[:3], *LOSSES, "unknown", *own[3:]])
     for what in ("label", "color", "linestyle", "marker"):
         assert len({str(getattr(look, what)) for look in looks.values()}) == len(looks) == 15
-    assert {name: looks[name] for name in LOSS_STYLES} == LOSS_STYLES
+    assert {name: looks[name] for name in LOSSES} == {name: loss.look for name, loss in LOSSES.items()}
 
 
 def test_many_losses_of_ones_own_still_look_different():

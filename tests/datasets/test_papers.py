@@ -45,7 +45,7 @@ def test_offline_message_says_what_to_put_where(monkeypatch, data_folder):
         datasets.load_id("cifar10")
     message = str(caught.value)
     assert "\n" not in message
-    for part in ("cifar-10-python.tar.gz is needed but could not be downloaded", "c58f30108f718f92721af3b95e74349a"):
+    for part in ("cifar-10-python.tar.gz is needed but could not be downloaded", "6d958be074577803d12ec"):
         assert part in message
     assert f"put it at {data_folder / 'cifar-10-python.tar.gz'}" in message
     assert "ISOMAX_VIZ_DATA" in message
@@ -54,7 +54,8 @@ def test_offline_message_says_what_to_put_where(monkeypatch, data_folder):
 def test_a_truncated_file_is_reported_and_left_alone(data_folder):
     path = data_folder / "cifar-10-python.tar.gz"
     path.write_bytes(b"half of it")
-    with pytest.raises(DownloadError, match=f"another checksum .{hashlib.md5(b'half of it').hexdigest()}.*truncated"):
+    digest = hashlib.sha256(b"half of it").hexdigest()
+    with pytest.raises(DownloadError, match=f"another checksum .{digest}.*truncated"):
         datasets.load_id("cifar10")
     assert path.read_bytes() == b"half of it"
 
@@ -159,7 +160,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(cifar10, monkeypatch, c
     def refuse(*args, **kwargs):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("isomax_viz.datasets.cache.put_in_place", refuse)
+    monkeypatch.setattr("isomax_viz._common.files._rename", refuse)
     np.testing.assert_array_equal(papers.load("cifar10", "test").images, cifar10[1])
     assert "could not be kept" in caplog.text
     assert [item.suffix for item in (data_folder() / "decoded").iterdir()] == [".lock"]
@@ -216,13 +217,13 @@ def test_what_a_killed_process_left_is_deleted(cifar10, server):
 
 
 def test_a_file_that_may_not_be_read_is_not_ready(data_folder, server, monkeypatch):
-    def refuse(path):
+    def refuse(path, kind):
         raise PermissionError(13, "Permission denied", str(path))
 
     path = data_folder / "cifar-10-python.tar.gz"
     path.write_bytes(b"somebody else's")
     # Not by its mode: who is root may read everything.
-    monkeypatch.setattr("isomax_viz.datasets.fetch._md5", refuse)
+    monkeypatch.setattr("isomax_viz.datasets.fetch.file_digest", refuse)
     assert not is_ready(papers.FILES["cifar10"])
     with pytest.raises(DownloadError, match=r"The file there cannot be read .PermissionError.: ask its owner"):
         datasets.load_id("cifar10")

@@ -513,8 +513,9 @@ def test_leaving_by_an_error_stops_the_processes():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_killed_parents_leave_no_processes_behind():
-    code = "import os, time\nfrom isomax_viz.experiments.workers import Processes\nif __name__ == '__main__':\n"
-    code += "    pool = Processes(2)\n    print(*[w._pid for w in pool._workers], flush=True)\n    time.sleep(600)\n"
+    code = "import os, time\nfrom isomax_viz.experiments.workers import Processes\npool = Processes(2)\n"
+    code += "print(*[p.submit(os.getpid).result() for p in pool._pools], flush=True)\n"
+    code += "tasks = [pool.submit(time.sleep, 600) for _ in range(2)]\ntime.sleep(600)\n"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert len(pids) == 2 and all(map(alive, pids))
@@ -524,11 +525,12 @@ def test_killed_parents_leave_no_processes_behind():
     wait_until(lambda: not any(map(alive, pids)), seconds=20)
 
 
-def test_a_script_without_a_main_guard_is_told_so(tmp_path):
-    (tmp_path / "script.py").write_text("from isomax_viz.experiments.workers import Processes\nProcesses(2)\n")
+def test_a_script_needs_no_main_guard(tmp_path):
+    code = "from isomax_viz.experiments.workers import Processes\nwith Processes(2) as pool:\n"
+    (tmp_path / "script.py").write_text(code + "    print(sorted(pool.map(abs, [-2, -1])))\n")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "New processes can't be started from here. A script must start them below `if __name__" in done.stderr
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
 
 
 @contextmanager
@@ -651,3 +653,15 @@ def test_a_submitit_executor_makes_each_experiment_a_job(tmp_path):
     experiments = iv.grid(loss="isomax", preset="smoke", examples_per_class=[5000])
     with pytest.raises(SweepError, match="1 of 1 (.|\n)*ValueError: examples_per_class must be at most"):
         iv.sweep(experiments, executor, ood="uniform", store=tmp_path / "runs", progress=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="submitit uses signals")
+def test_submitit_jobs_that_succeed_are_read_from_the_store(tmp_path):
+    submitit = pytest.importorskip("submitit")
+    executor = submitit.AutoExecutor(tmp_path / "logs", cluster="local")
+    experiments = iv.grid(loss="isomax", seed=range(2), **TINY)
+    captures = iv.sweep(experiments, executor, ood="uniform", store=tmp_path / "runs", progress=False)
+    assert [capture.meta["seed"] for capture in captures] == [0, 1]
+    here = experiments[1].run("uniform", store=tmp_path / "here", progress=False)
+    assert np.array_equal(captures[1].test.logits, here.test.logits)
+    assert set(Store(tmp_path / "runs").ids()) == {experiment.id for experiment in experiments}

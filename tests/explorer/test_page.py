@@ -15,7 +15,8 @@ import pytest
 import isomax_viz as iv
 from isomax_viz import Capture, evaluate, explore, scores, to_html
 from isomax_viz.analysis.thresholds import find_threshold, threshold_table
-from isomax_viz.catalog.style import DATA_STYLES, LOSS_STYLES, OKABE_ITO
+from isomax_viz.catalog.losses import LOSSES
+from isomax_viz.catalog.style import DATA_STYLES, OKABE_ITO
 from isomax_viz.explorer import page
 from isomax_viz.explorer.data import BINS, DARK, _contrast, digest, on_dark
 
@@ -281,7 +282,7 @@ def test_a_full_disk_leaves_the_former_page(captures, tmp_path, monkeypatch):
     def full(hidden):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("isomax_viz._common.files.settle", full)
+    monkeypatch.setattr("isomax_viz._common.files._flush", full)
     with pytest.raises(OSError, match="explorer.html could not be written: No space left on device. Choose another"):
         to_html(captures, path)
     assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
@@ -295,7 +296,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 def test_every_colour_stands_out_from_the_dark_background():
     assert _contrast([255, 255, 255], "#000000") == pytest.approx(21)
-    for style in (*LOSS_STYLES.values(), *DATA_STYLES.values()):
+    for style in (*(loss.look for loss in LOSSES.values()), *DATA_STYLES.values()):
         rgb = [int(on_dark(style.color)[place : place + 2], 16) for place in (1, 3, 5)]
         assert _contrast(rgb, DARK) >= 4.5, style.label
     assert on_dark(OKABE_ITO["orange"]) == OKABE_ITO["orange"].lower()

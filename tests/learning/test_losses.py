@@ -9,7 +9,10 @@ from scipy import special
 from torch import nn
 
 from isomax_viz import Experiment
+from isomax_viz.analysis.loss_blocks import CENTRES, plane_table
 from isomax_viz.captures.samples import log_softmax
+from isomax_viz.catalog.losses import LOSSES
+from isomax_viz.explorer.lessons import lesson_html, mathml
 from isomax_viz.learning.losses import (
     DISTANCES,
     FUNCTIONS,
@@ -385,3 +388,31 @@ def test_impossible_sizes_and_scales_are_refused():
         IsoMaxPlusHead(8, 3, entropic_scale=0)
     with pytest.raises(TypeError, match="num_features must be a whole number"):
         SoftMaxHead(8.5, 3)
+
+
+def test_every_head_has_its_record_and_every_record_its_head():
+    assert HEADS.keys() == LOSSES.keys()
+    for loss, record in LOSSES.items():
+        assert record.sentence.endswith(".") and record.source and mathml(record.formula).count("<mfrac>") >= 1
+        assert record.prototypes == hasattr(HEADS[loss](3, 2), "prototypes")
+        words = lesson_html((loss,), "es")
+        assert record.look.label in words and words.count("<math") == 2
+
+
+@pytest.mark.parametrize("loss", HEADS)
+def test_the_plane_of_a_block_diagram_is_what_the_head_gives(loss):
+    head = HEADS[loss](2, 3).eval()
+    with torch.no_grad():
+        for name, parameter in head.named_parameters():
+            if parameter.shape == (3, 2):
+                parameter.copy_(torch.tensor(CENTRES))
+            elif name.endswith("bias"):
+                parameter.zero_()
+            elif name == "distance_scale":
+                parameter.fill_(3.0)
+        plane = plane_table(loss, points=6)
+        points = torch.tensor(plane[["x", "y"]].to_numpy(), dtype=torch.float32)
+        probabilities = torch.softmax(head(points), dim=1)
+    np.testing.assert_allclose(plane["max_probability"], probabilities.max(dim=1).values, rtol=1e-5)
+    others = probabilities[:, 1:].max(dim=1).values
+    np.testing.assert_allclose(plane["lead_0"], probabilities[:, 0] - others, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import shutil
 import threading
 import time
@@ -18,8 +19,8 @@ import pytest
 
 import isomax_viz as iv
 from isomax_viz import Experiment, store
-from isomax_viz._common import files as _atomic
-from isomax_viz.captures import files as _capture_files
+from isomax_viz._common import files
+from isomax_viz._common.files import json_digest, new_entry
 from isomax_viz.store import folder as _store_files
 from isomax_viz.store.folder import Store, StoreError
 from isomax_viz.store.table import LISTED
@@ -44,7 +45,7 @@ def document(folder, name):
 def rewrite(folder, name, changed) -> None:
     """Write a manifest with a checksum that fits."""
     changed.pop("sha256", None)
-    changed["sha256"] = _store_files.manifest_digest(changed)
+    changed["sha256"] = json_digest(changed)
     (folder / name / "manifest.json").write_text(json.dumps(changed))
 
 
@@ -188,41 +189,11 @@ def test_the_frame_takes_scores_and_sets_and_leaves_out_what_is_damaged(folder, 
     assert f"{first} is left out of the table" in caplog.text and f"{second} is left out" in caplog.text
 
 
-def as_the_first_version_wrote_it(folder, name) -> None:
-    manifest = document(folder, name)
-    history = json.loads((folder / name / "history.json").read_text())
-    manifest = {key: value for key, value in manifest.items() if key not in ("created", "accuracy", "entropic_scale")}
-    manifest["files"] = {"network.safetensors": manifest["files"]["network.safetensors"]}
-    manifest = {key: value for key, value in manifest.items() if key != "sha256"} | {"version": 1, "history": history}
-    (folder / name / "history.json").unlink()
-    (folder / name / "manifest.json").write_text(json.dumps(manifest, indent=1))
-
-
-def test_what_the_first_version_wrote_is_still_read(folder, trained):
-    new = store.list(folder)
-    for name in new["id"]:
-        as_the_first_version_wrote_it(folder, name)
-    old = store.list(folder)
-    kept = [column for column in new.columns if column not in ("bytes", "created")]
-    pd.testing.assert_frame_equal(
-        old[kept].sort_values("id", ignore_index=True), new[kept].sort_values("id", ignore_index=True)
-    )
-    assert store.verify(folder=folder).empty and len(store.frame(folder=folder, scores="es")) == len(LOSSES) * len(OOD)
+def test_what_was_stored_before_the_first_release_is_to_be_run_again(folder):
     experiment = Experiment(loss="isomax", preset="smoke")
-    assert experiment.run(store=folder, progress=False).history.equals(trained["isomax"].history)
-    weight = next(iter(experiment.network(store=folder).state_dict().values()))
-    assert np.isfinite(weight.numpy()).all()
-    (folder / experiment.id / "capture.safetensors").unlink()  # is recorded again, with the old manifest's history
-    assert experiment.run(ood="uniform", store=folder, progress=False).history.equals(trained["isomax"].history)
-
-
-def test_the_accuracy_of_a_first_version_that_kept_another_epoch_is_not_guessed(folder):
-    name = Experiment(loss="isomax", preset="smoke").id
-    as_the_first_version_wrote_it(folder, name)
-    manifest = document(folder, name)
-    manifest["experiment"]["select"] = "best_test"
-    (folder / name / "manifest.json").write_text(json.dumps(manifest))
-    assert pd.isna(store.list(folder).set_index("id").loc[name, "accuracy"])
+    rewrite(folder, experiment.id, document(folder, experiment.id) | {"version": 1})
+    with pytest.raises(StoreError, match="older than its first release.*Delete the folder .* and run"):
+        experiment.run(store=folder, progress=False)
 
 
 def test_a_store_of_a_newer_version_is_listed_as_such_and_refused(folder, caplog):
@@ -282,23 +253,26 @@ def test_a_name_that_is_in_use_for_a_moment_is_waited_for(tmp_path, monkeypatch)
             raise refusals.pop()
         return replace(self, target)
 
-    (tmp_path / "hidden").write_text("whole")
+    def write(text):
+        with new_entry(tmp_path / "name") as file:
+            file.write_text(text)
+
     monkeypatch.setattr(Path, "replace", refuse)
-    monkeypatch.setattr(_atomic, "_PATIENCE_S", (0.0,))
+    monkeypatch.setattr(files, "_PATIENCE_S", (0.0,))
     with pytest.raises(PermissionError, match="in use"):
-        _atomic.put_in_place(tmp_path / "hidden", tmp_path / "name")
+        write("first")
     refusals.append(PermissionError("in use"))
-    _atomic.put_in_place(tmp_path / "hidden", tmp_path / "name")
-    assert (tmp_path / "name").read_text() == "whole" and refusals == []
+    write("second")
+    assert (tmp_path / "name").read_text() == "second" and refusals == []
 
 
 def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture, tmp_path):
     both = threading.Barrier(2)
-    settle = _capture_files.settle
+    flush = files._flush
 
     def together(path):
         both.wait(timeout=30)  # each has written its file, neither has renamed it
-        settle(path)
+        flush(path)
         both.wait(timeout=30)
 
     failures = []
@@ -310,7 +284,7 @@ def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture,
             failures.append(error)
 
     threads = [threading.Thread(target=save) for _ in range(2)]
-    with mock.patch("isomax_viz.captures.files.settle", together):
+    with mock.patch("isomax_viz._common.files._flush", together):
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -321,12 +295,18 @@ def test_two_threads_that_save_under_one_name_do_not_disturb_each_other(capture,
 
 def test_what_a_killed_process_left_is_swept_by_who_holds_the_lock_and_nothing_else(tmp_path):
     place = Store(tmp_path)
-    mine = [tmp_path / ".a.12.0123abcd.tmp", tmp_path / ".a.99.tmp", tmp_path / "a" / ".capture.safetensors.1.aa.tmp"]
-    others = [tmp_path / ".ab.12.0123abcd.tmp", tmp_path / "a" / "notes.tmp", tmp_path / ".a.b.12.tmp"]
-    for path in (*mine, *others):
-        (path / "inside").mkdir(parents=True)
+    mine = [
+        ".a.0a1b2c3d.12.0123abcd.tmp",
+        f".a.{files._MACHINE}.{os.getpid()}.aaaaaaaa.tmp",
+        "a/.capture.safetensors.0a1b2c3d.1.aaaaaaaa.tmp",
+        ".unfinished/.a.safetensors.0a1b2c3d.1.aaaaaaaa.tmp",
+    ]
+    others = [".ab.0a1b2c3d.12.0123abcd.tmp", "a/notes.tmp", ".a.b.0a1b2c3d.12.0123abcd.tmp"]
+    for name in (*mine, *others):
+        (tmp_path / name / "inside").mkdir(parents=True)
     with place.lock("a"):
-        assert not any(path.exists() for path in mine) and all(path.is_dir() for path in others)
+        assert not any((tmp_path / name).exists() for name in mine)
+        assert all((tmp_path / name).is_dir() for name in others)
 
 
 def test_removing_waits_for_whoever_is_working_on_it(folder, caplog):
@@ -342,6 +322,21 @@ def test_removing_waits_for_whoever_is_working_on_it(folder, caplog):
             assert name in Store(folder)
         thread.join(timeout=30)
     assert name not in Store(folder)
+
+
+def test_removing_during_a_first_training_waits_and_then_removes(folder, tmp_path_factory, caplog):
+    """Before its first checkpoint, nothing of it lies in the store but its lock."""
+    name, place = Experiment(loss="isomax", preset="smoke").id, Store(tmp_path_factory.mktemp("first"))
+    with place.lock(name):
+        thread = threading.Thread(target=store.remove, args=(name,), kwargs={"folder": place})
+        thread.start()
+        end = time.monotonic() + 60
+        while "waiting for it" not in caplog.text:
+            assert time.monotonic() < end and thread.is_alive()
+            time.sleep(0.01)
+        shutil.copytree(folder / name, place.folder / name)  # what the training ends with
+    thread.join(timeout=30)
+    assert name not in place and not thread.is_alive()
 
 
 def test_sets_do_not_join_a_capture_of_other_pictures(tmp_path, monkeypatch):

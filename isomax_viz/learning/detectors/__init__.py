@@ -3,7 +3,7 @@
 Where pytorch-ood has the method, it computes it (but for Mahalanobis distances, see
 :class:`~isomax_viz.learning.detectors.gaussians.Gaussians`); its scores are higher = more out-of-distribution, and the
 sign is changed in the adaptor. No detector sees out-of-distribution pictures before it scores them:
-:data:`isomax_viz.analysis.methods.SCORINGS` declares where each takes its settings from.
+:data:`isomax_viz.analysis.scores.COLUMNS` declares where each takes its settings from.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from isomax_viz._common.system import available_memory
 from isomax_viz.datasets import ImageSet
-from isomax_viz.datasets.folder import available_memory
 
 __all__ = ["Batches", "device_memory", "inference_batch"]
 
@@ -46,8 +46,7 @@ def device_memory(device: torch.device) -> int:
     """Return the bytes that pictures may take on a device: a quarter of what is free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
-    available = available_memory()
-    return 2 * 1024**3 if available is None else available // 4
+    return available_memory() // 4
 
 
 class Batches:

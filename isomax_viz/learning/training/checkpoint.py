@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
-from isomax_viz._common.files import hidden_name, put_in_place, settle
+from isomax_viz._common.files import new_entry
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.training.history import scales_of
 from isomax_viz.learning.training.outliers import Outliers
@@ -186,18 +186,13 @@ class Checkpoint:
     def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write tensors and a JSON state in one file, atomically; a full disk is reported and training goes on."""
         self._written = time.monotonic()
-        temporary = hidden_name(self.path)
         plain = _copies(tensors)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             document = json.dumps(state)
-            save_file(plain, temporary, metadata={"state": document, "sha256": state_digest(plain, document)})
-            settle(temporary)
-            put_in_place(temporary, self.path)
+            with new_entry(self.path) as file:
+                save_file(plain, file, metadata={"state": document, "sha256": state_digest(plain, document)})
         except (OSError, SafetensorError) as error:
             logger.warning("No checkpoint could be written to %s: %s. The training goes on without.", self.path, error)
-            with suppress(OSError):
-                temporary.unlink()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what :meth:`save` wrote, None if there is nothing or it is damaged (then training starts afresh)."""
@@ -207,10 +202,10 @@ class Checkpoint:
             with safe_open(self.path, framework="pt") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if header.get("sha256") not in (None, state_digest(tensors, header["state"])):  # None: an earlier version's
+            if header["sha256"] != state_digest(tensors, header["state"]):
                 raise ValueError("its checksum does not match")
             return tensors, json.loads(header["state"])
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("The checkpoint %s is damaged (%s); the training starts afresh.", self.path, error)
             return None
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz._common.system import cpu_features
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.training.batches import Batches
 
@@ -23,7 +24,6 @@ __all__ = [
     "choose_precision",
     "compile_pays",
     "compiled",
-    "cpu_features",
     "suitable_layout",
     "suitable_threads",
 ]
@@ -101,22 +101,6 @@ def choose_precision(precision: str, device: torch.device, *, side: int) -> torc
         # them at 0.78 of its float32 speed, and compiled at 0.75.
         pays = device.type == "cpu" and side >= _SMALL and "amx_bf16" in cpu_features()
     return torch.bfloat16 if pays else torch.float32
-
-
-def cpu_features() -> frozenset[str]:
-    """Return the names of the processor's instruction sets, as Linux gives them; elsewhere an empty set.
-
-    Examples
-    --------
-    >>> isinstance(cpu_features(), frozenset)
-    True
-    """
-    # /proc/cpuinfo and not torch's private functions; on Windows and macOS, where nothing is told, float32 is safe.
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
-            return frozenset(next((line for line in file if line.startswith("flags")), "").split())
-    except OSError:
-        return frozenset()
 
 
 def compile_pays(device: torch.device, dtype: torch.dtype, *, pixels: float) -> bool:
