@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -296,7 +296,8 @@ class Experiment(Settings):
     seed : int
         Determines initial weights, shuffling and augmentation.
     preset : str
-        Training protocol: "smoke" (two epochs), "teaching" (embedded data, seconds), "quick" (pictures of
+        Training protocol: "smoke" (two epochs), "teaching" (embedded data, seconds), "fast" (pictures of
+        CIFAR's size with ``backbone="fast_cnn"``, minutes; see the protocol for its tricks), "quick" (pictures of
         CIFAR's size on a CPU, minutes), "paper".
     epochs : int, optional
         Another number of epochs; the preset's milestones move in proportion.
@@ -391,7 +392,7 @@ class Experiment(Settings):
         names = ("data", "seed", "held_out_classes", "examples_per_class", "precision")
         content = {name: getattr(self, name) for name in names} | self.settings
         content |= {"backbone": _identity(self.backbone), "loss": _identity(self.loss)}
-        content |= {"protocol": asdict(self.protocol), "revision": REVISION}
+        content |= {"protocol": self.protocol.described(), "revision": REVISION}
         if self.recipe is not None:
             content["outliers"] = self.recipe.described()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

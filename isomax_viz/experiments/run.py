@@ -6,7 +6,6 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -271,7 +270,7 @@ def _create(
     )
     manifest = {
         "experiment": experiment.model_dump(mode="json"),
-        "protocol": asdict(protocol),
+        "protocol": protocol.described(),
         "duration_s": round(time.perf_counter() - start, 3),
         "device": str(device),
         "computing": history.attrs["computing"],

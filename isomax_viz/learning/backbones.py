@@ -7,12 +7,27 @@ papers' code starts from: He's normal distribution over the fan-out for convolut
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from isomax_viz._common.checks import check_number
 
-__all__ = ["BACKBONES", "CIFARResNet", "Classifier", "SmallCNN", "densenet_bc100", "resnet34", "resnet110", "small_cnn"]
+__all__ = [
+    "BACKBONES",
+    "CIFARResNet",
+    "Classifier",
+    "FastCNN",
+    "SmallCNN",
+    "densenet_bc100",
+    "fast_cnn",
+    "fast_cnn_small",
+    "resnet34",
+    "resnet110",
+    "small_cnn",
+]
 
 
 class SmallCNN(nn.Module):
@@ -51,6 +66,104 @@ class SmallCNN(nn.Module):
 def small_cnn(in_channels: int = 3) -> SmallCNN:
     """Return a :class:`SmallCNN`, which trains on the embedded digits in seconds on a CPU."""
     return SmallCNN(in_channels)
+
+
+class _Group(nn.Module):
+    """Two convolutions, with a halving of the picture behind the first of them."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = self.conv1(maps)
+        if min(maps.shape[-2:]) > 1:
+            maps = functional.max_pool2d(maps, 2)
+        return functional.relu(self.norm2(self.conv2(functional.relu(self.norm1(maps)))))
+
+
+class FastCNN(nn.Module):
+    """A 2x2 convolution with fixed filters, three groups of two 3x3 convolutions, and a global average.
+
+    It is made for preset "fast": most of what ten epochs can learn of CIFAR10, in minutes on two cores.
+
+    Parameters
+    ----------
+    in_channels : int
+        1 for grey images, 3 for colour.
+    widths : (int, int, int)
+        Channels of the groups.
+
+    Attributes
+    ----------
+    wide : bool
+        Convolutions gain from bfloat16 on a processor with instructions for it.
+
+    Notes
+    -----
+    Source: after Jordan (2024), "94% on CIFAR-10 in 3.29 Seconds on a Single GPU"; ReLU in place of GELU, batch
+    normalisation as usual, a global average in place of the last max-pooling, any head in place of the scaled linear
+    layer. The fixed filters are weights like others and travel with a checkpoint; until :meth:`whiten` is called they
+    are random.
+
+    Examples
+    --------
+    >>> import torch
+    >>> FastCNN(widths=(8, 16, 16))(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 16])
+    """
+
+    wide = True
+
+    def __init__(self, in_channels: int = 3, *, widths: tuple[int, int, int] = (64, 256, 256)) -> None:
+        super().__init__()
+        check_number("in_channels", in_channels, at_least=1, whole=True)
+        self.whitening = nn.Conv2d(in_channels, 8 * in_channels, 2, bias=False).requires_grad_(False)
+        steps = pairwise((8 * in_channels, *widths))
+        self.groups = nn.Sequential(*(_Group(before, width) for before, width in steps))
+        self.num_features = widths[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features, shape (n, last of the widths)."""
+        return self.groups(functional.relu(self.whitening(images))).mean(dim=(2, 3))
+
+    @torch.no_grad()
+    def whiten(self, pictures: Tensor) -> None:
+        """Set the fixed filters: the principal axes of 2x2 patches at variance 1, and their negatives.
+
+        Parameters
+        ----------
+        pictures : Tensor, shape (n, channels, height, width)
+            Training pictures, normalised.
+
+        Notes
+        -----
+        Source: Page (2018), "How to Train Your ResNet"; Jordan (2024), whose code adds 5e-4 to the
+        variances and does not centre the patches either.
+        """
+        weight = self.whitening.weight
+        size = weight[0].numel()
+        products, n = torch.zeros(size, size, dtype=torch.float64), 0
+        for part in pictures.split(500):
+            patches = functional.unfold(part, 2).transpose(1, 2).reshape(-1, size)
+            products += (patches.T @ patches).cpu().double()
+            n += len(patches)
+        variances, axes = torch.linalg.eigh(products / n)
+        filters = (axes / (variances + 5e-4).sqrt()).T.flip(0).reshape(-1, *weight.shape[1:])
+        weight.copy_(torch.cat([filters, -filters]))
+
+
+def fast_cnn(in_channels: int = 3) -> FastCNN:
+    """Return a :class:`FastCNN` of widths 64, 256, 256: 256 features, 2.0 million parameters (colour images)."""
+    return FastCNN(in_channels)
+
+
+def fast_cnn_small(in_channels: int = 3) -> FastCNN:
+    """Return a :class:`FastCNN` of widths 32, 128, 128: 128 features, 0.5 million parameters (colour images)."""
+    return FastCNN(in_channels, widths=(32, 128, 128))
 
 
 def _first_convolution(in_channels: int, width: int) -> nn.Conv2d:
@@ -245,6 +358,8 @@ class Classifier(nn.Module):
 
 BACKBONES = {
     "small_cnn": small_cnn,
+    "fast_cnn": fast_cnn,
+    "fast_cnn_small": fast_cnn_small,
     "resnet34": resnet34,
     "resnet110": resnet110,
     "densenet_bc100": densenet_bc100,

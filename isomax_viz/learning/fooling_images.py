@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -86,7 +84,7 @@ theirs.
     whole = load_id(name)
     # All that decides about the pictures: a changed recipe must not find the pictures of the former one.
     recipe = {"train": whole.train.fingerprint, "confidence": CONFIDENCE, "seed": _SEED, "steps": _STEPS}
-    recipe |= {"starts": _STARTS, "protocol": asdict(_PROTOCOL)}
+    recipe |= {"starts": _STARTS, "protocol": _PROTOCOL.described()}
     path = cache_path(data_folder(), "fooling", name, recipe)
     images = through_cache(path, lambda: _made(whole))
     if n is None:

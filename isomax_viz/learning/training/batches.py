@@ -118,7 +118,9 @@ class Batches:
         *,
         generator: torch.Generator,
         padding: int = 0,
-        flip: bool = False,
+        flip: bool | str = False,
+        reflect: bool = False,
+        epoch: int = 1,
         total: int | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield normalised, augmented pictures and labels in a random order.
@@ -131,9 +133,13 @@ class Batches:
         generator : torch.Generator
             On the same device; it determines order and augmentation.
         padding : int
-            Each picture is shifted by up to so many pixels; black comes in.
-        flip : bool
-            Whether half of the pictures are mirrored.
+            Each picture is shifted by up to so many pixels.
+        flip : bool or "alternating"
+            Whether half of the pictures are mirrored: by chance, or in turns, from one epoch to the next.
+        reflect : bool
+            Whether pictures go on beyond their edges as in a mirror; otherwise black comes in.
+        epoch : int
+            Counted from 1; it matters for flips in turns only.
         total : int, optional
             How many pictures; by default all, once. More than there are begin again in another order.
         """
@@ -144,9 +150,20 @@ class Batches:
         parts = torch.cat(passes)[:total].split(batch_size)
         if len(parts) > 1 and len(parts[-1]) == 1:
             parts = (*parts[:-2], torch.cat(parts[-2:]))
+        if flip == "alternating":
+            # Of a generator of their own: every epoch must find the same pictures mirrored at first.
+            coins = torch.Generator(self.device).manual_seed(generator.initial_seed())
+            turned = (torch.rand(len(self), generator=coins, device=self.device) < 0.5) ^ (epoch % 2 == 0)
         for indices in parts:
-            augmented = _augmented(self._chosen(indices), generator=generator, padding=padding, flip=flip)
+            mirrored = turned[indices] if flip == "alternating" else bool(flip)
+            options = {"padding": padding, "flip": mirrored, "reflect": reflect}
+            augmented = _augmented(self._chosen(indices), generator=generator, **options)
             yield self._normalised(augmented), self.labels[indices]
+
+    def sample(self, n: int) -> Tensor:
+        """Return n normalised pictures, or all if there are fewer, evenly spaced over the set."""
+        n = min(n, len(self))
+        return self._normalised(self._chosen(torch.arange(n, device=self.device) * len(self) // n))
 
     def _chosen(self, indices: Tensor) -> Tensor:
         if self._pictures is not None:
@@ -161,20 +178,31 @@ class Batches:
         return floats.mul_(self._factor).add_(self._shift)
 
 
-def _augmented(pictures: Tensor, *, generator: torch.Generator, padding: int, flip: bool) -> Tensor:
+def _augmented(
+    pictures: Tensor, *, generator: torch.Generator, padding: int, flip: bool | Tensor, reflect: bool
+) -> Tensor:
     """Shift and mirror each picture (n, height, width, channels) by its own random numbers, in one gather."""
-    if not (flip or padding):
+    if flip is False and not padding:
         return pictures
     n, height, width, _ = pictures.shape
     device = pictures.device
     rows = torch.arange(height, device=device).expand(n, height)
     columns = torch.arange(width, device=device).expand(n, width)
-    if flip:
-        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
+    if flip is not False:
+        by_chance = flip is True
+        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5 if by_chance else flip[:, None]
         columns = torch.where(mirrored, width - 1 - columns, columns)
     if padding:
         shifts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator, device=device)
         rows, columns = rows + shifts[0], columns + shifts[1]
-        pictures = functional.pad(pictures, (0, 0, padding, padding, padding, padding))
+        if reflect:
+            rows, columns = _reflected(rows - padding, height), _reflected(columns - padding, width)
+        else:
+            pictures = functional.pad(pictures, (0, 0, padding, padding, padding, padding))
     sample = torch.arange(n, device=device)[:, None, None]
     return pictures[sample, rows[:, :, None], columns[:, None, :]]
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Return places within a line of that size, as in mirrors at its first and last pixel."""
+    return (size - 1) - ((size - 1) - places.abs()).abs()

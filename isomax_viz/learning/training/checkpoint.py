@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +238,7 @@ def training_digest(
     options
         JSON values of all else that determines the numbers: seed, augmentation, precision.
     """
-    steps = asdict(protocol)
+    steps = protocol.described()
     if not protocol.one_cycle:
         # With steps an epoch is the same in a longer training: what was begun may be continued beyond its end.
         del steps["epochs"]

@@ -70,19 +70,24 @@ def _mps_can_train() -> bool:
     return True
 
 
-def choose_precision(precision: str, device: torch.device, *, side: int) -> torch.dtype:
+def choose_precision(
+    precision: str, device: torch.device, *, side: int, backbone: nn.Module | None = None
+) -> torch.dtype:
     """Return the number format of the backbone while training; head and loss are always float32.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
         ``"auto"`` takes bfloat16 only where it was measured to pay (``benchmarks/``): on GPUs that have it, and on
-        processors with matrix instructions for it (AMX) if the pictures are large enough. The rule looks at nothing
-        that changes from run to run.
+        processors with matrix instructions for it (AMX) if the pictures are large enough, or with vector instructions
+        (avx512_bf16) if the backbone's convolutions are wide too. The rule looks at nothing that changes from run to
+        run.
     device : torch.device
         Where the network is trained.
     side : int
         Height of the pictures in pixels.
+    backbone : Module, optional
+        Says by its attribute ``wide`` whether its convolutions are wide.
 
     Examples
     --------
@@ -97,9 +102,10 @@ def choose_precision(precision: str, device: torch.device, *, side: int) -> torc
     if device.type == "cuda":
         pays = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        # Vector instructions alone (avx512_bf16) do not pay: where there is no AMX beside them, small_cnn trained with
-        # them at 0.78 of its float32 speed, and compiled at 0.75.
-        pays = device.type == "cpu" and side >= _SMALL and "amx_bf16" in cpu_features()
+        # Where vector instructions (avx512_bf16) have no AMX beside them, small_cnn trained with them at 0.78 of its
+        # float32 speed, and compiled at 0.75; fast_cnn at 1.85.
+        needed = {"avx512_bf16", "amx_bf16"} if getattr(backbone, "wide", False) else {"amx_bf16"}
+        pays = device.type == "cpu" and side >= _SMALL and not needed.isdisjoint(cpu_features())
     return torch.bfloat16 if pays else torch.float32
 
 
@@ -223,6 +229,7 @@ class Computing:
     def chosen(
         cls,
         train: ImageSet,
+        backbone: nn.Module,
         *,
         epochs: int,
         device: torch.device | str | None,
@@ -236,6 +243,8 @@ class Computing:
         ----------
         train : ImageSet
             Pictures to learn.
+        backbone : Module
+            What learns.
         epochs : int
             How often each of them is seen.
         device, precision, compile
@@ -244,7 +253,7 @@ class Computing:
             ``seed`` and ``deterministic``.
         """
         device, (height, width) = choose_device(device), train.size
-        dtype = choose_precision(precision, device, side=height)
+        dtype = choose_precision(precision, device, side=height, backbone=backbone)
         if compile is None:
             compile = compile_pays(device, dtype, pixels=len(train) * height * width * epochs)
         return cls(device, dtype, compile, height, **options)

@@ -15,6 +15,7 @@ from isomax_viz.learning.training.checkpoint import Checkpoint, TrainingState, t
 from isomax_viz.learning.training.hardware import Computing
 from isomax_viz.learning.training.history import EpochRecord
 from isomax_viz.learning.training.outliers import Outliers
+from isomax_viz.learning.training.prepare import prepare
 from isomax_viz.learning.training.protocols import Protocol
 from isomax_viz.learning.training.selection import BestEpoch, check_selection, splits
 
@@ -95,13 +96,14 @@ def train(
     """
     check_selection(protocol)
     options = {"device": device, "precision": precision, "compile": compile, "deterministic": deterministic}
-    computing = Computing.chosen(data.train, epochs=protocol.epochs, seed=seed, **options)
+    computing = Computing.chosen(data.train, model.backbone, epochs=protocol.epochs, seed=seed, **options)
     sets = {name: computing.batches(images, data) for name, images in splits(data, protocol, seed=seed).items()}
     learned = sets.pop("train")
     unknown = computing.batches(outliers.images, data) if outliers is not None else None
     copies = 1 if outliers is None else 2
     backbone = computing.placed(model, learned, batch_size=protocol.batch_size, copies=copies)
-    augmentation = {"padding": padding, "flip": flip} if protocol.augment else {}
+    prepare(model.backbone, protocol, learned)
+    augmentation = protocol.augmentation(padding=padding, flip=flip)
     shuffling = {"batch_size": protocol.batch_size, "generator": computing.generator(), **augmentation}
     optimizer = _optimizer(model, protocol)
     state = TrainingState(model, optimizer, shuffling["generator"], BestEpoch(protocol.select))
@@ -116,9 +118,10 @@ def train(
         for epoch in epochs:
             record, seen = EpochRecord(), 0
             model.train()
-            batches = learned.shuffled(**shuffling)
+            batches = learned.shuffled(**shuffling, epoch=epoch)
             if outliers is not None:
-                batches = outliers.joined(batches, unknown.shuffled(**shuffling, total=len(learned)), model, data)
+                beside = unknown.shuffled(**shuffling, epoch=epoch, total=len(learned))
+                batches = outliers.joined(batches, beside, model, data)
             for images, targets in batches:
                 n = len(targets)
                 factor = protocol.learning_rate_factor(epoch, (seen + n / 2) / len(learned))

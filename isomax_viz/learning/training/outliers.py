@@ -91,7 +91,8 @@ class Recipe:
             return plain
         # The source takes ten epochs from 0.001 down to almost 0; no longer than the training that came before.
         short = min(10, plain.epochs)
-        return replace(plain, epochs=short, milestones=(), learning_rate=0.001, one_cycle=True, warmup_epochs=0)
+        return replace(plain, epochs=short, milestones=(), learning_rate=0.001, one_cycle=True, warmup_epochs=0,
+                       whitening=0, identity_start=False)  # fmt: skip
 
     def described(self) -> dict[str, Any]:
         """Return the recipe as JSON values, without what the method does not use."""
