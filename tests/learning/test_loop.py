@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from isomax_viz import Experiment, datasets
-from isomax_viz.learning.backbones import Classifier, fast_cnn_small, small_cnn
+from isomax_viz.learning.backbones import Classifier, fast_cnn, fast_cnn_small, small_cnn
 from isomax_viz.learning.losses import Head, IsoMax2Head, IsoMaxHead, IsoMaxPlusHead, PrototypeHead, SoftMaxHead
 from isomax_viz.learning.training import batches as batches_module
 from isomax_viz.learning.training import hardware as devices
@@ -224,9 +224,9 @@ def test_precision_is_chosen_by_the_processor_and_the_size_of_the_pictures(monke
         assert choose_precision("auto", CPU, side=32) == expected
         # Wide convolutions gain from vector instructions too.
         wide = torch.bfloat16 if features & {"avx512_bf16", "amx_bf16"} else torch.float32
-        assert choose_precision("auto", CPU, side=32, backbone=fast_cnn_small()) == wide
-        assert choose_precision("auto", CPU, side=32, backbone=small_cnn()) == expected
-        assert choose_precision("auto", CPU, side=8, backbone=fast_cnn_small()) == torch.float32
+        assert choose_precision("auto", CPU, side=32, backbone=fast_cnn()) == wide
+        assert choose_precision("auto", CPU, side=32, backbone=fast_cnn_small()) == expected
+        assert choose_precision("auto", CPU, side=8, backbone=fast_cnn()) == torch.float32
     assert not compile_pays(CPU, torch.float32, pixels=1e12)
     assert not compile_pays(CPU, torch.bfloat16, pixels=1e5)
     with pytest.raises(ValueError, match="precision must be one of 'auto', 'float32', 'bfloat16', but is 'half'"):
