@@ -62,7 +62,7 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str, remedy_maske
     return array
 
 
-def as_numeric(parameter: str, values: Any) -> np.ndarray:
+def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray:
     """Return ``values`` (array, list or tensor) as an array of real numbers.
 
     Raises
@@ -98,7 +98,7 @@ def as_numeric(parameter: str, values: Any) -> np.ndarray:
         ) from error
     if array.dtype == object:
         array = _from_objects(parameter, array)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in kinds:
         raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.")
     return array
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_choice, check_finite, check_labels, check_number
+from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_labels, check_number
 from isomax_viz._common.system import available_memory
 from isomax_viz.datasets.archives import archive_names, is_archive, read_members
 from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, is_picture, read_headers
@@ -381,7 +381,7 @@ def from_folder(
 
 
 def _as_pictures(images: Any) -> tuple[np.ndarray, list[str]]:
-    array = np.asarray(images.detach().cpu().numpy() if hasattr(images, "detach") else images)
+    array = as_numeric("images", images, kinds="biuf") if np.size(images) else np.asarray(images)
     if array.size == 0:
         raise ValueError(f"images is empty (shape {array.shape}). Give at least one picture.")
     if array.ndim == 3:
@@ -398,8 +398,6 @@ def _as_pictures(images: Any) -> tuple[np.ndarray, list[str]]:
         return array, []
     if array.dtype == bool:
         return array.astype(np.uint8) * 255, ["booleans to 0 and 255"]
-    if not np.issubdtype(array.dtype, np.integer) and not np.issubdtype(array.dtype, np.floating):
-        raise TypeError(f"images must be numbers (uint8, or float in [0, 1]), but its dtype is {array.dtype}.")
     check_finite("images", array, remedy="Drop or mend these pictures.")
     whole = np.issubdtype(array.dtype, np.integer)
     top = 255 if whole else 1
@@ -447,6 +445,6 @@ def from_arrays(images: Any, labels: Any = None, *, class_names: Any = None, nam
     else:
         labels = check_labels("labels", labels, rows=len(pictures), classes=2**31)
         highest = max(0, int(labels.max())) + 1
-        names = tuple(class_names) if class_names is not None else tuple(str(number) for number in range(highest))
+        names = _checked_names(class_names) or tuple(str(number) for number in range(highest))
     provenance = {"source": "arrays given by the user", "conversions": notes}
     return ImageSet(name, pictures.copy(), labels, names, provenance)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_choice, check_labels, check_matrix, check_number
+from isomax_viz._common.checks import check_choice, check_labels, check_matrix, check_number, restore_sealed
 from isomax_viz.captures.samples import frozen
 
 __all__ = ["TOYS", "Toy", "load_toy", "toy_from_images"]
@@ -75,6 +76,9 @@ class Toy:
             for name, points in self.ood.items()
         }
         object.__setattr__(self, "ood", sets)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_sealed(self, state)
 
     def __repr__(self) -> str:
         sets = ", ".join(f"{name} {len(points)}" for name, points in self.ood.items()) or "none"

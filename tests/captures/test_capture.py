@@ -23,7 +23,7 @@ from isomax_viz._common.checks import sealed
 from isomax_viz.captures import capture as captures_module
 from isomax_viz.captures import files as _capture_files
 from isomax_viz.captures.files import read_capture
-from isomax_viz.datasets import from_arrays
+from isomax_viz.datasets import from_arrays, load_toy
 
 
 def test_derived_arrays_equal_a_float64_loop(capture):
@@ -547,13 +547,21 @@ def test_names_of_sets_are_text(capture):
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))])
 def test_frozen_stays_frozen(capture, again):
-    images = from_arrays(np.zeros((2, 4, 4), np.uint8))
+    images, toy = from_arrays(np.zeros((2, 4, 4), np.uint8)), again(load_toy("moons", n=10))
     full = scores.add_column(capture, "mine", {"test": np.ones(60)}).replace(prototypes=np.ones((4, 5)))
     full.test.probabilities, images.fingerprint  # noqa: B018 - derived arrays are frozen, too
     found = again(full)
     assert equal(found, full)
     arrays = [found.test.logits, found.test.labels, found.test.extra_scores["mine"], found.test.probabilities]
-    for array in (*arrays, found.prototypes, found.ood["near"].logits, again(images).images, again(images).labels):
+    for array in (
+        *arrays,
+        toy.train,
+        toy.ood["ring"],
+        found.prototypes,
+        found.ood["near"].logits,
+        again(images).images,
+        again(images).labels,
+    ):
         assert not array.flags.writeable
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0

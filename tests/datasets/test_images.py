@@ -188,7 +188,7 @@ def test_from_arrays_copies():
         (np.full((1, 2, 2), np.nan), ValueError, "images has 4 of 4 values that are NaN or infinite"),
         (np.full((1, 2, 2), 1.5), ValueError, r"must lie in \[0, 1\], but range from 1.5 to 1.5"),
         (np.full((1, 2, 2), -1), ValueError, r"must lie in \[0, 255\], but range from -1"),
-        (np.full((1, 2, 2), "x"), TypeError, "images must be numbers"),
+        (np.full((1, 2, 2), "x"), TypeError, "images must be an array of real numbers"),
     ],
 )
 def test_from_arrays_refuses(images, error, message):
@@ -206,3 +206,22 @@ def test_from_arrays_refuses_labels_that_are_no_numbers():
 def test_from_arrays_refuses_labels_beyond_the_names():
     with pytest.raises(ValueError, match="labels must lie in"):
         from_arrays(random_images(2, 4, 4), [0, 1], class_names=["only"])
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "error", "message"),
+    [
+        (np.ma.array(np.zeros((1, 4, 4)), mask=np.ones((1, 4, 4))), {}, ValueError, "images has 16 masked values"),
+        (
+            np.zeros((2, 4, 4)),
+            {"labels": [0, -1]},
+            ValueError,
+            "labels must be indices into class_names, but one",
+        ),
+        (np.zeros((2, 4, 4)), {"labels": [0, 1], "class_names": "ab"}, TypeError, "sequence of names, but is the text"),
+        (np.zeros((2, 4, 4)), {"name": 3}, TypeError, "The name of an ImageSet must be text, but is 3"),
+    ],
+)
+def test_pictures_that_are_not_what_they_seem(images, options, error, message):
+    with pytest.raises(error, match=message):
+        from_arrays(images, **options)

@@ -511,5 +511,5 @@ def test_pictures_of_other_classes_than_the_networks_are_told():
         iv.record(network, datasets.from_arrays(pictures, [0, 1, 2] * 2), **options)
     with pytest.raises(ValueError, match="test is an ImageSet without labels"):
         iv.record(network, datasets.from_arrays(pictures), **options)
-    few = datasets.from_arrays(pictures, [0, 1, 2] * 2, class_names="abcde")
+    few = datasets.from_arrays(pictures, [0, 1, 2] * 2, class_names=list("abcde"))
     assert len(iv.record(network, few, {"any": many}, **options).test) == 6
