@@ -445,7 +445,7 @@ def test_a_reliability_diagram_draws_its_table(known):
 
 def test_confidence_is_the_probability_of_what_was_decided():
     """IsoMax2 decides by its class logits; the largest probability for detection may be that of another class."""
-    logits, decided, labels = np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]]), [1, 0, 1], [1, 0, 0]
+    logits, decided, labels = 1 + np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]]), [1, 0, 1], [1, 0, 0]
     test = Samples(logits, labels, predictions=decided)
     capture = Capture(test=test, ood={}, meta={"loss": "isomax2"})
     np.testing.assert_allclose(calibration.decided_probabilities(test), [0.3, 0.6, 0.8], rtol=1e-6)
