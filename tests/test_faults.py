@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from isomax_viz import Capture, CaptureError, Experiment, datasets, store
+from isomax_viz import Capture, CaptureError, Experiment, add_scores, datasets, store, sweep
 from isomax_viz.store.folder import Store, StoreError
 
 resource = pytest.importorskip("resource", reason="signals and limits of Linux and macOS")
@@ -146,6 +146,42 @@ def test_kill_9_in_the_middle_of_a_file_leaves_nothing(stored):
     assert hidden(stored) == [] and len(store.verify(folder=stored)) == 0
 
 
+KILLS = int(os.environ.get("ISOMAX_VIZ_KILLS", "3"))
+TINY = [Experiment(loss="isomax", preset="smoke", examples_per_class=10, seed=seed) for seed in range(2)]
+
+
+def sweep_all(folder: Path) -> None:
+    sweep(TINY, ood="uniform", store=folder, progress=False)
+
+
+def score_and_save(folder: Path) -> None:
+    capture = TINY[0].run("uniform", store=folder, progress=False)
+    add_scores(capture, ["knn", "odin"], store=folder).save(folder / "scored.safetensors")
+
+
+@pytest.mark.parametrize("function", [sweep_all, score_and_save])
+def test_kill_9_at_any_moment_costs_nothing_that_was_finished(function, tmp_path):
+    """Killed again and again at random, it gives what it gives undisturbed."""
+    expected = [experiment.run("uniform", store=tmp_path / "calm", progress=False) for experiment in TINY]
+    folder, rng = tmp_path / "store", np.random.default_rng(0)
+    for _ in range(KILLS):
+        process = CHILDREN.Process(target=function, args=(folder,))
+        process.start()
+        process.join(timeout=rng.uniform(0.05, 3.0))
+        process.kill()
+        process.join()
+        assert store.verify(folder=folder).empty
+    function(folder)
+    for experiment, capture in zip(TINY, expected, strict=True):
+        assert same(experiment.run("uniform", store=folder, progress=False), capture)
+        with Store(folder).lock(experiment.id):  # sweeps what was left behind after all was done
+            pass
+    assert hidden(folder) == [] and store.verify(folder=folder).empty
+    if function is score_and_save:
+        scored, calm = Capture.load(folder / "scored.safetensors"), add_scores(expected[0], "knn", store=folder)
+        assert np.array_equal(scored.test.extra_scores["knn"], calm.test.extra_scores["knn"])
+
+
 # ---------------------------------------------------------------------------------------------------- a full disk
 
 
@@ -210,6 +246,23 @@ def test_a_read_only_store_is_read_and_says_that_it_can_not_be_changed(stored, t
         assert sentence.startswith(
             f"StoreError: The store {stored} can't be written: Permission denied. Choose a folder"
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_what_belongs_to_another_user_is_one_row(stored, tmp_path):
+    shutil.copytree(stored / EXPERIMENT.id, stored / "other")
+    (stored / "other").chmod(0o000)
+    try:
+        assert said(without_the_rights_of_root, look_at, stored, folder=tmp_path) == "2 2 4"
+        (stored / "other").chmod(0o755)
+        stored.chmod(0o000)
+        words = said(without_the_rights_of_root, look_at, stored, folder=tmp_path)
+        assert words.startswith(f"StoreError: The store {stored} can't be read: Permission denied. Ask its owner")
+        words = said(without_the_rights_of_root, run, stored, folder=tmp_path)
+        assert "can't be read: Permission denied" in words
+    finally:
+        stored.chmod(0o755)
+        (stored / "other").chmod(0o755)
 
 
 # ---------------------------------------------------------------------------------------------------- two processes

@@ -18,9 +18,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
+from pandas.api.types import is_numeric_dtype
 
 __all__ = [
+    "csv_text",
     "delete",
     "discard",
     "file_digest",
@@ -28,6 +31,7 @@ __all__ = [
     "locked",
     "make_folder",
     "new_entry",
+    "short_name",
     "sweep",
     "write_text",
 ]
@@ -106,11 +110,39 @@ def make_folder(path: Path) -> None:
 
 def _hidden(path: Path) -> Path:
     """Return a name beside ``path`` that no other process and no other thread will choose."""
-    return path.with_name(f".{_short(path.name)}.{_MACHINE}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{short_name(path.name)}.{_MACHINE}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
-def _short(name: str) -> str:
-    return name if len(os.fsencode(name)) <= _LONGEST else hashlib.sha256(os.fsencode(name)).hexdigest()
+def short_name(name: str) -> str:
+    """Return the name of a file, cut where no file system would take it; what was cut still tells it from others.
+
+    Examples
+    --------
+    >>> short_name("entropy"), len(short_name("long" * 100))
+    ('entropy', 113)
+    """
+    if len(os.fsencode(name)) <= _LONGEST:
+        return name
+    return f"{name[:48]}-{hashlib.sha256(os.fsencode(name)).hexdigest()}"
+
+
+def csv_text(table: pd.DataFrame, **options: Any) -> str:
+    """Return a table as CSV in which no name is a formula: spreadsheets run what begins with ``= + - @``.
+
+    Such texts get an apostrophe in front, by which spreadsheets know a text. Numbers stay as they are.
+
+    Examples
+    --------
+    >>> csv_text(pd.DataFrame({"ood": ["=cmd()", "letters"], "AUROC": [-0.5, 0.5]})).splitlines()
+    ['ood,AUROC', "'=cmd(),-0.5", 'letters,0.5']
+    """
+    texts = [name for name in table if not is_numeric_dtype(table[name])]
+    safe = table.assign(**{name: table[name].map(_no_formula) for name in texts}).rename(columns=_no_formula)
+    return safe.to_csv(index=False, lineterminator="\n", **options)
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def sweep(*paths: Path, only_of_the_dead: bool = False) -> None:
@@ -124,7 +156,7 @@ def sweep(*paths: Path, only_of_the_dead: bool = False) -> None:
         For want of a lock: only what processes of this machine left that are no longer there.
     """
     for path in paths:
-        pattern = re.compile(rf"\.{re.escape(_short(path.name))}\.([0-9a-f]{{8}})\.(\d{{1,9}})\.[0-9a-f]{{8}}\.tmp")
+        pattern = re.compile(rf"\.{re.escape(short_name(path.name))}\.([0-9a-f]{{8}})\.(\d{{1,9}})\.[0-9a-f]{{8}}\.tmp")
         for item in path.parent.iterdir() if path.parent.is_dir() else ():
             found = pattern.fullmatch(item.name)
             if found and not (only_of_the_dead and _may_be_alive(found[1], int(found[2]))):
@@ -207,7 +239,7 @@ def write_text(path: Path, text: str, *, remedy: str) -> None:
     """
     try:
         with new_entry(path) as file:
-            file.write_text(text, encoding="utf-8")
+            file.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise OSError(f"{path} could not be written: {error.strerror or error}. {remedy}") from error
 

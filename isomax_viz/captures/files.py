@@ -123,9 +123,9 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no capture at {path}. Write one with capture.save(path).")
     try:
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no capture at {path}. Write one with capture.save(path).")
         with safe_open(path, framework="numpy") as file:  # checks that the header is sound and the file complete
             header = file.metadata() or {}
             _check_header(path, header)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._common.checks import check_known
+from isomax_viz._common.files import csv_text
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis.tables import DEFAULT_SCORES, evaluate
 from isomax_viz.captures.capture import Capture
@@ -84,7 +85,7 @@ def _print(table: pd.DataFrame, options: argparse.Namespace) -> None:
     if options.json:
         print_json(records(table))
     elif options.csv:
-        print(table.to_csv(index=False, lineterminator="\n"), end="")  # the output adds what Windows wants
+        print(csv_text(table), end="")  # the output adds what Windows wants
     else:
         told_apart = not table.duplicated(["data", "backbone", "loss", "entropic_scale", "seed", "score", "ood"]).any()
         print_table(table.drop(columns="id") if told_apart else table, percent=("accuracy", *METRICS))

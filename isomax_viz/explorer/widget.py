@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from isomax_viz._common.checks import check_choice, check_known, check_number
-from isomax_viz._common.files import write_text
+from isomax_viz._common.files import csv_text, short_name, write_text
 from isomax_viz.analysis.tables import Captures
 from isomax_viz.analysis.thresholds import RULES, find_threshold, same_share, score_range
 from isomax_viz.captures.capture import Capture
@@ -432,7 +432,7 @@ def file_name(look: Look, losses: list[str], suffix: str) -> str:
     parts = [look.view, *losses]
     parts += [look.score] if look.view in ("scores", "roc") else []
     parts += look.ood if look.view not in ("training", "prototypes") else []
-    return re.sub(r"[^\w+.-]+", "-", "_".join(parts)) + f".{suffix}"
+    return short_name(re.sub(r"[^\w+.-]+", "-", "_".join(parts))) + f".{suffix}"
 
 
 def save(explorer: Any, path: str | Path) -> Path:
@@ -448,7 +448,7 @@ def save(explorer: Any, path: str | Path) -> Path:
     if suffix == "json":
         text = json.dumps(explorer.state(), indent=1)
     else:
-        text = drawn_data(look, captures).to_csv(index=False)
+        text = csv_text(drawn_data(look, captures))
     write_text(path, text, remedy="Choose a folder that you may write to: explore(captures, folder=...).")
     return path
 

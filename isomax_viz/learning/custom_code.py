@@ -107,7 +107,7 @@ class _Hasher(hashing.NumpyHasher):
                 "the function or class, or keep the numbers and texts that it is made of"
             ) from None
 
-    def _replaced(self, thing: Any) -> Any:
+    def _replaced(self, thing: Any) -> Any:  # noqa: C901 - one branch a kind of value, and their order matters
         """Return what is hashed instead of a value that pickle knows by its name only, or not at all."""
         if isinstance(thing, (type, FunctionType)):
             if not is_own(thing):

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from isomax_viz._common.checks import check_number
+from isomax_viz._common.files import csv_text, write_text
 from isomax_viz.catalog.style import data_style
 
 __all__ = ["PaperTable", "marked"]
@@ -112,12 +113,12 @@ class PaperTable:
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """Return the tidy values as CSV (fractions), and write them where a path is given."""
-        return _written(self.frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"), path)
+        return _written(csv_text(self.frame, float_format="%.6f"), path)
 
 
 def _written(text: str, path: str | Path | None) -> str:
     if path is not None:
-        Path(path).expanduser().write_text(text, encoding="utf-8", newline="\n")
+        write_text(Path(path).expanduser(), text, remedy="Choose a folder that you may write to.")
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import multiprocessing
 import os
 import signal
@@ -10,10 +11,12 @@ import stat
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from isomax_viz._common import files
-from isomax_viz._common.files import locked, make_folder, new_entry, sweep, write_text
+from isomax_viz._common.files import csv_text, locked, make_folder, new_entry, short_name, sweep, write_text
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, links and folders that can be flushed")
 
@@ -93,7 +96,7 @@ def test_what_a_killed_process_left_is_swept_by_the_next_one_without_a_lock(name
     process.join(timeout=60)
     assert process.exitcode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 1
     others = [files._hidden(tmp_path / name), files._hidden(tmp_path / "other")]  # this process is alive
-    others.append(tmp_path / f".{files._short(name)}.0a1b2c3d.{process.pid}.0123abcd.tmp")  # of another machine
+    others.append(tmp_path / f".{files.short_name(name)}.0a1b2c3d.{process.pid}.0123abcd.tmp")  # of another machine
     for other in others:
         other.mkdir()
     with new_entry(tmp_path / name) as file:
@@ -118,3 +121,18 @@ def test_a_lock_that_is_held_is_waited_for_and_said(tmp_path, caplog):
         assert not entered.wait(timeout=0.3)
     thread.join(timeout=30)
     assert entered.is_set() and "waiting for a" in caplog.text
+
+
+def test_a_name_in_a_csv_is_never_a_formula_and_numbers_stay_as_they_are():
+    names = ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1", "isomax+", None]
+    table = pd.DataFrame({"=ood": names, "AUROC": np.linspace(-1, 1, 7), "n": range(7), "known": [True] * 7})
+    assert csv_text(table).startswith("'=ood,AUROC,n,known\n")
+    again = pd.read_csv(io.StringIO(csv_text(table)))
+    assert again["'=ood"].tolist()[:6] == ["'=1+1", "'+1", "'-x", "'@SUM(A1)", "'\t=1", "isomax+"]
+    pd.testing.assert_frame_equal(again[["AUROC", "n", "known"]], table[["AUROC", "n", "known"]])
+
+
+def test_long_names_are_names_of_files_and_differ_where_they_do():
+    long = ["a" * 400, "a" * 399 + "b", "é" * 400, "short"]
+    shorter = [short_name(name) for name in long]
+    assert len(set(shorter)) == 4 and max(len(os.fsencode(name)) for name in shorter) <= 200 and shorter[3] == "short"

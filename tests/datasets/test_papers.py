@@ -187,13 +187,10 @@ def test_others_may_read_what_the_umask_lets_them(cifar10, server, allowed):
 KILLED = """
 import os, sys
 from pathlib import Path
-from isomax_viz.datasets import cache, fetch
+from isomax_viz._common.files import new_entry
 
-def stop(*args, **kwargs):
+with new_entry(Path(sys.argv[1])):
     os.kill(os.getpid(), 9)
-
-path = Path(sys.argv[1])
-cache._write(path, stop) if path.parent.name == "decoded" else fetch._retrieve(path, stop)
 """
 
 
