@@ -303,7 +303,7 @@ class Capture:
                 history=None if content["history"] is None else pd.DataFrame(content["history"]),
                 prototypes=arrays.get("prototypes"),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise damaged(path, str(error)) from error
 
 
