@@ -314,7 +314,7 @@ def test_regions_are_drawn_from_the_decisions(blobs):
     np.testing.assert_array_equal(ax.images[0].get_array(), decisions)
     with pytest.raises(
         ValueError,
-        match="data is a DataFrame without .*Give captures, or the table that isomax_viz.analysis.features.surface_table",
+        match="data is a DataFrame without .*or the table that isomax_viz.analysis.features.surface_table",
     ):
         figures.plot_surface(pd.DataFrame({"x": [0.0]}))
 
