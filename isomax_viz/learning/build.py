@@ -43,7 +43,7 @@ def assemble(backbone: Part, loss: Part, settings: Mapping[str, Any], data: InDi
     channels, classes = data.train.channels, len(data.train.class_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        with _told("backbone", backbone, f"called with in_channels={channels}"):
+        with _noted("backbone", backbone, f"called with in_channels={channels}"):
             body = BACKBONES.get(backbone, backbone)(in_channels=channels)
         size = getattr(body, "num_features", None)
         if not isinstance(body, nn.Module) or not isinstance(size, (int, np.integer)):
@@ -52,7 +52,7 @@ def assemble(backbone: Part, loss: Part, settings: Mapping[str, Any], data: InDi
                 f"number: the length of its feature vectors), but gave {type(body).__name__}"
                 f"{f' whose num_features is {size!r}' if isinstance(body, nn.Module) else ''}."
             )
-        with _told("loss", loss, f"called with ({size}, {classes}{''.join(f', {name}=...' for name in settings)})"):
+        with _noted("loss", loss, f"called with ({size}, {classes}{''.join(f', {name}=...' for name in settings)})"):
             head = HEADS.get(loss, loss)(int(size), classes, **settings)
         for parameter, thing, part in (("backbone", backbone, body), ("loss", loss, head)):
             if isinstance(part, nn.Module) and "_modules" not in vars(part):
@@ -102,14 +102,14 @@ def try_out(
         torch.manual_seed(seed)
         pictures = torch.randn(2, data.train.channels, *data.train.size)
         labels = torch.tensor([0, 1])
-        with _told("backbone", backbone, f"tried with pictures of shape {tuple(pictures.shape)}"):
+        with _noted("backbone", backbone, f"tried with pictures of shape {tuple(pictures.shape)}"):
             features = trial.backbone(pictures)
         _check_shape(f"backbone={name_of(backbone)}", "feature vector", features, trial.head.num_features)
         head, features = trial.head, features.float()
-        with _told("loss", loss, f"tried with features of shape {tuple(features.shape)}"):
+        with _noted("loss", loss, f"tried with features of shape {tuple(features.shape)}"):
             logits = head(features)
         _check_shape(f"loss={name_of(loss)}", "logit vector", logits, head.num_classes)
-        with _told("loss", loss, f"tried with logits of shape {tuple(logits.shape)}"):
+        with _noted("loss", loss, f"tried with logits of shape {tuple(logits.shape)}"):
             _, class_logits = head.both_logits(features)
             value = head.criterion(class_logits, labels)
             scales_of(head)
@@ -123,7 +123,7 @@ def try_out(
 
 
 @contextmanager
-def _told(parameter: str, thing: Part, how: str) -> Iterator[None]:
+def _noted(parameter: str, thing: Part, how: str) -> Iterator[None]:
     """Say in a note to the error of whose code it is, and how it was called."""
     try:
         yield
