@@ -76,7 +76,7 @@ def are_log_probabilities(logits: np.ndarray) -> bool:
     return bool((logits.max(axis=1) < -1e-3).any())
 
 
-def _check_meaning(logits: np.ndarray) -> None:
+def _check_meaning(logits: np.ndarray, *, warn: bool) -> None:
     """Refuse probabilities, and warn of their logarithms; one row may be either by chance."""
     if len(logits) > 1 and _are_probabilities(logits):
         raise ValueError(
@@ -84,7 +84,7 @@ def _check_meaning(logits: np.ndarray) -> None:
             "are probabilities. Pass the raw outputs, or np.log(probabilities), with which scores of probabilities "
             "(mps, es) are right and scores of logits (energy, max_logit) are not."
         )
-    if len(logits) > 1 and are_log_probabilities(logits):
+    if warn and len(logits) > 1 and are_log_probabilities(logits):
         warnings.warn(
             "The logits are logarithms of probabilities: scores of probabilities (mps, es) are right, but energy is "
             "the same for every sample and max_logit orders as mps. Pass the outputs before log_softmax if you can.",
@@ -154,9 +154,11 @@ class Samples:
     extra_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Read-only arrays come from other samples mostly, whose maker was warned.
+        is_new = not isinstance(self.logits, np.ndarray) or self.logits.flags.writeable
         self._check()
         if self.logits is not None:
-            _check_meaning(self.logits)
+            _check_meaning(self.logits, warn=is_new)
 
     def _check(self) -> None:
         values = self._checked_scores_alone() if self.logits is None else self._checked()

@@ -456,6 +456,9 @@ def test_probabilities_are_no_logits():
     with pytest.warns(UserWarning, match="logarithms of probabilities: .* energy is the same for every sample"):
         samples = Samples(np.log(softmax(LOGITS)), np.zeros(20, int))
     np.testing.assert_allclose(samples.probabilities, softmax(LOGITS), rtol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # once is enough
+        replace(samples, extra_scores={"mine": np.zeros(20)})
     Samples(np.eye(4), range(4)), Samples(-np.eye(4) * 50, range(4))  # may be logits
 
 
