@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -16,7 +18,7 @@ def made(*, loss="softmax", near="inter", seed=0, far=()) -> Capture:
     rng = np.random.default_rng(seed)
     labels, logits = np.arange(300) % 3, rng.normal(size=(300, 3))
     logits[np.arange(300), labels] += 6
-    outside = rng.normal(6 if near == "intra" else 0, 1, (200, 3))
+    outside = rng.normal({"inter": 0, "between": 3, "intra": 6}[near], 1, (200, 3))
     outside[: len(far), 0] = far
     return Capture.from_arrays(logits, labels, ood={"x": outside}, loss=loss)
 
@@ -55,8 +57,6 @@ def test_one_value_far_away_changes_next_to_nothing():
 @pytest.mark.parametrize(("loss", "near", "says", "agrees"), [
     ("softmax", "inter", "inter-class", True),
     ("softmax", "intra", "inter-class", False),
-    ("isomax", "intra", "not inter-class", True),
-    ("isomax", "inter", "not inter-class", False),
     ("isomax2", "intra", "intra-class", True),
     ("isomax2", "inter", "intra-class", False),
     ("isomax+", "inter", None, None),
@@ -66,10 +66,42 @@ def test_what_resembles_what_and_whether_the_papers_say_so(loss, near, says, agr
     assert (row["this_run"], row["papers_say"], row["agrees"]) == (f"{near}-class", says, agrees)
 
 
-def test_where_both_are_equally_far_neither_is_named():
+def test_what_the_images_do_not_decide_is_undecided():
     capture = Capture.from_arrays([[9.0, 0.0], [0.0, 9.0]], [0, 1], ood={"x": [[50.0, 60.0]]}, loss="softmax")
     row = iv.logit_overlaps(capture).iloc[0]
-    assert (row["intra_overlap"], row["inter_overlap"], row["this_run"], row["agrees"]) == (0, 0, "neither", False)
+    assert (row["intra_overlap"], row["inter_overlap"], row["this_run"], row["agrees"]) == (0, 0, "undecided", None)
+    between = made(near="between")
+    row = iv.logit_overlaps(between).iloc[0]
+    assert row["low"] < 0 < row["high"] and row["this_run"] == "undecided" and row["agrees"] is None
+
+
+@pytest.mark.parametrize(("shift", "agrees"), [(3.0, True), (0.0, None), (-3.0, False)])
+def test_isomax_is_compared_with_softmax_on_the_same_set(shift, agrees):
+    """The paper: they do not completely overlap the inter-class logits, as those of SoftMax do."""
+    known, like = made(loss="softmax"), made(loss="isomax")
+    apart = {"x": replace(like.ood["x"], logits=like.ood["x"].logits + abs(shift))}
+    pair = (known, like.replace(ood=apart)) if shift >= 0 else (known.replace(ood=apart), like)
+    table = iv.logit_overlaps(pair)
+    row = table.iloc[1]
+    assert row["papers_say"] == "not inter-class"
+    assert (None if row["agrees"] is None else bool(row["agrees"])) is agrees
+    assert row["difference"] == pytest.approx(row["inter_overlap"] - table.iloc[0]["inter_overlap"], abs=1e-9)
+    alone = iv.logit_overlaps(pair[1]).iloc[0]
+    assert alone["agrees"] is None and np.isnan(alone["low"])
+
+
+def test_overlaps_and_intervals_are_those_of_drawing_images_again():
+    capture = made(near="between")
+    row = iv.logit_overlaps(capture, resamples=300).iloc[0]
+    inside, outside = capture.test, capture.ood["x"].logits
+    assert row["intra_overlap"] == pytest.approx(sample_overlap(inside.intra_logits, outside.ravel()), abs=1e-6)
+    assert row["inter_overlap"] == pytest.approx(sample_overlap(inside.inter_logits, outside.ravel()), abs=1e-6)
+    rng, found = np.random.default_rng(5), []
+    for _ in range(300):
+        known, unknown = rng.integers(0, 300, 300), outside[rng.integers(0, 200, 200)].ravel()
+        part = Samples(logits=inside.logits[known], labels=inside.labels[known])
+        found.append(sample_overlap(part.inter_logits, unknown) - sample_overlap(part.intra_logits, unknown))
+    assert [row["low"], row["high"]] == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.03)
 
 
 def test_rows_name_their_network_and_set():
