@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 from isomax_viz._common.checks import check_choice
@@ -86,7 +87,7 @@ def _with_common_sets(captures: list[Capture]) -> list[Capture]:
 
 
 def _chosen(captures: list[Capture], key: str, wanted: Any) -> list[Capture]:
-    values = [wanted] if isinstance(wanted, (str, int)) else list(wanted)
+    values = [wanted] if isinstance(wanted, (str, Integral)) else list(wanted)
     there = dict.fromkeys(capture.meta[key] for capture in captures)
     for value in values:
         if value not in there:

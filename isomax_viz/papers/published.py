@@ -182,8 +182,8 @@ def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "
     -----
     A published method without one of our scores (ODIN, Mahalanobis) is matched by its lower-case name as score. A
     result is comparable if it has the papers' data, network, loss and score, comes from preset "paper" with nothing
-    changed, for IsoMax and IsoMax+ from the entropic scale 10 of the papers, and, where the numbers of images are told,
-    from whole sets. Classification accuracy is matched without OOD set and score.
+    changed and no epoch selected, for IsoMax and IsoMax+ from the entropic scale 10 of the papers, and, where the
+    numbers of images are told, from whole sets. Classification accuracy is matched without OOD set and score.
 
     Examples
     --------
@@ -312,6 +312,8 @@ def _reasons(pair: dict) -> list[str]:
             if pair["preset"]
             else "no preset is recorded, so the protocol is unknown"
         )
+    if pair["select"] not in ("", "last"):
+        reasons.append(f"the epoch was selected ({pair['select']}), not the last one")
     if pair["variant"]:
         reasons.append(f"the training was changed: {pair['variant']}")
     if pair["loss"] in _WITH_OUTLIERS:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from isomax_viz._common.checks import check_known
+from isomax_viz._common.checks import check_choice, check_known
 from isomax_viz.analysis.comparable import check_alike, shared_ood
 from isomax_viz.analysis.scores import words
 from isomax_viz.analysis.tables import Captures, as_list, evaluate
@@ -234,6 +235,7 @@ def scores_and_losses(
     *,
     ood: str | Iterable[str] | None = None,
     methods: Sequence[tuple[str, str]] = CROSSED,
+    spread: str = "of averages",
     tolerance: float = ONE_POINT,
 ) -> PaperTable:
     """Return losses crossed with scores, averaged over the OOD sets of each network.
@@ -242,20 +244,31 @@ def scores_and_losses(
     ----------
     captures, ood, methods, tolerance
         As for :func:`extended_comparison`.
+    spread : {"of averages", "averaged"}
+        What follows the ±. ``"of averages"``: the standard deviation over the seeds of the average over the sets.
+        ``"averaged"``: the mean over the sets of the standard deviations over the seeds, as the IsoMax+ paper has it
+        in Tables 5 and 6 (in all 32 cells, though it does not say so); larger, where sets do not move together.
 
     Notes
     -----
-    Source: IsoMax+ paper, Table 6: TNR@TPR95 and AUROC; the standard deviation is that of the averages over the seeds.
+    Source: IsoMax+ paper, Table 6: TNR@TPR95 and AUROC.
     """
+    check_choice("spread", spread, ("of averages", "averaged"))
     results = results_of(as_list(captures), methods, ood)
     keys = ["backbone", "data", "method", "seed"]
     averaged = results.groupby(keys, sort=False, dropna=False)[list(FAIR_METRICS)].mean().reset_index()
     groups = results.groupby(["backbone", "data"], sort=False)["ood"].unique()
-    each = {key: ", ".join(data_style(name).label for name in names) for key, names in groups.items()}
-    alike = len(set(each.values())) == 1
-    over = next(iter(each.values())) if alike else "; ".join(f"{' '.join(key)}: {each[key]}" for key in each)
+    sets = {key: ", ".join(data_style(name).label for name in names) for key, names in groups.items()}
+    same = len(set(sets.values())) == 1
+    over = next(iter(sets.values())) if same else "; ".join(f"{' '.join(key)}: {sets[key]}" for key in sets)
     title = f"Losses crossed with scores, average over {over}"
-    return _table(title, averaged.assign(ood=""), FAIR_METRICS[:2], tolerance)
+    table = _table(title, averaged.assign(ood=""), FAIR_METRICS[:2], tolerance)
+    if spread == "of averages":
+        return table
+    each = _table(title, results, FAIR_METRICS[:2], tolerance).frame
+    mean = each.groupby([*keys[:3], "metric"], sort=False)["std"].mean()
+    places = pd.MultiIndex.from_frame(table.frame[[*keys[:3], "metric"]])
+    return replace(table, frame=table.frame.assign(std=mean.reindex(places).to_numpy()))
 
 
 def accuracies(captures: Captures, *, tolerance: float = ONE_POINT) -> PaperTable:

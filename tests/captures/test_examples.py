@@ -41,6 +41,7 @@ def test_the_digits_come_in_the_order_that_notebooks_show(digits):
     assert [(capture.loss, capture.meta["seed"]) for capture in digits] == [(x, s) for x in LOSSES for s in (0, 1, 2)]
     chosen = load_example("digits", loss=["isomax+", "isomax"], seed=(1, 2))
     assert [(capture.loss, capture.meta["seed"]) for capture in chosen] == [(x, s) for x in LOSSES[1:3] for s in (1, 2)]
+    assert len(iv.load_example("digits", seed=np.int64(1))) == len(LOSSES)
     assert len(load_example("digits", backbone="small_cnn", seed=0)) == 4
 
 

@@ -458,6 +458,11 @@ def test_a_result_from_the_papers_protocol_is_comparable():
         ({"entropic_scale": 3.0}, True, "entropic scale 3 is not the papers' 10"),
         ({"entropic_scale": None}, True, "no entropic scale is recorded"),
         ({"variant": "epochs=10"}, True, "the training was changed: epochs=10"),
+        (
+            {"select": "best_test"},
+            True,
+            "the epoch was selected (best_test), not the last one",
+        ),
         ({"n_id": 500}, True, "500 images of 'cifar10' are not the papers' 10,000"),
         ({"n_ood": [26_032, 1000]}, True, "1,000 images of 'svhn' are not the papers' 26,032"),
         ({"data": "digits"}, False, "the papers do not use data 'digits'"),
