@@ -306,6 +306,11 @@ def _reasons(pair: dict) -> list[str]:
         reasons.append("the published values given do not have this combination")
     if pair["method"].startswith("weight decay") and pair["method"] != _CHOSEN_OPTIONS:
         reasons.append(f"published with {pair['method']}, which is not how the scales and tilts are trained here")
+    return reasons + _of_training(pair) + _of_images(pair)
+
+
+def _of_training(pair: dict) -> list[str]:
+    reasons = []
     if pair["preset"] != "paper":
         reasons.append(
             f"preset {pair['preset']!r} is not the papers' protocol"
@@ -322,7 +327,12 @@ def _reasons(pair: dict) -> list[str]:
     if pair["loss"] in _SCALED and scale != _PAPER_SCALE:
         told = "no entropic scale is recorded" if pd.isna(scale) else f"entropic scale {scale:g}"
         reasons.append(told if pd.isna(scale) else f"{told} is not the papers' {_PAPER_SCALE:g}")
-    for column, name in (("n_id", pair["data"]), ("n_ood", pair["ood"])):
-        if pd.notna(pair[column]) and pair[column] != _IMAGES.get(name, pair[column]):
-            reasons.append(f"{pair[column]:,.0f} images of {name!r} are not the papers' {_IMAGES[name]:,}")
     return reasons
+
+
+def _of_images(pair: dict) -> list[str]:
+    return [
+        f"{pair[column]:,.0f} images of {name!r} are not the papers' {_IMAGES[name]:,}"
+        for column, name in (("n_id", pair["data"]), ("n_ood", pair["ood"]))
+        if pd.notna(pair[column]) and pair[column] != _IMAGES.get(name, pair[column])
+    ]
