@@ -56,21 +56,21 @@ def _every(samples: iv.Samples, step: int) -> iv.Samples:
 
 def digits() -> Recipe:
     """Give the captures of the embedded digits by file name."""
-    for experiment in iv.grid(data="digits", loss=LOSSES, seed=SEEDS):
+    for experiment in iv.Experiment.grid(data="digits", loss=LOSSES, seed=SEEDS):
         name = f"{experiment.backbone}-{experiment.loss}-s{experiment.seed}"
         yield name, lambda e=experiment: lean(e.run(), features=WITH_FEATURES.get(e.seed, ()))
 
 
 def cifar10() -> Recipe:
     """Give the captures of the four losses on CIFAR10."""
-    for experiment in iv.grid(loss=LOSSES, seed=SEEDS, **CIFAR10):
+    for experiment in iv.Experiment.grid(loss=LOSSES, seed=SEEDS, **CIFAR10):
         name = f"{experiment.backbone}-{experiment.loss}-s{experiment.seed}"
         yield name, lambda e=experiment: lean(e.run(ood=CIFAR10_OOD), step=CIFAR10_STEP)
 
 
 def cifar10_alpha() -> Recipe:
     """Give the captures of IsoMax and IsoMax+ on CIFAR10 with other entropic scales."""
-    for e in iv.grid(**ALPHA, **CIFAR10):
+    for e in iv.Experiment.grid(**ALPHA, **CIFAR10):
         name = f"{e.backbone}-{e.loss}-scale{e.entropic_scale:g}-s{e.seed}"
         yield name, lambda e=e: lean(e.run(ood=ALPHA_OOD), ood=ALPHA_OOD, step=CIFAR10_STEP)
 
@@ -79,7 +79,7 @@ def write_networks(name: str) -> None:
     """Write the networks of the four losses, seed 0."""
     from isomax_viz.learning.shipped_networks import save_network
 
-    for experiment in iv.grid(loss=LOSSES, seed=0, **({"data": "digits"} if name == "digits" else CIFAR10)):
+    for experiment in iv.Experiment.grid(loss=LOSSES, seed=0, **({"data": "digits"} if name == "digits" else CIFAR10)):
         capture, stem = experiment.run(ood=()), f"{experiment.backbone}-{experiment.loss}-s{experiment.seed}"
         path = FOLDER / "networks" / name / f"{stem}.safetensors"
         save_network(path, experiment.network(), meta=capture.meta, settings=experiment.settings)

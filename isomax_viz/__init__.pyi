@@ -26,7 +26,6 @@ from .captures.samples import Samples as Samples
 from .experiments.add_scores import add_scores as add_scores
 from .experiments.experiment import Experiment as Experiment
 from .experiments.sweep import SweepError as SweepError
-from .experiments.sweep import grid as grid
 from .experiments.sweep import sweep as sweep
 from .explorer import explore as explore
 from .explorer import explore_alpha as explore_alpha

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["available_cores", "available_memory", "cpu_features", "data_folder", "live_as_long_as"]
+__all__ = ["available_cores", "available_memory", "cpu_features", "data_folder", "live_as_long_as", "processor"]
 
 _package = Path(__file__).parents[1]
 # By version of Linux' control groups: where they lie, and their limit, use, and what of that would be given back.
@@ -98,6 +99,22 @@ def cpu_features() -> frozenset[str]:
             return frozenset(next((line for line in file if line.startswith("flags")), "").split())
     except OSError:
         return frozenset()
+
+
+def processor() -> str:
+    """Return the processor's name, as far as the system tells it.
+
+    Examples
+    --------
+    >>> bool(processor())
+    True
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
+            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(names, "") or platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
 
 
 def live_as_long_as(parent: int) -> None:

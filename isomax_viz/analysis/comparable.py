@@ -5,13 +5,16 @@ Averages over networks that differ in more than their seed are numbers of nothin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 
 from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.provenance import source, variant
+from isomax_viz.captures.provenance import machine, source, variant
 
-__all__ = ["check_alike", "check_once", "shared_ood"]
+__all__ = ["check_alike", "check_once", "shared_ood", "tell_machines"]
+
+logger = logging.getLogger(__name__)
 
 _SEPARATELY = "Look at each setting separately."
 
@@ -35,7 +38,7 @@ def check_alike(
     may_differ : str
         In which they may differ, in words.
     without : collection of str
-        Settings of :data:`USUAL` that may differ.
+        Changed settings that may differ.
     parameter, remedy : str
         Words of the message.
 
@@ -49,12 +52,25 @@ def check_alike(
 setting separately.
     """
     told = [source(capture) | {"training": variant(capture, without=without) or "as usual"} for capture in captures]
+    tell_machines(captures)
     for name in [*names, "training"]:
         values = list(dict.fromkeys(one[name] for one in told))
         if len(values) > 1:
             raise ValueError(
                 f"{parameter} must differ in {may_differ} only, but have the {name} values {values}. {remedy}"
             )
+
+
+def tell_machines(captures: Iterable[Capture]) -> None:
+    """Warn where captures come from several machines or versions of PyTorch."""
+    machines = list(dict.fromkeys(filter(None, map(machine, captures))))
+    if len(machines) > 1:
+        logger.warning(
+            "The captures come from %d machines or versions (%s). The same experiment gives another network on each, "
+            "so a part of the difference may be theirs.",
+            len(machines),
+            "; ".join(machines),
+        )
 
 
 def check_once(captures: Sequence[Capture], names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
 from isomax_viz.analysis.bootstrap import counted_metric, draw_counts
-from isomax_viz.analysis.comparable import check_alike, shared_ood
+from isomax_viz.analysis.comparable import check_alike, shared_ood, tell_machines
 from isomax_viz.analysis.tables import Captures, as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source, variant
@@ -331,6 +331,7 @@ def compare(
         raise ValueError(f"confidence must lie between 0 and 1, but is {confidence!r}. Usual is 0.95.")
     sides = [side(name, value) for name, value in (("a", a), ("b", b))]
     names = names_of(sides)
+    tell_machines(captures[0] for captures, _ in sides)
     pairs = paired(*(captures for captures, _ in sides))
     sets = same_sets(pairs, ood)
     scored = [_scored(pair, [score for _, score in sides], sets) for pair in pairs]

@@ -7,33 +7,13 @@ from typing import Any
 
 from isomax_viz.captures.capture import Capture
 
-__all__ = ["SOURCE_COLUMNS", "USUAL", "source", "variant"]
+__all__ = ["SOURCE_COLUMNS", "machine", "source", "variant"]
 
 SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
 
-# What decides about a network beside its loss, data, backbone, preset, scale and seed, and what it is unless changed.
-USUAL: dict[str, Any] = {
-    "epochs": None,
-    "examples_per_class": None,
-    "held_out_classes": (),
-    "validation": 0.0,
-    "scales_learning_rate": 0.1,
-    "scales_weight_decay": False,
-    "distance": "euclidean",
-    "training_function": "scaled",
-    "detection_function": "identity",
-    "similarity": "cosine",
-    "temperature": 0.04,
-    "outlier_data": "noise",
-    "outlier_weight": None,
-    "energy_margins": None,
-    "adversarial_radius": 0.3,
-    "adversarial_steps": None,
-}
-
 
 def variant(capture: Capture, *, without: Collection[str] = ()) -> str:
-    """Return what was changed in a training against its preset, empty if nothing was.
+    """Return what was changed in a training against its preset, as its experiment tells; empty if nothing was.
 
     Parameters
     ----------
@@ -43,18 +23,25 @@ def variant(capture: Capture, *, without: Collection[str] = ()) -> str:
 
     Examples
     --------
-    >>> meta = {"preset": "paper", "epochs": 10, "examples_per_class": 20}
+    >>> meta = {"preset": "paper", "changed": {"epochs": 10, "held_out_classes": [8, 9]}}
     >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], meta=meta)
-    >>> variant(capture), variant(capture, without=["examples_per_class"])
-    ('epochs=10, examples_per_class=20', 'epochs=10')
+    >>> variant(capture), variant(capture, without=["held_out_classes"])
+    ('epochs=10, held_out_classes=(8, 9)', 'epochs=10')
     """
-    changed = []
-    for name, usual in USUAL.items():
-        value = capture.meta.get(name, usual)
-        value = tuple(value) if isinstance(value, list) else value
-        if name not in without and value != usual:
-            changed.append(f"{name}={value}")
-    return ", ".join(changed)
+    changed = {name: value for name, value in capture.meta.get("changed", {}).items() if name not in without}
+    return ", ".join(f"{name}={tuple(v) if isinstance(v, list) else v}" for name, v in changed.items())
+
+
+def machine(capture: Capture) -> str:
+    """Return where a network was trained, which its numbers depend on too; empty where nobody said.
+
+    Examples
+    --------
+    >>> machine(Capture.from_arrays([[3.0, 0.0]], [0], meta={"machine": "Xeon", "versions": {"torch": "2.14"}}))
+    'Xeon, PyTorch 2.14'
+    """
+    parts = capture.meta.get("machine"), capture.meta.get("versions", {}).get("torch")
+    return f"{parts[0]}, PyTorch {parts[1]}" if all(parts) else ""
 
 
 def source(capture: Capture) -> dict[str, Any]:

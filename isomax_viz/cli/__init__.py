@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 if it went well, 1 with a message if not, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
+    # What begins like a number is one, also -25,-7, which argparse would take for an option.
+    words = [f" {word}" if re.match(r"-\.?\d", word) else word for word in arguments or sys.argv[1:]]
+    options = _parser().parse_args(words)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("isomax_viz").setLevel(logging.WARNING if getattr(options, "quiet", False) else logging.INFO)
     if getattr(options, "store", None):

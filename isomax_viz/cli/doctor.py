@@ -5,9 +5,6 @@ It runs without PyTorch, and says so.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
 import platform
 import shutil
 import sys
@@ -16,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -27,10 +25,8 @@ __all__ = ["Finding", "examine", "report"]
 
 _GB = 1e9
 _DISK_WARN_GB, _DISK_FAIL_GB = 5.0, 0.5
-# Which front end (jupyterlab_widgets) belongs to which ipywidgets, by major version.
-_FRONT_ENDS = {"8": "3", "7": "1"}
-_MANAGER = "@jupyter-widgets/jupyterlab-manager"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# What JupyterLab must load, so that controls and the explorer are drawn.
+_EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "anywidget")
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Finding:
 
 
 def examine(folder: str | Path | None = None) -> list[Finding]:
-    """Look at versions, device, widgets, folders, disk, browser and threads.
+    """Look at versions, device, widgets, folders, disk and threads.
 
     Parameters
     ----------
@@ -73,15 +69,15 @@ def examine(folder: str | Path | None = None) -> list[Finding]:
     ('python', 'ok')
     """
     runs = store.default_folder() if folder is None else Path(folder).expanduser()
+    remedy = "Set {} to a folder that you may write to."
     return [
-        _python(),
+        Finding("python", "ok", f"{platform.python_version()} at {sys.executable}"),
         *_packages(),
         *_device(),
-        *_widgets(),
-        _folder("store", runs, "set ISOMAX_VIZ_STORE to a folder that you may write to", needed=True),
-        _folder("data", fetch.data_folder(), "set ISOMAX_VIZ_DATA to a folder that you may write to", needed=False),
+        _widgets(),
+        _folder("store", runs, "fail", remedy.format("ISOMAX_VIZ_STORE")),
+        _folder("data", fetch.data_folder(), "warn", remedy.format("ISOMAX_VIZ_DATA")),
         _disk(runs),
-        _browser(),
     ]
 
 
@@ -96,38 +92,34 @@ def report(folder: str | Path | None = None) -> pd.DataFrame:
     return pd.DataFrame([asdict(finding) for finding in examine(folder)])
 
 
-def _python() -> Finding:
-    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
-
-
 def _packages() -> Iterator[Finding]:
+    """Yield what is wrong with installed packages; what PyTorch lacks is said by the check of the device."""
     from packaging.requirements import Requirement
 
-    try:
-        wanted = [Requirement(text) for text in metadata.requires("isomax_viz") or ()]
-    except metadata.PackageNotFoundError:
-        yield Finding("packages", "warn", "isomax_viz is not installed", "Run: python -m pip install --editable .")
-        return
-    wanted = [item for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
-    problems = [problem for problem in map(_problem, wanted) if problem]
+    problems = 0
+    for text in (text for owner in ("isomax_viz", "ipywidgets") for text in _requirements(owner)):
+        wanted = Requirement(text)
+        if wanted.name == "torch" or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})):
+            continue
+        version = _version(wanted.name)
+        if version is None or not wanted.specifier.contains(version, prereleases=True):
+            problems += 1
+            found = f"is {version}, but must be {wanted.specifier}" if version else "is not installed"
+            yield Finding(wanted.name, "fail", found, f"Run: python -m pip install '{wanted.name}{wanted.specifier}'")
     if not problems:
-        names = ("isomax_viz", "numpy", "pandas", "matplotlib")
-        versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-        yield Finding("packages", "ok", f"all {len(wanted)} as required; {versions}")
-    yield from problems
+        names = ("isomax_viz", "numpy", "pandas", "matplotlib", "ipywidgets")
+        yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in names))
 
 
-def _problem(requirement: object) -> Finding | None:
-    """Return what is wrong with an installed package; what PyTorch lacks is said by the check of the device."""
-    name = requirement.name
-    remedy = f"Run: python -m pip install '{name}{requirement.specifier}'"
+def _requirements(package: str) -> list[str]:
+    return [] if _version(package) is None else metadata.requires(package) or []
+
+
+def _version(package: str) -> str | None:
     try:
-        version = metadata.version(name)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None if name == "torch" else Finding(name, "fail", "is not installed", remedy)
-    if requirement.specifier.contains(version, prereleases=True):
         return None
-    return Finding(name, "fail", f"is {version}, but must be {requirement.specifier}", remedy)
 
 
 def _device() -> Iterator[Finding]:
@@ -138,18 +130,15 @@ def _device() -> Iterator[Finding]:
         found = "is not installed" if _version("torch") is None else f"can't be imported: {error}"
         remedy = "Captures can be analysed, but nothing trained. Run: python -m pip install torch torchvision"
         yield Finding("torch", "warn", found, remedy)
-        yield Finding("threads", "ok", f"{cores} processors")
         return
     yield _torch(torch)
-    threads, asked = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    found = f"{threads} of PyTorch on {cores} processors" + (f" (OMP_NUM_THREADS={asked})" if asked else "")
-    if threads > cores:
-        yield Finding("threads", "warn", found, f"They will wait for each other. Set OMP_NUM_THREADS={cores}.")
-    else:
-        yield Finding("threads", "ok", found)
+    threads = torch.get_num_threads()
+    found = f"{threads} of PyTorch on {cores} processors"
+    remedy = f"They will wait for each other. Set OMP_NUM_THREADS={cores}."
+    yield Finding("threads", "warn", found, remedy) if threads > cores else Finding("threads", "ok", found)
 
 
-def _torch(torch: object) -> Finding:
+def _torch(torch: ModuleType) -> Finding:
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         try:
@@ -167,89 +156,41 @@ def _torch(torch: object) -> Finding:
     return Finding("torch", "ok", f"{torch.__version__} on the CPU (no GPU here)")
 
 
-def _widgets() -> Iterator[Finding]:
-    together = "python -m pip install --upgrade ipywidgets jupyterlab_widgets"
-    kernel, front = _version("ipywidgets"), _version("jupyterlab_widgets")
-    if kernel is None:
-        yield Finding("widgets", "fail", "ipywidgets is not installed", f"Run: {together}")
-        return
-    found = f"ipywidgets {kernel} with jupyterlab_widgets {front or '(none)'}"
-    where = _extension(_MANAGER)
-    if front is None and _version("jupyterlab") is None:
-        remedy = f"Where JupyterLab is installed run: {together}; then start it again."
-        yield Finding("widgets", "warn", f"ipywidgets {kernel}; JupyterLab is not in this environment", remedy)
-    elif front is None or _FRONT_ENDS.get(kernel.partition(".")[0]) != front.partition(".")[0]:
-        remedy = f"Controls will not be drawn. Where JupyterLab is installed run: {together}; then reload the page."
-        yield Finding("widgets", "fail", f"{found}: they do not belong together", remedy)
-    elif where is None:
-        remedy = f"Run: {together} --force-reinstall; then start JupyterLab again."
-        yield Finding("widgets", "fail", f"{found}, but the extension of JupyterLab is not installed", remedy)
-    elif _is_disabled(_MANAGER):
-        remedy = f"Run: jupyter labextension enable {_MANAGER}"
-        yield Finding("widgets", "fail", f"{found}, but the extension is switched off", remedy)
-    else:
-        yield Finding("widgets", "ok", f"{found}, JupyterLab {_version('jupyterlab') or '(elsewhere)'}")
-    if any_version := _version("anywidget"):
-        yield _anywidget(any_version)
-
-
-def _anywidget(kernel: str) -> Finding:
-    where = _extension("anywidget")
-    front = None if where is None else json.loads((where / "package.json").read_text(encoding="utf-8"))["version"]
-    found = f"anywidget {kernel} with the extension {front or '(none)'}"
-    if front is None or front.split(".")[:2] != kernel.split(".")[:2]:
-        return Finding("anywidget", "warn", found, "Run: python -m pip install --upgrade --force-reinstall anywidget")
-    return Finding("anywidget", "ok", found)
-
-
-def _version(package: str) -> str | None:
+def _widgets() -> Finding:
+    """Look whether JupyterLab finds the extensions and they are switched on; it may live in another environment."""
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _extension(name: str) -> Path | None:
-    """Return the folder of an extension as JupyterLab finds it."""
-    from jupyter_core.paths import jupyter_path
-
-    folders = [Path(folder) / name for folder in jupyter_path("labextensions")]
-    return next((folder for folder in folders if (folder / "package.json").is_file()), None)
-
-
-def _is_disabled(name: str) -> bool:
-    """Return what the first of JupyterLab's settings says that mentions an extension; the user's come first."""
-    from jupyter_core.paths import jupyter_config_path, jupyter_path
-
-    files = [Path(folder) / "labconfig" / "page_config.json" for folder in jupyter_config_path()]
-    files += [Path(folder) / "settings" / "page_config.json" for folder in jupyter_path("lab")]
-    for file in files:
-        try:
-            disabled = json.loads(file.read_text(encoding="utf-8")).get("disabledExtensions", {})
-        except (OSError, ValueError, AttributeError):  # absent or unreadable: JupyterLab passes over it, too
-            continue
-        if name in disabled:
-            return disabled[name] if isinstance(disabled, dict) else True
-    return False
+        from jupyter_core.paths import jupyter_path
+        from jupyterlab_server.config import get_page_config
+    except ImportError:
+        remedy = "Where JupyterLab is installed run: python -m pip install ipywidgets anywidget; then start it again."
+        return Finding("widgets", "warn", "JupyterLab is not in this environment", remedy)
+    page = get_page_config(jupyter_path("labextensions"))
+    found = [extension["name"] for extension in page["federated_extensions"]]
+    for name in _EXTENSIONS:
+        if name not in found:
+            remedy = "Run: python -m pip install --force-reinstall jupyterlab_widgets anywidget; then start it again."
+            return Finding("widgets", "fail", f"JupyterLab has no extension {name}", remedy)
+        if name in page["disabledExtensions"]:
+            remedy = f"Run: jupyter labextension enable {name}"
+            return Finding("widgets", "fail", f"the extension {name} of JupyterLab is switched off", remedy)
+    return Finding("widgets", "ok", f"JupyterLab {_version('jupyterlab')} with {' and '.join(_EXTENSIONS)}")
 
 
 def _existing(folder: Path) -> Path:
     return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
-def _folder(check: str, folder: Path, remedy: str, *, needed: bool) -> Finding:
+def _folder(check: str, folder: Path, status: str, remedy: str) -> Finding:
     """Write a file and lock it, as a training does: permissions alone do not tell (read-only disks, no locks)."""
     from filelock import FileLock
 
-    there = _existing(folder)
     try:
-        with tempfile.TemporaryDirectory(dir=there, prefix=".doctor-") as trial:
+        with tempfile.TemporaryDirectory(dir=_existing(folder), prefix=".doctor-") as trial:
             with FileLock(Path(trial) / "lock", timeout=5):
                 (Path(trial) / "file").write_bytes(b"x" * 4096)
     except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        remedy = f"{remedy[0].upper()}{remedy[1:]}."
-        return Finding(check, "fail" if needed else "warn", f"{folder} can't be written: {reason}", remedy)
+        found = f"{folder} can't be written: {getattr(error, 'strerror', None) or error}"
+        return Finding(check, status, found, remedy)
     return Finding(check, "ok", str(folder) if folder.exists() else f"{folder} (made when needed)")
 
 
@@ -260,12 +201,3 @@ def _disk(folder: Path) -> Finding:
         return Finding("disk", "ok", found)
     remedy = "Remove results (python -m isomax_viz store list), or set ISOMAX_VIZ_STORE to a larger disk."
     return Finding("disk", "warn" if free >= _DISK_FAIL_GB else "fail", found, remedy)
-
-
-def _browser() -> Finding:
-    path = next((path for path in map(shutil.which, _BROWSERS) if path), None)
-    if path and importlib.util.find_spec("playwright"):
-        return Finding("browser", "ok", path)
-    found = f"{path}, but playwright is not installed" if path else "no Chromium on the PATH"
-    remedy = "Only the browser tests need it; they are skipped. Install Chromium and: python -m pip install playwright"
-    return Finding("browser", "warn", found, remedy)

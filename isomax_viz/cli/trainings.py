@@ -6,27 +6,24 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isomax_viz._common.checks import missing_package
 from isomax_viz.cli.output import UsageError, add_command, add_json, add_quiet, add_store, print_json
+from isomax_viz.experiments.experiment import SETTINGS, Experiment, types_of
 
-if TYPE_CHECKING:  # they need PyTorch, which neither --help nor the other commands wait for
-    from isomax_viz import Capture, Experiment
+if TYPE_CHECKING:
+    from isomax_viz.captures.capture import Capture
 
-__all__ = ["SETTINGS", "add_commands"]
+__all__ = ["add_commands"]
 
 logger = logging.getLogger(__name__)
 
 # How long a scheduler started a moment ago may take to write its file.
 _SCHEDULER_FILE_S = 60
-
-
-def _whole_or_none(text: str) -> int | None:
-    return None if text == "none" else int(text)
 
 
 def _yes_or_no(text: str) -> bool:
@@ -35,46 +32,35 @@ def _yes_or_no(text: str) -> bool:
     return text == "yes"
 
 
-def _classes(text: str) -> tuple[int, ...]:
-    return () if text == "none" else tuple(int(part) for part in text.split(","))
+def _numbers(kind: type[int] | type[float]) -> Callable[[str], tuple[float, ...]]:
+    return lambda text: tuple(kind(part) for part in text.split(","))
 
 
-def _margins(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
-
-
-_margins.__name__ = "pair of numbers (such as -25,-7)"
-_whole_or_none.__name__, _classes.__name__ = "whole number or none", "list of classes (such as 8,9)"
-
-# Every setting of an experiment: how its text is read, what it is called in the help, what it means. The values that a
-# setting accepts are the experiment's to judge.
-SETTINGS: dict[str, tuple[Any, str, str]] = {
-    "data": (str, "NAME", "data set to train on (digits)"),
-    "backbone": (str, "NAME", "network below the last layer (small_cnn)"),
-    "loss": (str, "NAME", "softmax, isomax, isomax+, isomax2, dismax, ... (isomax+)"),
-    "entropic_scale": (float, "X", "entropic scale of IsoMax, IsoMax+ and DisMax (10)"),
-    "seed": (int, "N", "initial weights, shuffling, augmentation (0)"),
-    "preset": (str, "NAME", "training protocol: smoke, teaching, quick, paper (teaching)"),
-    "epochs": (_whole_or_none, "N", "another number of epochs than the preset's"),
-    "held_out_classes": (_classes, "A,B", "classes to train without; they become the OOD set 'unseen'"),
-    "examples_per_class": (_whole_or_none, "N", "train with so many pictures of each class (all)"),
-    "select": (str, "WHICH", "epoch whose network is kept: last, best_validation, best_test (last)"),
-    "validation": (float, "X", "share of the training pictures held out for watching (0)"),
-    "scales_learning_rate": (float, "X", "learning rate of IsoMax2's scales and tilts, as a factor (0.1)"),
-    "scales_weight_decay": (_yes_or_no, "yes|no", "whether IsoMax2's scales and tilts decay (no)"),
-    "precision": (str, "NAME", "while training: auto, float32, bfloat16 (auto)"),
-    "distance": (str, "NAME", "d of the DisMax frame (euclidean)"),
-    "training_function": (str, "NAME", "g of the DisMax frame (scaled)"),
-    "detection_function": (str, "NAME", "h of the DisMax frame (identity)"),
-    "similarity": (str, "NAME", "h of Generalized ODIN: cosine, euclidean, inner (cosine)"),
-    "temperature": (float, "X", "temperature of logit normalisation (0.04)"),
-    "outliers": (str, "NAME", "train with extra data: oe, acet, energy"),
-    "outlier_data": (str, "NAME", "what the extra data is (noise)"),
-    "outlier_weight": (float, "X", "weight of the outliers' term (the method's paper's)"),
-    "energy_margins": (_margins, "A,B", "energies that known pictures are below and outliers above (-25,-7)"),
-    "adversarial_radius": (float, "X", "by how much ACET may change a pixel (0.3)"),
-    "adversarial_steps": (int, "N", "ACET's steps of gradient ascent per batch"),
+# How the text of a setting of some type is read, and what it is called in the help and in messages.
+_READERS: dict[Any, tuple[Callable[[str], Any], str, str]] = {
+    str: (str, "NAME", "name"),
+    int: (int, "N", "whole number"),
+    float: (float, "X", "number"),
+    bool: (_yes_or_no, "yes|no", "word"),
+    tuple[int, ...]: (_numbers(int), "A,B", "list of whole numbers (such as 8,9)"),
+    tuple[float, float]: (_numbers(float), "A,B", "pair of numbers (such as -25,-7)"),
 }
+
+
+def _add_setting(group: Any, name: str, *, several: str | None) -> None:
+    """Add the option of a setting; which values it accepts is the experiment's to judge."""
+    field, kinds = Experiment.model_fields[name], types_of(name)
+    read, metavar, words = _READERS[kinds[0]]
+    may_be_none = field.default in (None, ())
+
+    def reader(text: str) -> Any:
+        return field.default if may_be_none and text == "none" else read(text)
+
+    reader.__name__ = f"{words} or none" if may_be_none else words
+    usual = "none" if may_be_none else "no" if field.default is False else field.default
+    text = f"{SETTINGS[name].words} ({usual})"
+    option = f"--{name.replace('_', '-')}"
+    group.add_argument(option, type=reader, nargs=several, metavar=metavar, help=text, default=argparse.SUPPRESS)
 
 
 def add_commands(commands: Any) -> None:
@@ -103,9 +89,8 @@ sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786""",
         group = parser.add_argument_group(
             "the experiment" if several is None else "the experiments (give several values)"
         )
-        for name, (read, metavar, text) in SETTINGS.items():
-            option = f"--{name.replace('_', '-')}"
-            group.add_argument(option, type=read, nargs=several, metavar=metavar, help=text, default=argparse.SUPPRESS)
+        for name in SETTINGS:
+            _add_setting(group, name, several=several)
         parser.add_argument("--ood", nargs="+", metavar="NAME", help="out-of-distribution sets (those of the data set)")
         parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (the best there is)")
         add_store(parser)
@@ -118,11 +103,9 @@ sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786""",
 
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
-    from isomax_viz.experiments.sweep import grid
-
     given = {name: getattr(options, name) for name in SETTINGS if hasattr(options, name)}
     try:
-        return grid(**given)
+        return Experiment.grid(**given)
     except ValueError as error:
         raise UsageError(error) from None
 
@@ -143,7 +126,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from isomax_viz.experiments.sweep import SweepError, in_short, sweep
+    from isomax_viz.experiments.sweep import SweepError, sweep
     from isomax_viz.store.folder import Store
 
     experiments = _experiments(options)
@@ -154,7 +137,7 @@ def _sweep(options: argparse.Namespace) -> int:
             print_json(rows)
         else:
             for experiment, row in zip(experiments, rows, strict=True):
-                print(f"{'stored ' if row['stored'] else 'missing'} {in_short(experiment)}")
+                print(f"{'stored ' if row['stored'] else 'missing'} {experiment}")
         return 0
     failures = []
     with _executor(options) as executor:
@@ -171,7 +154,7 @@ def _sweep(options: argparse.Namespace) -> int:
         print_json({"finished": rows, "failed": broken})
     else:
         for experiment, capture in zip(done, captures, strict=True):
-            print(f"accuracy {capture.test.accuracy:6.1%}  {in_short(experiment)}")
+            print(f"accuracy {capture.test.accuracy:6.1%}  {experiment}")
         print(f"{len(done)} of {len(experiments)} are in {Store().folder}")
     return 1 if failures else 0
 

@@ -20,6 +20,7 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.losses import without_extra_data
 from isomax_viz.experiments.add_scores import experiment_of, known_of
+from isomax_viz.experiments.experiment import SETTINGS
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording.network import class_means
@@ -103,12 +104,8 @@ def measure(
     return frame[[*_FIRST, *[name for name in frame.columns if name not in _FIRST + _LAST], *_LAST]]
 
 
-# Settings that belong to a loss: what is compared may differ in them.
-_OF_LOSSES = (
-    *("scales_learning_rate", "scales_weight_decay", "distance", "training_function", "detection_function"),
-    *("similarity", "temperature", "outlier_data", "outlier_weight", "energy_margins", "adversarial_radius"),
-    "adversarial_steps",
-)
+# Settings that belong to a loss or a method: what is compared may differ in them.
+_OF_LOSSES = tuple(name for name, setting in SETTINGS.items() if setting.losses or setting.methods)
 _FIRST = ["approach", "loss", "score"]
 _LAST = ["relative_time", "relative_time_low", "relative_time_high", "extra_parameters", "fit_s", "chosen"]
 

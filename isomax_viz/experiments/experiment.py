@@ -1,76 +1,440 @@
-"""Experiment: one frozen, validated description -> id -> trained network and capture in the store."""
+"""Experiment: one frozen, validated description -> id -> trained network and capture in the store.
+
+A setting is one field of :class:`Experiment`: its type, its default and a :class:`Setting` that says what it means,
+what it accepts and who uses it. The documentation, the command line, ids, ``meta`` and messages derive from it.
+Describing needs no PyTorch; running does.
+"""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+import textwrap
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from isomax_viz import datasets
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import SOURCE_COLUMNS
+from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.datasets import ImageSet
-from isomax_viz.experiments import run as running
-from isomax_viz.learning.backbones import BACKBONES, Classifier
-from isomax_viz.learning.custom_code import check_own, find_own, fingerprint, name_of, reference
-from isomax_viz.learning.losses import DISTANCES, FUNCTIONS, HEADS, SIMILARITIES, Head
-from isomax_viz.learning.training.hardware import PRECISIONS
-from isomax_viz.learning.training.outliers import METHODS, OUTLIER_DATA, Recipe
-from isomax_viz.learning.training.protocols import PRESETS, SELECTIONS, Protocol, protocol_for
+from isomax_viz.learning.training.protocols import (
+    METHODS,
+    OUTLIER_DATA,
+    PRECISIONS,
+    PRESETS,
+    SELECTIONS,
+    Protocol,
+    Recipe,
+    protocol_for,
+)
 from isomax_viz.store.folder import Store
 
-__all__ = ["Description", "Experiment", "OF_HEADS", "OF_OUTLIERS", "Settings"]
+if TYPE_CHECKING:
+    import torch
+
+    from isomax_viz.learning.backbones import Classifier
+
+__all__ = ["SETTINGS", "Experiment", "Setting", "types_of"]
 
 
-class Description(BaseModel):
-    """What an :class:`~isomax_viz.Experiment` is, apart from its settings.
+@dataclass(frozen=True)
+class Setting:
+    """What a field of :class:`Experiment` means, what it accepts and who uses it.
+
+    Attributes
+    ----------
+    text : str
+        Its meaning, for the documentation and the command line.
+    accepted : collection of str
+        Its values, where they are words.
+    own : str
+        What is accepted beside them of the reader's own, in words; empty where nothing is.
+    bounds : mapping
+        Of a number, for :func:`isomax_viz._common.checks.check_number`.
+    losses : tuple of str
+        Keys of the losses that use it; empty where all do. A head of the reader's own names in ``settings`` what it
+        uses.
+    methods : tuple of str
+        Keys of the methods with extra data that use it; empty where it has nothing to do with them.
+    """
+
+    text: str
+    accepted: Collection[str] = ()
+    own: str = ""
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    losses: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Its meaning, what it accepts and who uses it."""
+        parts, users = [self.text], self.losses or self.methods
+        if not all(word in self.text for word in self.accepted):
+            parts.append(f"One of: {', '.join(self.accepted)}.")
+        limits = [f"{name.replace('_', ' ')} {value}" for name, value in self.bounds.items() if name != "whole"]
+        if limits:
+            parts.append(f"{', '.join(limits).capitalize()}.")
+        if users and len(users) < len(METHODS):
+            parts.append(f"Used by {', '.join(users)} only.")
+        return " ".join(parts)
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value if it is accepted.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+
+        Examples
+        --------
+        >>> Setting("Of the training.", bounds={"at_least": 0}).check("seed", -1)
+        Traceback (most recent call last):
+            ...
+        ValueError: seed must be a number of at least 0, but is -1.
+        """
+        if self.bounds:
+            try:
+                return check_number(name, value, **self.bounds)
+            except TypeError as error:
+                raise ValueError(str(error)) from None
+        if not self.own:
+            return check_choice(name, value, self.accepted) if self.accepted else value
+        if isinstance(value, str) and ":" not in value:
+            return check_choice(name, value, self.accepted, remedy="A class or function of your own is accepted too.")
+        from isomax_viz.learning.custom_code import check_own, find_own
+
+        value = find_own(name, value) if isinstance(value, str) else value
+        return check_own(name, value, accepted=f"one of {', '.join(map(repr, self.accepted))}, a class or a function")
+
+
+_POSITIVE, _COUNT = {"above": 0}, {"at_least": 1, "whole": True}
+_FUNCTIONS = ("identity", "scaled", "square", "log")
+# Raise it when the same description would train another network: stored results then count as another experiment's.
+REVISION = 2
+# Settings that were there before ids left out what is at its default. A new one is not added here: it would change all
+# ids, and stored networks would no longer be found.
+_IN_EVERY_ID = (
+    *("data", "seed", "held_out_classes", "examples_per_class", "precision", "entropic_scale", "distance"),
+    *("training_function", "detection_function", "similarity", "temperature"),
+)
+
+
+class Experiment(BaseModel):
+    """One training, described completely: what is trained, on what, and how.
+
+    Parameters
+    ----------
+    <settings>
+
+    Raises
+    ------
+    ValueError
+        For unknown names and impossible values; the message lists what is accepted.
+
+    Notes
+    -----
+    The id covers the description, not the machine: another processor, GPU or version of PyTorch rounds otherwise, and
+    the same experiment gives another network there (on digits, AUROC against one set differed by 10 points between two
+    machines). ``capture.meta`` tells ``machine``, ``device`` and ``versions``.
 
     Examples
     --------
-    >>> class Recipe(Description):
-    ...     minutes: int = 10
-    >>> Recipe(hours=1)
-    Traceback (most recent call last):
-        ...
-    ValueError: Recipe has no setting 'hours'; it has minutes.
-    >>> Recipe(minutes=10), Recipe(minutes=5)
-    (Recipe(), Recipe(minutes=5))
+    >>> experiment = Experiment(loss="isomax+", preset="smoke")
+    >>> Experiment.from_json(experiment.to_json()) == experiment
+    True
+    >>> Experiment(loss="softmax", entropic_scale=3).id == Experiment(loss="softmax").id
+    True
+    >>> Experiment(preset="smoke", seed=3)
+    Experiment(seed=3, preset='smoke')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Annotated[str, Setting("In-distribution data set.", accepted=datasets.ID_SETS)] = "digits"
+    backbone: Annotated[
+        str | Callable[..., Any],
+        Setting(
+            "Network below the last layer.",
+            accepted=("small_cnn", "fast_cnn", "fast_cnn_small", "resnet34", "resnet110", "densenet_bc100"),
+            own="Or a class or function of your own, called with in_channels=..., that gives a module from images to "
+            "features with an attribute num_features.",
+        ),
+    ] = "small_cnn"
+    loss: Annotated[
+        str | Callable[..., Any],
+        Setting(
+            "Head and loss.",
+            accepted=LOSSES,
+            own="Or a Head class of your own, or a function of num_features and num_classes that returns one. The id "
+            "then covers the source of what you pass: change it, and it is another experiment.",
+        ),
+    ] = "isomax+"
+    entropic_scale: Annotated[
+        float,
+        Setting("What multiplies the logits while training.", bounds=_POSITIVE, losses=("isomax", "isomax+", "dismax")),
+    ] = 10.0
+    seed: Annotated[
+        int,
+        Setting(
+            "Determines initial weights, shuffling and augmentation.",
+            bounds={"at_least": 0, "at_most": 2**32 - 1, "whole": True},
+        ),
+    ] = 0
+    preset: Annotated[
+        str,
+        Setting(
+            "Training protocol: smoke (two epochs), teaching (embedded data, seconds), fast (pictures of CIFAR's size "
+            "with backbone fast_cnn, minutes), quick (such pictures on a CPU, minutes), paper.",
+            accepted=PRESETS,
+        ),
+    ] = "teaching"
+    epochs: Annotated[
+        int | None, Setting("Another number of epochs; the preset's milestones move in proportion.", bounds=_COUNT)
+    ] = None
+    held_out_classes: Annotated[
+        tuple[int, ...], Setting("Classes to train without; they become the near out-of-distribution set unseen.")
+    ] = ()
+    examples_per_class: Annotated[
+        int | None,
+        Setting(
+            "Train with so many pictures of each class (robustness study of the IsoMax2 paper); the seed says which.",
+            bounds=_COUNT,
+        ),
+    ] = None
+    select: Annotated[
+        str,
+        Setting(
+            "Which epoch's network is kept: last, best_validation, or best_test, which is what the papers' code does "
+            "and which makes the test accuracy optimistic.",
+            accepted=SELECTIONS,
+        ),
+    ] = "last"
+    validation: Annotated[
+        float,
+        Setting("Share of the training pictures held out for watching.", bounds={"at_least": 0, "at_most": 0.9}),
+    ] = 0.0
+    scales_learning_rate: Annotated[
+        float,
+        Setting("Learning rate of the scales and tilts, as a factor.", bounds={"at_least": 0}, losses=("isomax2",)),
+    ] = 0.1
+    scales_weight_decay: Annotated[bool, Setting("Whether the scales and tilts decay.", losses=("isomax2",))] = False
+    precision: Annotated[
+        str, Setting("Number format of the backbone while training: auto, float32, bfloat16.", accepted=PRECISIONS)
+    ] = "auto"
+    distance: Annotated[
+        str,
+        Setting(
+            "d of the DisMax frame.",
+            accepted=("euclidean", "squared", "manhattan", "chebyshev", "cosine"),
+            losses=("dismax",),
+        ),
+    ] = "euclidean"
+    training_function: Annotated[str, Setting("g of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))] = (
+        "scaled"
+    )
+    detection_function: Annotated[str, Setting("h of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))] = (
+        "identity"
+    )
+    similarity: Annotated[
+        str, Setting("h of Generalized ODIN.", accepted=("cosine", "euclidean", "inner"), losses=("godin",))
+    ] = "cosine"
+    temperature: Annotated[
+        float, Setting("What divides the normalised logits while training.", bounds=_POSITIVE, losses=("logit_norm",))
+    ] = 0.04
+    initialisation: Annotated[
+        str | None,
+        Setting(
+            "What prototypes start from: zeros or normal (0, 1); by default as in the paper, normal for isomax+, zeros "
+            "for the others.",
+            accepted=("zeros", "normal"),
+            losses=("isomax", "isomax+", "isomax2", "dismax"),
+        ),
+    ] = None
+    outliers: Annotated[
+        str | None,
+        Setting(
+            "Train with extra data: oe (Outlier Exposure), acet (adversarial confidence), or energy (fine-tune the "
+            "network of the same experiment without outliers, with bounds for the energy).",
+            accepted=METHODS,
+        ),
+    ] = None
+    outlier_data: Annotated[
+        str,
+        Setting(
+            "What the extra data is; it can't be an out-of-distribution set of the same experiment.",
+            accepted=OUTLIER_DATA,
+            methods=tuple(METHODS),
+        ),
+    ] = "noise"
+    outlier_weight: Annotated[
+        float | None,
+        Setting(
+            "Weight of the outliers' term; by default that of the method's paper: 0.5, 1 and 0.1.",
+            bounds=_POSITIVE,
+            methods=tuple(METHODS),
+        ),
+    ] = None
+    energy_margins: Annotated[
+        tuple[float, float] | None,
+        Setting(
+            "Energies, of the class logits, that known pictures shall be below and outliers above. By default -25,-7 "
+            "for SoftMax, as in the paper; other losses need their own.",
+            methods=("energy",),
+        ),
+    ] = None
+    adversarial_radius: Annotated[
+        float,
+        Setting(
+            "By how much a pixel may be changed, as a share of the range from black to white.",
+            bounds={"above": 0, "at_most": 1},
+            methods=("acet",),
+        ),
+    ] = 0.3
+    adversarial_steps: Annotated[
+        int | None,
+        Setting(
+            "Steps of gradient ascent per batch; by default 40 with preset paper, as in its paper, else 5.",
+            bounds=_COUNT,
+            methods=("acet",),
+        ),
+    ] = None
 
     def __init__(self, **settings: Any) -> None:
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise ValueError(_in_plain_words(error, type(self).__name__, type(self).model_fields)) from None
+            raise ValueError(_in_plain_words(error)) from None
 
-    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+    @field_validator("held_out_classes", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        if isinstance(value, (bool, str, float)):
+            raise ValueError(f"held_out_classes must be class numbers such as (8, 9), but is {value!r}.")
+        return (value,) if isinstance(value, (int, np.integer)) else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _accepted(cls, value: Any, info: ValidationInfo) -> Any:
+        name = str(info.field_name)
+        optional = cls.model_fields[name].default is None
+        return value if value is None and optional else SETTINGS[name].check(name, value)
+
+    @field_serializer("backbone", "loss", when_used="json")
+    def _as_text(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        from isomax_viz.learning.custom_code import reference
+
+        return reference(value)
+
+    @field_validator("held_out_classes")
+    @classmethod
+    def _of_the_data(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if "data" not in info.data:  # refused itself
+            return value
+        data, held_out = info.data["data"], tuple(sorted(set(value)))
+        classes = int(datasets.ID_SETS[data].classes)
+        unknown = [label for label in held_out if not 0 <= label < classes]
+        if unknown:
+            raise ValueError(f"held_out_classes must lie in 0 .. {classes - 1} for {data!r}, but holds {unknown}.")
+        if classes - len(held_out) < 2:
+            raise ValueError(f"held_out_classes leaves {classes - len(held_out)} of {classes} classes; keep 2 or more.")
+        return held_out
+
+    @field_validator("loss")
+    @classmethod
+    def _possible_loss(cls, loss: Any) -> Any:
+        if isinstance(loss, str):
+            return loss
+        from isomax_viz.learning.losses import Head
+
+        if isinstance(loss, type) and not issubclass(loss, Head):
+            raise ValueError(
+                f"loss must be a class derived from isomax_viz.learning.losses.Head, but {loss.__name__} is not. "
+                "Derive it from Head, or from PrototypeHead where it has prototypes."
+            )
+        named = getattr(loss, "settings", ())
+        if isinstance(named, str):
+            raise ValueError(
+                f"settings of {_name_of(loss)} must be a tuple of names, but is the text {named!r}. A tuple of one is "
+                f"written with a comma: settings = ({named!r},)."
+            )
+        unknown = [name for name in named if name not in cls.model_fields]
+        if unknown:
+            raise ValueError(
+                f"{_name_of(loss)} names the settings {unknown}, which no Experiment has. It may name "
+                f"{', '.join(_OF_HEADS)}; write other values into the class."
+            )
+        return loss
+
+    @field_validator("initialisation")
+    @classmethod
+    def _unless_usual(cls, value: str | None, info: ValidationInfo) -> str | None:
+        loss = info.data.get("loss", "")
+        usual = (
+            {"isomax+": "normal"}.get(loss, "zeros") if isinstance(loss, str) else getattr(loss, "initialisation", None)
+        )
+        return None if value == usual else value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.select == "best_validation" and not self.validation:
+            raise ValueError("select='best_validation' needs pictures held out for it: set validation=0.1 or the like.")
+        if self.outliers is None:
+            return self
+        if self.outlier_data == self.data:
+            raise ValueError(f"outlier_data={self.outlier_data!r} is what the network learns. Choose another set.")
+        if self.outliers == "energy" and self.loss != "softmax" and self.energy_margins is None:
+            raise ValueError(
+                f"outliers='energy' has margins for SoftMax only (-25, -7); {_name_of(self.loss)!r} has energies of "
+                "another range. Set energy_margins=(known below, outliers above)."
+            )
+        if self.energy_margins is not None and not self.energy_margins[0] < self.energy_margins[1]:
+            raise ValueError(f"energy_margins must be (lower, higher), but is {self.energy_margins}.")
+        return self
+
+    def __repr__(self) -> str:
         # As one would type it: what is left at its default is left out.
-        for name, field in type(self).model_fields.items():
-            if getattr(self, name) != field.default:
+        return f"{type(self).__name__}({', '.join(f'{name}={_typed(value)}' for name, value in self._changed())})"
+
+    __str__ = __repr__
+
+    def _changed(self) -> Iterator[tuple[str, Any]]:
+        for name, item in type(self).model_fields.items():
+            if getattr(self, name) != item.default:
                 yield name, getattr(self, name)
 
-    def model_copy(self, *, update: dict[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return the description with some settings replaced, validated like any other.
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return the experiment with some settings replaced, validated like any other.
 
         Examples
         --------
-        >>> from isomax_viz import Experiment
         >>> Experiment(seed=0).model_copy(update={"seed": 5}).seed
         5
         """
-        return type(self)(**(self.model_dump() | (update or {})))
+        return type(self)(**(self.model_dump() | dict(update or {})))
 
     def to_json(self) -> str:
         """Return the description as JSON."""
@@ -92,265 +456,73 @@ class Description(BaseModel):
         """
         try:
             settings = json.loads(text)
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"This is no JSON: {error}. Write it with experiment.to_json().") from None
         if not isinstance(settings, dict):
             raise ValueError(f"An experiment is a JSON object, but this is {text[:40]!r}.")
         return cls(**settings)
 
-
-# What the papers and other packages call a setting.
-SYNONYMS = {"alpha": "entropic_scale", "lr": "preset", "dataset": "data", "model": "backbone", "network": "backbone"}
-
-
-def _in_plain_words(error: ValidationError, kind: str, accepted: Iterable[str]) -> str:
-    sentences = []
-    for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "value_error":
-            sentences.append(str(item["ctx"]["error"]))
-        elif item["type"] == "extra_forbidden":
-            near = (
-                [SYNONYMS[name]] if SYNONYMS.get(name) in accepted else difflib.get_close_matches(name, accepted, n=1)
-            )
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            sentences.append(f"{kind} has no setting {name!r}; it has {', '.join(accepted)}.{hint}")
-        else:
-            sentences.append(f"{name}: {item['msg']} (received {item['input']!r}).")
-    return " ".join(sentences)
-
-
-_CHOICES = {
-    "data": datasets.ID_SETS,
-    "preset": PRESETS,
-    "select": SELECTIONS,
-    "precision": PRECISIONS,
-    "distance": DISTANCES,
-    "training_function": FUNCTIONS,
-    "detection_function": FUNCTIONS,
-    "similarity": SIMILARITIES,
-    "outliers": METHODS,
-    "outlier_data": OUTLIER_DATA,
-}
-# Where an object of the reader's own is accepted beside a key.
-_OBJECTS = {"backbone": BACKBONES, "loss": HEADS}
-_BOUNDS = {
-    "entropic_scale": {"above": 0},
-    "temperature": {"above": 0},
-    "outlier_weight": {"above": 0},
-    "adversarial_radius": {"above": 0, "at_most": 1},
-    "adversarial_steps": {"at_least": 1, "whole": True},
-    "seed": {"at_least": 0, "at_most": 2**32 - 1, "whole": True},
-    "epochs": {"at_least": 1, "whole": True},
-    "examples_per_class": {"at_least": 1, "whole": True},
-    "validation": {"at_least": 0, "at_most": 0.9},
-    "scales_learning_rate": {"at_least": 0},
-}
-_OPTIONAL = ("epochs", "examples_per_class", "outliers", "outlier_weight", "adversarial_steps")
-# The settings that only some heads use, and those of training with extra data.
-OF_HEADS = ("entropic_scale", "distance", "training_function", "detection_function", "similarity", "temperature")
-OF_OUTLIERS = ("outlier_data", "outlier_weight", "energy_margins", "adversarial_radius", "adversarial_steps")
-
-
-class Settings(Description):
-    """What an :class:`~isomax_viz.Experiment` is told, without what follows from it; see there for each setting."""
-
-    data: str = "digits"
-    backbone: str | Callable[..., Any] = "small_cnn"
-    loss: str | Callable[..., Any] = "isomax+"
-    entropic_scale: float = 10.0
-    seed: int = 0
-    preset: str = "teaching"
-    epochs: int | None = None
-    held_out_classes: tuple[int, ...] = ()
-    examples_per_class: int | None = None
-    select: str = "last"
-    validation: float = 0.0
-    scales_learning_rate: float = 0.1
-    scales_weight_decay: bool = False
-    precision: str = "auto"
-    distance: str = "euclidean"
-    training_function: str = "scaled"
-    detection_function: str = "identity"
-    similarity: str = "cosine"
-    temperature: float = 0.04
-    outliers: str | None = None
-    outlier_data: str = "noise"
-    outlier_weight: float | None = None
-    energy_margins: tuple[float, float] | None = None
-    adversarial_radius: float = 0.3
-    adversarial_steps: int | None = None
-
-    @field_validator(*_CHOICES, mode="before")
     @classmethod
-    def _known(cls, value: Any, info: Any) -> Any:
-        if value is None and info.field_name in _OPTIONAL:
-            return None
-        return check_choice(info.field_name, value, _CHOICES[info.field_name])
+    def grid(cls, **settings: Any) -> list[Self]:
+        """Return the experiments of all combinations of some settings.
 
-    @field_validator(*_OBJECTS, mode="before")
-    @classmethod
-    def _known_or_own(cls, value: Any, info: Any) -> Any:
-        name = info.field_name
-        if isinstance(value, str) and ":" in value:
-            value = find_own(name, value)
-        if isinstance(value, str):
-            return check_choice(name, value, _OBJECTS[name], remedy="A class or function of your own is accepted too.")
-        return check_own(name, value, accepted=f"one of {', '.join(map(repr, _OBJECTS[name]))}, a class or a function")
+        Parameters
+        ----------
+        **settings
+            A list, range, array or other collection holds values to combine; a single value, or a text, is the same for
+            all. ``held_out_classes=(8, 9)`` and ``energy_margins=(-25, -7)`` are single values; several are a list of
+            tuples.
 
-    @field_serializer(*_OBJECTS, when_used="json")
-    def _as_text(self, value: Any) -> str:
-        return value if isinstance(value, str) else reference(value)
+        Returns
+        -------
+        list of Experiment
+            In the order of the settings, the last one changing fastest. Combinations that describe the same network
+            (the entropic scale makes no difference to SoftMax) are there once.
 
-    @field_validator("held_out_classes", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        if isinstance(value, (bool, str, float)):
-            raise ValueError(f"held_out_classes must be class numbers such as (8, 9), but is {value!r}.")
-        return (value,) if isinstance(value, (int, np.integer)) else value
+        Raises
+        ------
+        ValueError
+            For unknown settings, empty collections and impossible experiments.
 
-    @field_validator(*_BOUNDS, mode="before")
-    @classmethod
-    def _number(cls, value: Any, info: Any) -> Any:
-        if value is None and info.field_name in _OPTIONAL:
-            return None
-        try:
-            return check_number(info.field_name, value, **_BOUNDS[info.field_name])
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+        Examples
+        --------
+        >>> experiments = Experiment.grid(loss=["softmax", "isomax"], entropic_scale=[10, 3], seed=range(5))
+        >>> len(experiments)  # 5 of SoftMax, 2 x 5 of IsoMax
+        15
+        >>> experiments[-1]
+        Experiment(loss='isomax', entropic_scale=3, seed=4)
+        """
+        for name in settings:
+            check_choice("the name of a setting", name, cls.model_fields)
+        values = [_values(name, value) for name, value in settings.items()]
+        unique: dict[str, Self] = {}
+        for combination in itertools.product(*values):
+            experiment = cls(**dict(zip(settings, combination, strict=True)))
+            unique.setdefault(experiment.id, experiment)
+        return list(unique.values())
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        classes = int(datasets.ID_SETS[self.data].classes)
-        held_out = tuple(sorted(set(self.held_out_classes)))
-        unknown = [label for label in held_out if not 0 <= label < classes]
-        if unknown:
-            raise ValueError(f"held_out_classes must lie in 0 .. {classes - 1} for {self.data!r}, but holds {unknown}.")
-        if classes - len(held_out) < 2:
-            raise ValueError(f"held_out_classes leaves {classes - len(held_out)} of {classes} classes; keep 2 or more.")
-        if self.select == "best_validation" and not self.validation:
-            raise ValueError("select='best_validation' needs pictures held out for it: set validation=0.1 or the like.")
-        object.__setattr__(self, "held_out_classes", held_out)
-        self._check_loss()
-        self._check_outliers()
-        return self
+    def uses(self, name: str) -> bool:
+        """Return whether the training uses a setting; one that it does not use is no part of ids and captures.
 
-    def _check_loss(self) -> None:
-        if isinstance(self.loss, type) and not issubclass(self.loss, Head):
-            raise ValueError(
-                f"loss must be a class derived from isomax_viz.learning.losses.Head, but {self.loss.__name__} is not. "
-                "Derive it from Head, or from PrototypeHead where it has prototypes."
-            )
-        named = self.of_head("settings")
-        if isinstance(named, str):
-            raise ValueError(
-                f"settings of {name_of(self.loss)} must be a tuple of names, but is the text {named!r}. A tuple of one "
-                f"is written with a comma: settings = ({named!r},)."
-            )
-        unknown = [name for name in named if name not in type(self).model_fields]
-        if unknown:
-            raise ValueError(
-                f"{name_of(self.loss)} names the settings {unknown}, which no Experiment has. It may name "
-                f"{', '.join(OF_HEADS)}; write other values into the class."
-            )
-
-    def _check_outliers(self) -> None:
-        if self.outliers is None:
-            return
-        if self.outlier_data == self.data:
-            raise ValueError(f"outlier_data={self.outlier_data!r} is what the network learns. Choose another set.")
-        if self.outliers == "energy" and self.loss != "softmax" and self.energy_margins is None:
-            raise ValueError(
-                f"outliers='energy' has margins for SoftMax only (-25, -7); {name_of(self.loss)!r} has energies of "
-                "another range. Set energy_margins=(known below, outliers above)."
-            )
-        if self.energy_margins is not None and not self.energy_margins[0] < self.energy_margins[1]:
-            raise ValueError(f"energy_margins must be (lower, higher), but is {self.energy_margins}.")
-
-    def of_head(self, attribute: str) -> tuple[str, ...]:
-        """Return what the class of the head declares under a name, nothing where a function makes the head."""
-        head = HEADS[self.loss] if isinstance(self.loss, str) else self.loss
-        return getattr(head, attribute, ())
-
-
-# Raise it when the same description would train another network: stored results then count as another experiment's.
-REVISION = 2
-
-
-class Experiment(Settings):
-    """One training, described completely: what is trained, on what, and how.
-
-    Parameters
-    ----------
-    data : str
-        In-distribution data set; see :data:`isomax_viz.datasets.ID_SETS`.
-    backbone : str or callable
-        See :data:`isomax_viz.learning.backbones.BACKBONES`; or a class or function of your own, called with
-        ``in_channels=...``, that gives a module from images to features with an attribute ``num_features``.
-    loss : str, Head class or callable
-        See :data:`isomax_viz.learning.losses.HEADS`; or your own :class:`~isomax_viz.learning.losses.Head`, or a
-        function of ``num_features, num_classes`` that returns one. The id then covers the source of what you pass (see
-        :func:`isomax_viz.learning.custom_code.fingerprint`): change it, and it is another experiment.
-    entropic_scale : float
-        Above 0; used by IsoMax, IsoMax+ and DisMax only.
-    seed : int
-        Determines initial weights, shuffling and augmentation.
-    preset : str
-        Training protocol: "smoke" (two epochs), "teaching" (embedded data, seconds), "fast" (pictures of
-        CIFAR's size with ``backbone="fast_cnn"``, minutes; see the protocol for its tricks), "quick" (pictures of
-        CIFAR's size on a CPU, minutes), "paper".
-    epochs : int, optional
-        Another number of epochs; the preset's milestones move in proportion.
-    held_out_classes : tuple of int
-        Classes to train without; they become the near out-of-distribution set ``"unseen"``.
-    examples_per_class : int, optional
-        Train with so many pictures of each class (robustness study of the IsoMax2 paper); the seed says which.
-    select : str
-        Which epoch's network is kept: "last", "best_validation", or "best_test", which is what the papers' code does
-        and which makes the test accuracy optimistic.
-    validation : float
-        Share of the training pictures held out for watching, in [0, 0.9].
-    scales_learning_rate : float
-        Learning rate of IsoMax2's scales and tilts, as a factor.
-    scales_weight_decay : bool
-        Whether IsoMax2's scales and tilts decay.
-    precision : str
-        Number format of the backbone while training: "auto", "float32", "bfloat16".
-    distance, training_function, detection_function : str
-        d, g and h of the DisMax frame; see :class:`~isomax_viz.learning.losses.DisMaxHead`.
-    similarity : str
-        h of Generalized ODIN: "cosine", "euclidean", "inner".
-    temperature : float
-        Of logit normalisation, above 0.
-    outliers : str, optional
-        Train with extra data: "oe" (Outlier Exposure), "acet" (adversarial confidence), or "energy" (fine-tune the
-        network of the same experiment without outliers, with bounds for the energy).
-    outlier_data : str
-        What the extra data is, see :func:`~isomax_viz.learning.training.outliers.load_outliers`. It can't be an
-        out-of-distribution set of the same experiment.
-    outlier_weight : float, optional
-        Weight of the outliers' term; by default that of the method's paper: 0.5, 1 and 0.1.
-    energy_margins : (float, float), optional
-        Energies, of the class logits, that known pictures shall be below and outliers above. By default (-25, -7) for
-        SoftMax, as in the paper; other losses need their own.
-    adversarial_radius : float
-        By how much ACET may change a pixel, on the scale [0, 1].
-    adversarial_steps : int, optional
-        ACET's steps of gradient ascent per batch; by default 40 with preset "paper", as in its paper, else 5.
-
-    Raises
-    ------
-    ValueError
-        For unknown names and impossible values; the message lists what is accepted.
-
-    Examples
-    --------
-    >>> experiment = Experiment(loss="isomax+", preset="smoke")
-    >>> Experiment.from_json(experiment.to_json()) == experiment
-    True
-    >>> Experiment(loss="softmax", entropic_scale=3).id == Experiment(loss="softmax").id
-    True
-    """
+        Examples
+        --------
+        >>> Experiment(loss="softmax").uses("entropic_scale"), Experiment(loss="isomax").uses("entropic_scale")
+        (False, True)
+        """
+        setting = SETTINGS[name]
+        if setting.methods:
+            return self.outliers in setting.methods
+        if not setting.losses or self.loss in setting.losses:
+            return True
+        if isinstance(self.loss, str):
+            return False
+        named = name in getattr(self.loss, "settings", ())
+        if named or name not in _OF_PROTOCOL:
+            return named
+        if isinstance(self.loss, type):
+            return bool(getattr(self.loss, "slow_parameters", ()))
+        # Which head a function gives shows only when it is called: what was set for it counts.
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
     @property
     def protocol(self) -> Protocol:
@@ -358,15 +530,15 @@ class Experiment(Settings):
         protocol = protocol_for(self.preset, data=self.data, backbone=self.backbone, loss=self.loss)
         if self.epochs is not None:
             protocol = protocol.with_epochs(self.epochs)
-        scales = {"scales_learning_rate": self.scales_learning_rate, "scales_weight_decay": self.scales_weight_decay}
-        # Settings that a loss does not use do not count; what a function will return is not known yet.
-        own = scales if self.of_head("slow_parameters") or not isinstance(self.loss, (str, type)) else {}
-        return replace(protocol, select=self.select, validation=self.validation, **own)
+        own = _OF_PROTOCOL & SETTINGS.keys() - {"epochs"}
+        return replace(protocol, **{name: getattr(self, name) for name in own if self.uses(name)})
 
     @property
     def settings(self) -> dict[str, Any]:
         """The options that the loss uses, for its head."""
-        return {name: getattr(self, name) for name in self.of_head("settings")}
+        named = _OF_HEADS if isinstance(self.loss, str) else getattr(self.loss, "settings", ())
+        chosen = {name: getattr(self, name) for name in named if self.uses(name)}
+        return {name: value for name, value in chosen.items() if value is not None}
 
     @property
     def recipe(self) -> Recipe | None:
@@ -384,38 +556,50 @@ class Experiment(Settings):
     @property
     def method(self) -> str:
         """What figures and tables call the training: the loss, and the method that uses extra data."""
-        return f"{name_of(self.loss)}+{self.outliers}" if self.outliers else name_of(self.loss)
+        return f"{_name_of(self.loss)}+{self.outliers}" if self.outliers else _name_of(self.loss)
 
     @property
     def id(self) -> str:
         """Readable name and hash of all that determines the network (not OOD sets, device or place)."""
-        names = ("data", "seed", "held_out_classes", "examples_per_class", "precision")
-        content = {name: getattr(self, name) for name in names} | self.settings
+        content: dict[str, Any] = {"protocol": self.protocol.described(), "revision": REVISION}
         content |= {"backbone": _identity(self.backbone), "loss": _identity(self.loss)}
-        content |= {"protocol": self.protocol.described(), "revision": REVISION}
+        told = {*content, "preset", "outliers", *_OF_PROTOCOL}
+        for name, item in type(self).model_fields.items():
+            value = getattr(self, name)
+            counts = self.uses(name) and (name in _IN_EVERY_ID or value != item.default)
+            if counts and name not in told and not SETTINGS[name].methods:
+                content[name] = value
         if self.recipe is not None:
             content["outliers"] = self.recipe.described()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        words = (self.data, name_of(self.backbone), self.method, self.preset, f"s{self.seed}", digest)
+        words = (self.data, _name_of(self.backbone), self.method, self.preset, f"s{self.seed}", digest)
         return "-".join(re.sub(r"[^A-Za-z0-9._+=]", "_", word) for word in words)
 
     @property
     def title(self) -> str:
         """Words for progress bars and messages."""
-        return " · ".join([loss_style(self.method).label, self.data, name_of(self.backbone), f"seed {self.seed}"])
+        return " · ".join([loss_style(self.method).label, self.data, _name_of(self.backbone), f"seed {self.seed}"])
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What a capture keeps of the description: JSON values, without settings that are not used."""
+        """What a capture keeps of the description: JSON values, without settings that are not used.
+
+        ``changed`` holds those that decide about the network and differ from the preset's.
+
+        Examples
+        --------
+        >>> Experiment(loss="isomax2", epochs=3, entropic_scale=5).meta["changed"]
+        {'epochs': 3}
+        """
         told = self.model_dump(mode="json")
-        unused = [name for name in OF_HEADS if name not in self.settings]
-        if self.recipe is None:
-            unused += ["outliers", *OF_OUTLIERS]
-        shown = {"loss": self.method, "backbone": name_of(self.backbone)}
+        used = {name: value for name, value in told.items() if self.uses(name)}
+        if self.outliers is None:
+            del used["outliers"]
+        shown = {"loss": self.method, "backbone": _name_of(self.backbone)}
         # What from_meta needs beyond the names that are shown.
         exact = {name: told[name] for name in shown if told[name] != shown[name]}
-        kept = {name: value for name, value in (told | shown).items() if name not in unused}
-        return {"entropic_scale": None} | kept | ({"exact": exact} if exact else {})
+        changed = {name: told[name] for name, _ in self._changed() if name in used and name not in _NO_CHANGE}
+        return {"entropic_scale": None} | used | shown | {"changed": changed} | ({"exact": exact} if exact else {})
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> Experiment:
@@ -431,9 +615,10 @@ class Experiment(Settings):
         >>> Experiment.from_meta(Experiment(loss="softmax", outliers="oe").meta).outliers
         'oe'
         """
-        if not meta.get("loss") or not meta.get("preset"):
+        if not isinstance(meta, Mapping) or not meta.get("loss") or not meta.get("preset"):
             raise ValueError("This capture does not say which experiment recorded it: only its numbers are there.")
-        told = {**meta, **meta.get("exact", {})}
+        exact = meta.get("exact")
+        told = {**meta, **(exact if isinstance(exact, Mapping) else {})}
         return cls(**{name: told[name] for name in cls.model_fields if told.get(name) is not None})
 
     def run(
@@ -480,6 +665,8 @@ class Experiment(Settings):
         TrainingError
             If the loss becomes non-finite.
         """
+        from isomax_viz.experiments import run as running
+
         store = store if isinstance(store, Store) else Store(store)
         check_number("checkpoint_every_s", checkpoint_every_s, at_least=0)
         options = {"compile": compile, "deterministic": deterministic, "checkpoint_every_s": checkpoint_every_s}
@@ -493,8 +680,101 @@ class Experiment(Settings):
         StoreError
             If the experiment has not been run, or its weights are damaged.
         """
-        return running.load_network(self, store=store if isinstance(store, Store) else Store(store))
+        from isomax_viz.experiments.run import load_network
+
+        return load_network(self, store=store if isinstance(store, Store) else Store(store))
+
+
+# What each setting says of itself.
+SETTINGS: dict[str, Setting] = {
+    name: next(item for item in field.metadata if isinstance(item, Setting))
+    for name, field in Experiment.model_fields.items()
+}
+_OF_PROTOCOL = frozenset(field.name for field in fields(Protocol))
+_OF_HEADS = tuple(name for name, setting in SETTINGS.items() if setting.losses and name not in _OF_PROTOCOL)
+# What figures and tables say in columns of their own, or what changes numbers by rounding only.
+_NO_CHANGE = (*SOURCE_COLUMNS, "outliers", "precision")
+# What the papers and other packages call a setting.
+SYNONYMS = {"alpha": "entropic_scale", "lr": "preset", "dataset": "data", "model": "backbone", "network": "backbone"}
+_TYPES = {str: "str", int: "int", float: "float", bool: "bool"} | {
+    tuple[int, ...]: "tuple of int",
+    tuple[float, float]: "(float, float)",
+    type(None): "optional",
+}
+
+
+def types_of(name: str) -> tuple[Any, ...]:
+    """Return the types that a setting may have.
+
+    Examples
+    --------
+    >>> types_of("epochs")
+    (<class 'int'>, <class 'NoneType'>)
+    """
+    annotation = Experiment.model_fields[name].annotation
+    return typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+
+
+def _documented(text: str) -> str:
+    """Return the documentation with the settings in it."""
+    lines = []
+    for name, setting in SETTINGS.items():
+        types = ", ".join(_TYPES.get(kind, "class or function") for kind in types_of(name))
+        words = textwrap.fill(
+            f"{setting.words} {setting.own}".strip(), 112, initial_indent=" " * 8, subsequent_indent=" " * 8
+        )
+        lines.append(f"{name} : {types}\n{words}")
+    return text.replace("<settings>", "\n    ".join(lines))
+
+
+Experiment.__doc__ = _documented(Experiment.__doc__ or "")
+
+
+def _in_plain_words(error: ValidationError) -> str:
+    sentences = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "value_error":
+            sentences.append(str(item["ctx"]["error"]))
+        elif item["type"] == "extra_forbidden":
+            near = [SYNONYMS[name]] if name in SYNONYMS else difflib.get_close_matches(name, SETTINGS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            sentences.append(f"Experiment has no setting {name!r}; it has {', '.join(SETTINGS)}.{hint}")
+        else:
+            sentences.append(f"{name}: {item['msg']} (received {item['input']!r}).")
+    return " ".join(sentences)
+
+
+def _values(name: str, value: Any) -> list[Any]:
+    value = value.tolist() if hasattr(value, "tolist") else value  # arrays, columns of a table
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        return [value]
+    values = list(value)
+    is_one = any(typing.get_origin(kind) is tuple for kind in types_of(name))
+    if is_one and not any(item is None or isinstance(item, Iterable) for item in values):
+        return [tuple(values)]
+    if not values:
+        raise ValueError(f"{name} is empty. Give at least one value, or leave it out to take the default.")
+    return values
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.__qualname__ if callable(value) else repr(value)
+
+
+def _name_of(thing: Any) -> str:
+    if isinstance(thing, str):
+        return thing
+    from isomax_viz.learning.custom_code import name_of
+
+    return name_of(thing)
 
 
 def _identity(thing: Any) -> str:
-    return thing if isinstance(thing, str) else f"{thing.__qualname__}#{fingerprint(thing)}"
+    if isinstance(thing, str):
+        return thing
+    from isomax_viz.learning.custom_code import fingerprint
+
+    return f"{thing.__qualname__}#{fingerprint(thing)}"

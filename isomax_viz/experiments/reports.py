@@ -60,6 +60,15 @@ _PAGE_TEMPLATE = """{% extends 'lab/index.html.j2' %}
 """
 
 
+# What must not stand in a page, which may hold words of a stranger's notebook; and no page runs or fetches anything.
+_ACTIVE = ["script", "iframe", "frame", "object", "embed", "applet", "base", "form", "link", "template"]
+_TARGETS = ("href", "src", "action", "formaction", "xlink:href", "srcdoc")
+_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data: 'self' file:; "
+    "style-src 'unsafe-inline'; font-src data:; form-action 'none'; base-uri 'none'\">"
+)
+
+
 class ReportError(RuntimeError):
     """A notebook failed; the message says which, and at which cell."""
 
@@ -249,8 +258,25 @@ def _to_html(notebook: NotebookNode, title: str) -> str:
     # Formulas are MathML already and there are no widgets: nothing has to be fetched.
     exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = exporter.mermaid_js_url = ""
     body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": title}})
-    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
-    return body.replace(".ipynb)", ".html)").replace('.ipynb"', '.html"')
+    return _at_rest(body).replace(".ipynb)", ".html)").replace('.ipynb"', '.html"')
+
+
+def _at_rest(page: str) -> str:
+    """Return a page without anything that runs or fetches, whatever words and outputs a notebook holds."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(page, "html.parser")
+    for tag in soup.find_all(_ACTIVE):
+        tag.decompose()
+    for tag in soup.find_all("meta", attrs={"http-equiv": True}):
+        tag.decompose()
+    for tag in soup.find_all(True):
+        for name, value in list(tag.attrs.items()):
+            target = re.sub(r"[\s\x00-\x20]", "", str(value)).lower() if name in _TARGETS else ""
+            if name.startswith("on") or target.startswith(("javascript:", "vbscript:", "data:text")):
+                del tag[name]
+    soup.head.insert(0, BeautifulSoup(_POLICY, "html.parser"))
+    return str(soup)
 
 
 def _formulas_as_mathml(markdown: str) -> str:
@@ -279,17 +305,18 @@ def _card(picture: Picture) -> str:
     )
 
 
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+_HEAD = f"""<!doctype html>
+<html lang="en"><head>{_POLICY}<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>isomax_viz: figures</title>
 <style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; }
-main { max-width: 78rem; margin: 0 auto; padding: 1.5rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); gap: 1.25rem; }
-figure { margin: 0; border: 1px solid #8886; border-radius: 6px; overflow: hidden; }
-figure img { width: 100%; height: auto; display: block; background: white; }
-figcaption { padding: .6rem .8rem; font-size: .85rem; }
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0; }}
+main {{ max-width: 78rem; margin: 0 auto; padding: 1.5rem; }}
+.grid {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); gap: 1.25rem; }}
+figure {{ margin: 0; border: 1px solid #8886; border-radius: 6px; overflow: hidden; }}
+figure img {{ width: 100%; height: auto; display: block; background: white; }}
+figcaption {{ padding: .6rem .8rem; font-size: .85rem; }}
 </style></head>
 <body><main>
 <h1>isomax_viz: figures</h1>

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,52 +16,29 @@ import torch
 import isomax_viz
 from isomax_viz import datasets
 from isomax_viz._common.checks import check_choice
+from isomax_viz._common.system import processor
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import DamagedCaptureError
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.build import assemble, try_out
 from isomax_viz.learning.recording.network import record_capture, record_ood
-from isomax_viz.learning.training import protocols
 from isomax_viz.learning.training.checkpoint import Checkpoint, serialised
 from isomax_viz.learning.training.hardware import choose_device
 from isomax_viz.learning.training.loop import train
-from isomax_viz.learning.training.outliers import Outliers, Recipe, load_outliers
+from isomax_viz.learning.training.outliers import Outliers, load_outliers
 from isomax_viz.store.folder import Store, StoreError, not_whole
 
-__all__ = ["Description", "data_of", "finished", "load_network", "run"]
+if TYPE_CHECKING:
+    from isomax_viz.experiments.experiment import Experiment
+
+__all__ = ["data_of", "finished", "load_network", "run"]
 
 logger = logging.getLogger(__name__)
 
 
-class Description(Protocol):
-    """What running needs to know of an experiment; see :class:`isomax_viz.Experiment`."""
-
-    data: str
-    backbone: str | Callable[..., Any]
-    loss: str | Callable[..., Any]
-    seed: int
-    precision: str
-    held_out_classes: tuple[int, ...]
-    examples_per_class: int | None
-    id: str
-    title: str
-    meta: dict[str, Any]
-    settings: dict[str, Any]
-    protocol: protocols.Protocol
-    recipe: Recipe | None
-
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        """Return the description as JSON values."""
-        ...
-
-    def model_copy(self, *, update: dict[str, Any]) -> Description:
-        """Return the description with some settings replaced."""
-        ...
-
-
 def run(
-    experiment: Description,
+    experiment: Experiment,
     ood: Iterable[str | ImageSet] | str | ImageSet | None,
     *,
     store: Store,
@@ -73,7 +50,7 @@ def run(
 
     Parameters
     ----------
-    experiment : Description
+    experiment : Experiment
         What to train.
     ood : iterable of str or ImageSet, optional
         Sets that the capture shall hold.
@@ -104,7 +81,7 @@ def run(
 
 
 def finished(
-    experiment: Description, ood: Iterable[str | ImageSet] | str | ImageSet | None, *, store: Store
+    experiment: Experiment, ood: Iterable[str | ImageSet] | str | ImageSet | None, *, store: Store
 ) -> Capture | None:
     """Return the capture if it is in the store with all sets asked for, else None; nothing is computed."""
     wanted = _wanted(experiment, ood)
@@ -114,10 +91,11 @@ def finished(
     return capture.replace(ood={name: capture.ood[name] for name in wanted})
 
 
-def load_network(experiment: Description, *, store: Store) -> Classifier:
+def load_network(experiment: Experiment, *, store: Store) -> Classifier:
     """Return the trained network on the CPU, in evaluation mode."""
-    parts = (experiment.backbone, experiment.loss, experiment.settings, data_of(experiment))
-    model = assemble(*parts, seed=experiment.seed)
+    parts = (experiment.backbone, experiment.loss, experiment.settings)
+    shape = store.head(experiment.id).get("network") or _shape(data_of(experiment))
+    model = assemble(*parts, **shape, seed=experiment.seed)
     try:
         model.load_state_dict(safetensors.torch.load(store.weights(experiment.id)))
     except (safetensors.SafetensorError, RuntimeError) as error:  # other names or shapes
@@ -126,9 +104,7 @@ def load_network(experiment: Description, *, store: Store) -> Classifier:
     return model.eval()
 
 
-def _wanted(
-    experiment: Description, ood: Iterable[str | ImageSet] | str | ImageSet | None
-) -> dict[str, str | ImageSet]:
+def _wanted(experiment: Experiment, ood: Iterable[str | ImageSet] | str | ImageSet | None) -> dict[str, str | ImageSet]:
     learned = experiment.recipe.data if experiment.recipe is not None else None
     if ood is None:
         ood = datasets.default_ood(experiment.data) + (("unseen",) if experiment.held_out_classes else ())
@@ -159,7 +135,7 @@ def _wanted(
     return {item.name if isinstance(item, ImageSet) else item: item for item in sets}
 
 
-def _stored(experiment: Description, store: Store) -> Capture | None:
+def _stored(experiment: Experiment, store: Store) -> Capture | None:
     if experiment.id not in store:
         return None
     store.head(experiment.id)  # foreign or newer formats are refused here
@@ -170,7 +146,7 @@ def _stored(experiment: Description, store: Store) -> Capture | None:
         return None
 
 
-def _recorded_again(experiment: Description, store: Store, *, device: str | torch.device | None) -> Capture:
+def _recorded_again(experiment: Experiment, store: Store, *, device: str | torch.device | None) -> Capture:
     """Replace a damaged capture; its network is whole, so this takes seconds where training may take hours."""
     logger.warning("The network of %s is there, so it is recorded again.", experiment.id)
     manifest = store.manifest(experiment.id)
@@ -190,7 +166,7 @@ def _missing(capture: Capture, wanted: Mapping[str, str | ImageSet]) -> list[str
     ]
 
 
-def data_of(experiment: Description) -> InDistribution:
+def data_of(experiment: Experiment) -> InDistribution:
     """Return the pictures that an experiment learns and is tested on."""
     data = datasets.load_id(experiment.data, held_out_classes=experiment.held_out_classes)
     if experiment.examples_per_class is None:
@@ -198,7 +174,7 @@ def data_of(experiment: Description) -> InDistribution:
     return data.with_examples_per_class(experiment.examples_per_class, seed=experiment.seed)
 
 
-def _same_data(experiment: Description, store: Store) -> InDistribution:
+def _same_data(experiment: Experiment, store: Store) -> InDistribution:
     """Return the pictures of a stored experiment, if they are those that it was trained on."""
     data, then = data_of(experiment), store.manifest(experiment.id).get("pictures")
     if then is not None and then != _fingerprints(data):
@@ -214,11 +190,15 @@ def _fingerprints(data: InDistribution) -> dict[str, str]:
     return {"train": data.train.fingerprint, "test": data.test.fingerprint}
 
 
-def _built(experiment: Description, data: InDistribution) -> Classifier:
+def _shape(data: InDistribution) -> dict[str, int]:
+    return {"channels": data.train.channels, "classes": len(data.train.class_names)}
+
+
+def _built(experiment: Experiment, data: InDistribution) -> Classifier:
     """Return the untrained network; what is the reader's own was tried."""
-    parts, before = (experiment.backbone, experiment.loss, experiment.settings, data), experiment.id
-    model = assemble(*parts, seed=experiment.seed)
-    try_out(model, *parts, seed=experiment.seed)
+    parts, before = (experiment.backbone, experiment.loss, experiment.settings), experiment.id
+    model = assemble(*parts, **_shape(data), seed=experiment.seed)
+    try_out(model, *parts, data, seed=experiment.seed)
     if experiment.id != before:
         raise ValueError(
             f"What {experiment.title} is made of changes while it is used (a list or dict that is filled, a counter): "
@@ -228,7 +208,7 @@ def _built(experiment: Description, data: InDistribution) -> Classifier:
 
 
 def _create(
-    experiment: Description,
+    experiment: Experiment,
     wanted: Mapping[str, str | ImageSet],
     *,
     store: Store,
@@ -247,10 +227,8 @@ def _create(
         extra_data["provenance"] = dict(outliers.images.provenance)
         if recipe.fine_tunes:
             plain = experiment.model_copy(update={"outliers": None})
-            options = {"checkpoint_every_s": checkpoint_every_s} | training
-            run(plain, (), store=store, device=device, progress=progress, **options)
-            _same_data(plain, store)
-            model, extra_data["started_from"] = load_network(plain, store=store), plain.id
+            options = {"checkpoint_every_s": checkpoint_every_s, "progress": progress} | training
+            model, extra_data["started_from"] = _trained(plain, store=store, device=device, **options), plain.id
     start = time.perf_counter()
     checkpoint = Checkpoint(store.checkpoint_path(experiment.id), every_s=checkpoint_every_s)
     history = train(
@@ -273,13 +251,14 @@ def _create(
         "protocol": protocol.described(),
         "duration_s": round(time.perf_counter() - start, 3),
         "device": str(device),
+        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "computing": history.attrs["computing"],
         "versions": _versions(),
         "history": history.to_dict(orient="list"),
         "pictures": _fingerprints(data),
+        "network": _shape(data),
+        **({"extra_data": extra_data} if extra_data else {}),
     }
-    if extra_data:
-        manifest["extra_data"] = extra_data
     capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=device)
     capture = record_ood(capture, model, data, wanted.values(), device=device)
     store.write(experiment.id, manifest=manifest, weights=serialised(model), capture=capture)
@@ -287,12 +266,19 @@ def _create(
     return capture
 
 
-def _meta(experiment: Description, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _trained(experiment: Experiment, *, store: Store, **options: Any) -> Classifier:
+    """Return the network of an experiment on the pictures that there are now; it is trained unless it is stored."""
+    run(experiment, (), store=store, **options)
+    _same_data(experiment, store)
+    return load_network(experiment, store=store)
+
+
+def _meta(experiment: Experiment, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": experiment.id,
         **experiment.meta,
         **{name: manifest[name] for name in ("protocol", "device", "computing", "versions")},
-        **{name: manifest[name] for name in ("extra_data",) if name in manifest},
+        **{name: manifest[name] for name in ("machine", "extra_data") if name in manifest},
     }
 
 

@@ -6,10 +6,9 @@ do not travel through the executor, and a sweep that was stopped goes on with wh
 
 from __future__ import annotations
 
-import itertools
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from isomax_viz._common.checks import check_choice
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import CaptureError
 from isomax_viz.datasets import ImageSet
@@ -28,10 +26,8 @@ from isomax_viz.experiments.experiment import Experiment
 from isomax_viz.experiments.workers import Outcome, Task, WorkerError
 from isomax_viz.store.folder import Store, StoreError
 
-__all__ = ["Failure", "SweepError", "WorkerError", "grid", "in_short", "sweep"]
+__all__ = ["Failure", "SweepError", "WorkerError", "sweep"]
 
-# Settings whose single value is a tuple.
-_PAIRS = ("held_out_classes", "energy_margins")
 # How many failures the message of a sweep spells out.
 _SPELLED_OUT = 20
 # A network file system may show a new folder some seconds late.
@@ -46,7 +42,7 @@ class Failure:
     error: Exception
 
     def __str__(self) -> str:
-        return f"{in_short(self.experiment)}: {type(self.error).__name__}: {self.error}"
+        return f"{self.experiment}: {type(self.error).__name__}: {self.error}"
 
 
 class SweepError(RuntimeError):
@@ -72,76 +68,6 @@ class SweepError(RuntimeError):
         )
 
 
-def grid(**settings: Any) -> list[Experiment]:
-    """Return the experiments of all combinations of some settings.
-
-    Parameters
-    ----------
-    **settings
-        Settings of :class:`isomax_viz.Experiment`. A list, range, array or other collection holds values to combine; a
-        single value, or a text, is the same for all. ``held_out_classes=(8, 9)`` and ``energy_margins=(-25, -7)`` are
-        single values; several are a list of tuples.
-
-    Returns
-    -------
-    list of Experiment
-        In the order of the settings, the last one changing fastest. Combinations that describe the same network (the
-        entropic scale makes no difference to SoftMax) are there once.
-
-    Raises
-    ------
-    ValueError
-        For unknown settings, empty collections and impossible experiments.
-
-    Examples
-    --------
-    >>> experiments = grid(loss=["softmax", "isomax"], entropic_scale=[10, 3], seed=range(5))
-    >>> len(experiments)  # 5 of SoftMax, 2 x 5 of IsoMax
-    15
-    >>> in_short(experiments[-1])
-    "Experiment(loss='isomax', entropic_scale=3, seed=4)"
-    """
-    for name in settings:
-        check_choice("the name of a setting", name, Experiment.model_fields)
-    values = [_values(name, value) for name, value in settings.items()]
-    combinations = (dict(zip(settings, combination, strict=True)) for combination in itertools.product(*values))
-    unique: dict[str, Experiment] = {}
-    for experiment in (Experiment(**combination) for combination in combinations):
-        unique.setdefault(experiment.id, experiment)
-    return list(unique.values())
-
-
-def _values(name: str, value: Any) -> list[Any]:
-    value = value.tolist() if hasattr(value, "tolist") else value  # arrays, columns of a table
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        return [value]
-    values = list(value)
-    if name in _PAIRS and not any(item is None or isinstance(item, Iterable) for item in values):
-        return [tuple(values)]
-    if not values:
-        raise ValueError(f"{name} is empty. Give at least one value, or leave it out to take the default.")
-    return values
-
-
-def in_short(experiment: Experiment) -> str:
-    """Return the call that builds an experiment, without what is left at its default.
-
-    Examples
-    --------
-    >>> in_short(Experiment(loss="isomax", seed=3, entropic_scale=10.0))
-    "Experiment(loss='isomax', seed=3)"
-    """
-    fields = type(experiment).model_fields.items()
-    settings = {name: getattr(experiment, name) for name, field in fields if getattr(experiment, name) != field.default}
-    return f"Experiment({', '.join(f'{name}={_as_typed(value)}' for name, value in settings.items())})"
-
-
-def _as_typed(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value.__qualname__ if callable(value) else repr(value)
-
-
 def sweep(
     experiments: Iterable[Experiment] | Experiment,
     executor: Any = None,
@@ -156,7 +82,7 @@ def sweep(
     Parameters
     ----------
     experiments : iterable of Experiment
-        For instance from :func:`grid`. Equal ones run once.
+        For instance from :meth:`isomax_viz.Experiment.grid`. Equal ones run once.
     executor : int or Executor, optional
         Where to run them. By default in this process, one after another. A number starts so many processes on this
         machine, which share its cores, and its GPUs if there are several. Otherwise anything with the interface of
@@ -189,7 +115,7 @@ def sweep(
     Examples
     --------
     >>> import tempfile
-    >>> experiments = grid(loss=["softmax", "isomax"], preset="smoke", examples_per_class=10)
+    >>> experiments = Experiment.grid(loss=["softmax", "isomax"], preset="smoke", examples_per_class=10)
     >>> sweep(experiments, ood="uniform", store=tempfile.mkdtemp(), progress=False)
     [Capture(SoftMax · digits · ...), Capture(IsoMax · digits · ...)]
     """
@@ -221,10 +147,13 @@ def _as_list(experiments: Iterable[Experiment] | Experiment) -> list[Experiment]
     for item in listed:
         if not isinstance(item, Experiment):
             raise TypeError(
-                f"experiments must be a list of Experiment, but holds {item!r:.80}. Build one with iv.grid(loss=[...])."
+                f"experiments must be a list of Experiment, but holds {item!r:.80}. Build one with "
+                "iv.Experiment.grid(loss=[...])."
             )
     if not listed:
-        raise ValueError("experiments is empty. Give at least one Experiment, for instance iv.grid(loss='isomax').")
+        raise ValueError(
+            "experiments is empty. Give at least one Experiment, for instance iv.Experiment.grid(loss='isomax')."
+        )
     return listed
 
 

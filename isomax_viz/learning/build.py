@@ -21,7 +21,9 @@ __all__ = ["assemble", "try_out"]
 Part = str | Callable[..., Any]
 
 
-def assemble(backbone: Part, loss: Part, settings: Mapping[str, Any], data: InDistribution, *, seed: int) -> Classifier:
+def assemble(
+    backbone: Part, loss: Part, settings: Mapping[str, Any], *, channels: int, classes: int, seed: int
+) -> Classifier:
     """Return the untrained network.
 
     Parameters
@@ -30,8 +32,8 @@ def assemble(backbone: Part, loss: Part, settings: Mapping[str, Any], data: InDi
         Keys, or classes and functions of the reader's own; see :class:`isomax_viz.Experiment`.
     settings : mapping
         Options of the head.
-    data : InDistribution
-        Tells how many channels and classes there are.
+    channels, classes : int
+        Of the pictures.
     seed : int
         Of the initial weights.
 
@@ -40,7 +42,6 @@ def assemble(backbone: Part, loss: Part, settings: Mapping[str, Any], data: InDi
     TypeError
         If one of them gives something else.
     """
-    channels, classes = data.train.channels, len(data.train.class_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         with _noted("backbone", backbone, f"called with in_channels={channels}"):
@@ -79,8 +80,10 @@ def try_out(
     ----------
     model : Classifier
         From :func:`assemble` with the same arguments; it is left as it is.
-    backbone, loss, settings, data, seed
+    backbone, loss, settings, seed
         As there.
+    data : InDistribution
+        What will be learned.
 
     Raises
     ------
@@ -90,7 +93,8 @@ def try_out(
     """
     if isinstance(backbone, str) and isinstance(loss, str):
         return
-    trial = assemble(backbone, loss, settings, data, seed=seed).eval()
+    channels, classes = data.train.channels, len(data.train.class_names)
+    trial = assemble(backbone, loss, settings, channels=channels, classes=classes, seed=seed).eval()
     shared = {id(item) for item in model.parameters() if item.requires_grad} & {id(item) for item in trial.parameters()}
     for parameter, thing, part in (("backbone", backbone, model.backbone), ("loss", loss, model.head)):
         if shared & {id(item) for item in part.parameters()}:
@@ -100,7 +104,7 @@ def try_out(
             )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pictures = torch.randn(2, data.train.channels, *data.train.size)
+        pictures = torch.randn(2, channels, *data.train.size)
         labels = torch.tensor([0, 1])
         with _noted("backbone", backbone, f"tried with pictures of shape {tuple(pictures.shape)}"):
             features = trial.backbone(pictures)

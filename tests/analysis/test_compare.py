@@ -216,7 +216,7 @@ def test_wrong_comparisons_are_told_what_to_do():
     with pytest.raises(
         ValueError, match="of b must differ in the seed only, .* training values .'as usual', 'epochs=3"
     ):
-        iv.compare(([a, b], "es"), ([a, made(1, gap=2, epochs=3)], "es"))
+        iv.compare(([a, b], "es"), ([a, made(1, gap=2, changed={"epochs": 3})], "es"))
     with pytest.raises(ValueError, match="must come from the same test images, but their data is 'digits' and 'svhn'"):
         iv.compare((a, "es"), (a.replace(meta={**a.meta, "data": "svhn"}), "es"))
     marked = [a.replace(meta={**a.meta, "ood": {"letters": {"fingerprint": mark}}}) for mark in ("1", "2")]
@@ -240,6 +240,20 @@ def test_wrong_comparisons_are_told_what_to_do():
         iv.compare((a, "es"), (b, "es"), resamples=0)
 
 
+def test_networks_of_several_machines_are_named(caplog):
+    def on(machine, torch, seed, gap):
+        return made(seed, gap=gap, machine=machine, versions={"torch": torch})
+
+    iv.compare(([on("Xeon", "2.14", 0, 1)], "es"), ([on("Xeon", "2.14", 0, 2)], "es"), resamples=5)
+    assert caplog.text == ""
+    first, second = ([on("Xeon", "2.14", 0, gap), on("EPYC", "2.14", 1, gap)] for gap in (1, 2))
+    iv.compare((first, "es"), (second, "es"), resamples=5)
+    assert "come from 2 machines or versions (Xeon, PyTorch 2.14; EPYC, PyTorch 2.14)" in caplog.text
+    caplog.clear()
+    iv.compare(([on("Xeon", "2.14", 0, 1)], "es"), ([on("Xeon", "2.13", 0, 2)], "es"), resamples=5)
+    assert "come from 2 machines or versions (Xeon, PyTorch 2.14; Xeon, PyTorch 2.13)" in caplog.text
+
+
 def test_names_say_what_tells_the_sides_apart():
     def named(one, other):
         found = iv.compare((made(0, gap=2, **one), "es"), (made(0, gap=2, **other), "es"), resamples=5)
@@ -248,7 +262,7 @@ def test_names_say_what_tells_the_sides_apart():
     assert named({"backbone": "small_cnn"}, {"backbone": "resnet34"}) == (
         "IsoMax/ES (network small_cnn)", "IsoMax/ES (network resnet34)",
     )  # fmt: skip
-    assert named({}, {"epochs": 3}) == ("IsoMax/ES (as usual)", "IsoMax/ES (epochs=3)")
+    assert named({}, {"changed": {"epochs": 3}}) == ("IsoMax/ES (as usual)", "IsoMax/ES (epochs=3)")
     carrying = iv.scores.add_column(made(0, gap=2), "mine", {"test": np.zeros(120), "letters": np.ones(100)})
     assert iv.compare((carrying, "mine"), (carrying, "mine"), ood="letters", resamples=5).a == "IsoMax/mine"
 

@@ -14,7 +14,7 @@ from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES
 from isomax_viz.figures.costs import spread_out
 from isomax_viz.learning.detectors import DETECTORS, KNearest
 from isomax_viz.learning.losses import HEADS
-from isomax_viz.learning.training.outliers import METHODS
+from isomax_viz.learning.training.protocols import METHODS
 
 
 @pytest.mark.parametrize("paper", ["isomax+", "dismax"])

@@ -106,16 +106,18 @@ def test_what_would_be_averaged_wrongly_is_refused(scales, sizes):
     ):
         studies.alpha_table([*scales, scales[0]], select_on="patches")
     with pytest.raises(ValueError, match="seed only, but have the training values .'as usual', 'epochs=3'"):
-        studies.alpha_table([scales[0], other(scales[1], epochs=3)], select_on="patches")
+        studies.alpha_table([scales[0], other(scales[1], changed={"epochs": 3})], select_on="patches")
     with pytest.raises(ValueError, match="seed only, but have the select values .*'best_test'"):
         studies.alpha_table([scales[0], other(scales[1], select="best_test")], select_on="patches")
     with pytest.raises(ValueError, match="seed 0 twice with loss 'softmax', examples_per_class 10"):
         studies.robustness_table([*sizes, sizes[0]])
     with pytest.raises(ValueError, match=r"but have the entropic_scale values \[1.0, 10.0\]"):
         studies.robustness_table([other(sizes[0], entropic_scale=1.0), other(sizes[1], entropic_scale=10.0)])
-    studies.robustness_table([other(capture, epochs=600 // capture.meta["examples_per_class"]) for capture in sizes])
+    studies.robustness_table(
+        [other(capture, changed={"epochs": 600 // capture.meta["examples_per_class"]}) for capture in sizes]
+    )
     with pytest.raises(ValueError, match="loss and seed, where the number of examples is 10, only, but have the train"):
-        studies.robustness_table([other(sizes[0], epochs=3), *sizes[1:]])
+        studies.robustness_table([other(sizes[0], changed={"select": "best_test"}), *sizes[1:]])
 
 
 def test_the_number_of_examples_is_counted_where_nobody_asked_for_one():

@@ -49,7 +49,7 @@ def test_here_nothing_fails_and_nothing_is_left_behind(tmp_path):
     findings = doctor.examine(tmp_path / "runs")
     assert [finding.check for finding in findings if finding.status == "fail"] == []
     assert list(tmp_path.iterdir()) == []
-    assert {"python", "packages", "torch", "threads", "widgets", "store", "data", "disk", "browser"} <= {
+    assert {"python", "packages", "torch", "threads", "widgets", "store", "data", "disk"} <= {
         finding.check for finding in findings
     }
     assert all(bool(finding.remedy) == (finding.status != "ok") for finding in findings)
@@ -65,62 +65,50 @@ def test_missing_and_old_packages_are_named_with_the_command(look, versions):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "front", "status", "words"),
-    [
-        ("8.1.5", "3.0.15", "ok", "ipywidgets 8.1.5 with jupyterlab_widgets 3.0.15"),
-        ("8.1.5", "1.1.7", "fail", "they do not belong together"),
-        ("7.8.1", "3.0.15", "fail", "they do not belong together"),
-        ("8.1.5", None, "fail", r"jupyterlab_widgets \(none\): they do not belong together"),
-        (None, "3.0.15", "fail", "ipywidgets is not installed"),
-    ],
+    ("front", "words"),
+    [("1.1.7", "is 1.1.7, but must be ~=3"), ("99.0", "is 99.0, but must be ~=3"), (None, "is not inst")],
 )
-def test_kernel_and_front_end_must_belong_together(kernel, front, status, words, look, versions):
-    versions(ipywidgets=kernel, jupyterlab_widgets=front)
-    finding = look("widgets")
-    assert finding.status == status and re.search(words, finding.found)
-    assert status == "ok" or "python -m pip install --upgrade ipywidgets jupyterlab_widgets" in finding.remedy
+def test_kernel_and_front_end_must_belong_together(front, words, look, versions):
+    versions(jupyterlab_widgets=front)
+    finding = look("jupyterlab_widgets")
+    assert finding.status == "fail" and finding.found.startswith(words)
+    assert finding.remedy.startswith("Run: python -m pip install 'jupyterlab_widgets~=3")
 
 
-def test_a_lab_in_another_environment_is_no_failure(look, versions):
-    versions(jupyterlab=None, jupyterlab_widgets=None)
+def test_a_lab_in_another_environment_is_no_failure(look, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupyterlab_server", None)
     assert look("widgets").status == "warn" and "JupyterLab is not in this environment" in look("widgets").found
 
 
-def test_a_missing_extension_is_found(look, monkeypatch, tmp_path):
-    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *parts: [str(tmp_path)])
-    assert look("widgets").status == "fail" and "extension of JupyterLab is not installed" in look("widgets").found
+def test_a_missing_extension_is_found():
+    """In a process of its own: the browser tests have a helper of the name of JupyterLab's server."""
+    code = (
+        "import jupyter_core.paths as paths; paths.jupyter_path = lambda *parts: []\n"
+        "from isomax_viz.cli import doctor; print(doctor._widgets())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "'fail', found='JupyterLab has no extension @jupyter-widgets/jupyterlab-manager'" in done.stdout, done.stderr
 
 
 def test_a_disabled_extension_is_found(tmp_path):
     """In a process of its own, because Jupyter reads its folders once."""
     (tmp_path / "labconfig").mkdir()
-    settings = {"disabledExtensions": {"@jupyter-widgets/jupyterlab-manager": True}}
+    settings = {"disabledExtensions": {"anywidget": True}}
     (tmp_path / "labconfig" / "page_config.json").write_text(json.dumps(settings))
-    code = "from isomax_viz.cli import doctor; print(*doctor._widgets())"
+    code = "from isomax_viz.cli import doctor; print(doctor._widgets())"
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
-    assert "the extension is switched off" in done.stdout, done.stderr
-    assert "jupyter labextension enable @jupyter-widgets/jupyterlab-manager" in done.stdout
-
-
-@pytest.mark.parametrize(("front", "status"), [("0.9.18", "ok"), ("0.8.1", "warn"), (None, "warn")])
-def test_anywidget_is_compared_with_its_extension(front, status, look, versions, monkeypatch, tmp_path):
-    versions(anywidget="0.9.13")
-    real = doctor._extension
-    if front is not None:
-        (tmp_path / "package.json").write_text(json.dumps({"name": "anywidget", "version": front}))
-    place = tmp_path if front else None
-    monkeypatch.setattr(doctor, "_extension", lambda name: place if name == "anywidget" else real(name))
-    assert look("anywidget").status == status and "0.9.13" in look("anywidget").found
+    assert "the extension anywidget of JupyterLab is switched off" in done.stdout, done.stderr
+    assert "jupyter labextension enable anywidget" in done.stdout
 
 
 def test_a_folder_that_can_not_be_written_is_found_by_writing(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    finding = doctor._folder("store", tmp_path / "file" / "runs", "set ISOMAX_VIZ_STORE to another", needed=True)
+    finding = doctor._folder("store", tmp_path / "file" / "runs", "fail", "Set ISOMAX_VIZ_STORE to another.")
     words = "can't be written: (Not a directory|The system cannot find the path)"
     assert finding.status == "fail" and re.search(words, finding.found)
     assert finding.remedy == "Set ISOMAX_VIZ_STORE to another."
-    finding = doctor._folder("data", tmp_path / "file", "set ISOMAX_VIZ_DATA", needed=False)
+    finding = doctor._folder("data", tmp_path / "file", "warn", "Set ISOMAX_VIZ_DATA.")
     assert finding.status == "warn"
 
 
@@ -129,7 +117,7 @@ def test_a_file_system_without_locks_is_found(tmp_path, monkeypatch):
         raise NotImplementedError("FileSystem does not appear to support flock")
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-    finding = doctor._folder("store", tmp_path, "set ISOMAX_VIZ_STORE", needed=True)
+    finding = doctor._folder("store", tmp_path, "fail", "Set ISOMAX_VIZ_STORE.")
     assert finding.status == "fail" and "does not appear to support flock" in finding.found
 
 
@@ -154,7 +142,6 @@ def test_device(look, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     assert look("torch") == doctor.Finding("torch", "ok", f"{torch.__version__} on the CPU (no GPU here)")
-    assert look("browser").status == "warn" and "no Chromium" in look("browser").found
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert look("torch").status == "warn" and "sees no GPU, though" in look("torch").found
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

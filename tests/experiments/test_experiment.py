@@ -194,6 +194,16 @@ def test_ood_sets_join_the_stored_capture_without_retraining(tmp_path, monkeypat
     assert set(Store(tmp_path).capture(experiment.id).ood) == {"letters", "uniform", "mine"}
 
 
+def test_a_stored_network_is_built_without_its_data(tmp_path, monkeypatch):
+    experiment = Experiment(loss="isomax", held_out_classes=(8, 9), examples_per_class=10, **SMOKE)
+    capture = experiment.run(ood="uniform", store=tmp_path, progress=False)
+    monkeypatch.setattr(datasets, "load_id", lambda *a, **k: pytest.fail("loaded the data"))
+    network = experiment.network(store=tmp_path)
+    features = torch.from_numpy(np.array(capture.test.features))
+    assert not network.training
+    assert network.head(features).detach().numpy() == pytest.approx(capture.test.logits, rel=1e-4, abs=1e-4)
+
+
 def test_held_out_classes_become_the_unseen_set(tmp_path):
     experiment = Experiment(loss="isomax", held_out_classes=(8, 9), **SMOKE)
     capture = experiment.run(ood=("unseen",), store=tmp_path, progress=False)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import suppress
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -73,6 +74,55 @@ def test_pictures_of_a_page_carry_their_words(folder, caplog):
     output.metadata["image/png"].pop("alt")  # a picture of someone else's: the page still opens, and says so
     page = BeautifulSoup(reports._to_html(notebook, "small"), "html.parser")
     assert [image["alt"] for image in page.select("img")] == ["No description has been provided for this image"]
+
+
+class Runs(HTMLParser):
+    """An independent reader: collects what a browser would run, follow or fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag in ("script", "iframe", "object", "embed", "form", "base", "link"):
+            self.found.append(tag)
+        self.found += [name for name in given if name.startswith("on")]
+        links = "".join(str(given.get(name, "")) for name in ("href", "src")).lower()
+        self.found += ["target"] * ("script:" in links.replace("\n", ""))
+        self.found += ["refresh"] * (given.get("http-equiv", "").lower() == "refresh")
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<ScRiPt\n>alert(1)</sCript >",
+    "<a href='java\nscript:alert(1)'>x</a>",
+    "<svg onload=alert(1)><script>alert(1)</script></svg>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<meta http-equiv='refresh' content='0;url=https://example.org'>",
+    "<form action='javascript:alert(1)'><button formaction='javascript:alert(1)'>x</button></form>",
+)
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_nothing_runs_in_a_page_whatever_a_notebook_holds(words):
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": words}),
+        nbformat.v4.new_output("display_data", {"text/markdown": words}),
+        nbformat.v4.new_output("stream", name="stdout", text=words),
+        nbformat.v4.new_output(
+            "display_data", {"image/png": "iVBORw0KGgo="}, metadata={"image/png": {"alt": f'">{words}'}}
+        ),
+    ]
+    cells = [nbformat.v4.new_markdown_cell(f"# {words}\n\n{words}"), nbformat.v4.new_code_cell(words, outputs=outputs)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    chapter = (reports._title(notebook, "x"), "x.html", [reports.Picture("x_1", f'">{words}')])
+    for page in (reports._to_html(notebook, words), reports._gallery([chapter])):
+        reader = Runs()
+        reader.feed(page)
+        assert reader.found == [] and "default-src 'none'" in page.partition("</head>")[0]
+        assert "script-src" not in page  # none at all
 
 
 def test_updating_twice_changes_nothing(folder):

@@ -43,7 +43,7 @@ LONG = TINY | {"epochs": 8}
 def trained_store(tmp_path_factory) -> Path:
     """Four finished experiments; tests copy what they need."""
     folder = tmp_path_factory.mktemp("trained")
-    for experiment in iv.grid(loss="isomax", seed=range(4), **TINY):
+    for experiment in iv.Experiment.grid(loss="isomax", seed=range(4), **TINY):
         experiment.run("uniform", store=folder, progress=False)
     return folder
 
@@ -63,17 +63,17 @@ def finished(trained_store, tmp_path):
 
 
 def test_a_grid_is_the_product_in_the_order_of_its_settings():
-    experiments = iv.grid(loss=["isomax", "isomax+"], seed=range(2), entropic_scale=(1, 10), preset="smoke")
+    experiments = iv.Experiment.grid(loss=["isomax", "isomax+"], seed=range(2), entropic_scale=(1, 10), preset="smoke")
     described = [(e.loss, e.seed, e.entropic_scale, e.preset) for e in experiments]
     assert described[:3] == [("isomax", 0, 1, "smoke"), ("isomax", 0, 10, "smoke"), ("isomax", 1, 1, "smoke")]
     assert described[-1] == ("isomax+", 1, 10, "smoke") and len(described) == 8
-    assert iv.grid() == [Experiment()]
+    assert iv.Experiment.grid() == [Experiment()]
 
 
 def test_what_describes_the_same_network_is_there_once():
-    experiments = iv.grid(loss=["softmax", "isomax"], entropic_scale=[1, 10, 10])
+    experiments = iv.Experiment.grid(loss=["softmax", "isomax"], entropic_scale=[1, 10, 10])
     assert [(e.loss, e.entropic_scale) for e in experiments] == [("softmax", 1), ("isomax", 1), ("isomax", 10)]
-    assert len(iv.grid(epochs=[None, 30])) == 1  # the preset has 30 anyway
+    assert len(iv.Experiment.grid(epochs=[None, 30])) == 1  # the preset has 30 anyway
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_what_describes_the_same_network_is_there_once():
     ],
 )
 def test_anything_that_holds_values_is_a_list(values, seeds):
-    assert [e.seed for e in iv.grid(seed=values)] == seeds
+    assert [e.seed for e in iv.Experiment.grid(seed=values)] == seeds
 
 
 def test_a_tuple_of_classes_is_one_value():
-    assert [e.held_out_classes for e in iv.grid(held_out_classes=(8, 9))] == [(8, 9)]
-    assert [e.held_out_classes for e in iv.grid(held_out_classes=[(), (8, 9), [7]])] == [(), (8, 9), (7,)]
-    assert [e.held_out_classes for e in iv.grid(held_out_classes=())] == [()]
+    assert [e.held_out_classes for e in iv.Experiment.grid(held_out_classes=(8, 9))] == [(8, 9)]
+    assert [e.held_out_classes for e in iv.Experiment.grid(held_out_classes=[(), (8, 9), [7]])] == [(), (8, 9), (7,)]
+    assert [e.held_out_classes for e in iv.Experiment.grid(held_out_classes=())] == [()]
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_a_tuple_of_classes_is_one_value():
 )
 def test_impossible_grids_say_what_is_accepted(settings, message):
     with pytest.raises(ValueError, match=message):
-        iv.grid(**settings)
+        iv.Experiment.grid(**settings)
 
 
 # -------------------------------------------------------------------------------------------------- in this process
 
 
 def test_in_this_process_in_order_with_one_bar_and_read_the_second_time(tmp_path, monkeypatch, capsys):
-    experiments = iv.grid(loss=["isomax", "softmax"], **TINY)
+    experiments = iv.Experiment.grid(loss=["isomax", "softmax"], **TINY)
     first = iv.sweep([*experiments, experiments[0]], ood="uniform", store=tmp_path)
     assert [c.meta["loss"] for c in first] == ["isomax", "softmax", "isomax"]
     assert first[0] is first[2] and list(first[0].ood) == ["uniform"]
@@ -130,7 +130,7 @@ def test_in_this_process_in_order_with_one_bar_and_read_the_second_time(tmp_path
 
 
 def test_failures_are_named_at_the_end_and_the_rest_is_kept(tmp_path):
-    experiments = iv.grid(loss="isomax", preset="smoke", examples_per_class=[5000, 10], seed=[0, 1])[:3]
+    experiments = iv.Experiment.grid(loss="isomax", preset="smoke", examples_per_class=[5000, 10], seed=[0, 1])[:3]
     with pytest.raises(SweepError) as caught:
         iv.sweep(experiments, ood="uniform", store=tmp_path, progress=False)
     error = caught.value
@@ -156,7 +156,7 @@ def test_many_failures_are_spelled_out_up_to_a_point():
 
 
 def test_what_the_store_refuses_to_read_fails_alone(tmp_path, finished):
-    experiments = iv.grid(loss="isomax", seed=range(2), **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(2), **TINY)
     finished(*experiments)
     manifest = tmp_path / experiments[0].id / "manifest.json"
     manifest.write_text(re.sub(r'"version": \d+', '"version": 99', manifest.read_text(), count=1))
@@ -172,7 +172,7 @@ def test_what_the_store_refuses_to_read_fails_alone(tmp_path, finished):
         (
             (["isomax"],),
             TypeError,
-            "experiments must be a list of Experiment, but holds 'isomax'. Build one with iv.grid",
+            "experiments must be a list of Experiment, but holds 'isomax'. Build one with iv.Experiment.grid",
         ),
         ((5,), TypeError, "experiments must be a list of Experiment, but holds 5"),
         ((Experiment(), "fast"), TypeError, "executor must be the number of processes.*get_executor.*but is 'fast'"),
@@ -201,7 +201,7 @@ def test_threads_and_forks_are_refused():
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch, finished):
-    experiments = iv.grid(loss="isomax", seed=range(3), **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(3), **TINY)
 
     def interrupted(self, *args, **kwargs):
         if self.seed == 1:
@@ -233,13 +233,13 @@ def test_a_failure_does_not_keep_its_network_in_memory(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Experiment, "run", run)
     with pytest.raises(SweepError, match="3 of 3") as caught:
-        iv.sweep(iv.grid(seed=range(3)), store=tmp_path, progress=False)
+        iv.sweep(iv.Experiment.grid(seed=range(3)), store=tmp_path, progress=False)
     assert alive == [[], [None], [None, None]]
     assert "can't train" in "".join(traceback.format_exception(caught.value.failures[0].error))
 
 
 def test_a_store_that_can_not_be_read_in_one_place_fails_there_alone(tmp_path, monkeypatch, finished):
-    experiments = iv.grid(loss="isomax", seed=range(2), **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(2), **TINY)
     finished(*experiments)
     real = Store.capture
 
@@ -275,7 +275,7 @@ class Here(Executor):
 
 def test_only_what_is_missing_is_sent_and_read_from_the_store(tmp_path, monkeypatch, finished):
     monkeypatch.chdir(tmp_path)
-    experiments = iv.grid(loss="isomax", seed=[1, 0], **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=[1, 0], **TINY)
     finished(experiments[1], to=tmp_path / "runs")
     executor = Here()
     captures = iv.sweep(experiments, executor, ood="uniform", store="runs", progress=False)
@@ -288,7 +288,7 @@ def test_only_what_is_missing_is_sent_and_read_from_the_store(tmp_path, monkeypa
 
 def test_an_error_in_a_worker_comes_back_with_where_it_happened(tmp_path, finished):
     finished(Experiment(loss="isomax", **TINY))
-    experiments = iv.grid(loss="isomax", preset="smoke", examples_per_class=[5000, 10])
+    experiments = iv.Experiment.grid(loss="isomax", preset="smoke", examples_per_class=[5000, 10])
     with pytest.raises(SweepError, match="1 of 2") as caught:
         iv.sweep(experiments, Here(), ood="uniform", store=tmp_path, progress=False)
     error = caught.value.failures[0].error
@@ -354,7 +354,7 @@ def test_a_slow_file_system_is_waited_for(tmp_path, monkeypatch, finished):
 
 
 def test_dead_pools_cancelled_tasks_and_late_answers(tmp_path, finished):
-    experiments = iv.grid(loss="isomax", seed=range(4), **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(4), **TINY)
 
     class Dying(Here):
         def submit(self, fn, /, *args):
@@ -402,7 +402,7 @@ def test_ctrl_c_cancels_what_has_not_begun(tmp_path, monkeypatch, finished):
                 self.futures.append(Future())
             return self.futures[-1]
 
-    experiments = iv.grid(loss="isomax", seed=range(3), **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(3), **TINY)
     monkeypatch.setattr(Experiment, "run", lambda self, *args, **kwargs: finished(self))
     executor = Never()
 
@@ -430,7 +430,7 @@ def test_ctrl_c_while_tasks_are_sent_cancels_those_that_were(tmp_path):
             return futures[-1]
 
     with pytest.raises(KeyboardInterrupt):
-        iv.sweep(iv.grid(seed=range(3)), Interrupted(), store=tmp_path, progress=False)
+        iv.sweep(iv.Experiment.grid(seed=range(3)), Interrupted(), store=tmp_path, progress=False)
     assert [future.cancelled() for future in futures] == [True, True]
 
 
@@ -599,7 +599,7 @@ def allow_failures(client, number: int) -> None:
 
 def test_a_killed_dask_worker_in_mid_sweep_costs_nothing(cluster, tmp_path):
     client, _ = cluster
-    experiments = iv.grid(loss="isomax", seed=range(4), **LONG)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(4), **LONG)
     with killing(client, tmp_path, experiments):
         captures = iv.sweep(experiments, client.get_executor(), ood="uniform", store=tmp_path, progress=False)
     assert [capture.meta["seed"] for capture in captures] == [0, 1, 2, 3]
@@ -611,7 +611,7 @@ def test_a_killed_dask_worker_in_mid_sweep_costs_nothing(cluster, tmp_path):
 
 def test_dask_names_what_failed_and_the_next_call_runs_only_that(cluster, tmp_path):
     client, _ = cluster
-    experiments = iv.grid(loss="isomax", seed=range(3), **LONG)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(3), **LONG)
     allow_failures(client, 0)
     try:
         with killing(client, tmp_path, experiments), pytest.raises(SweepError) as caught:
@@ -650,7 +650,7 @@ def test_the_readme_runs_as_written(cluster, tmp_path, monkeypatch, capsys):
 def test_a_submitit_executor_makes_each_experiment_a_job(tmp_path):
     submitit = pytest.importorskip("submitit")
     executor = submitit.AutoExecutor(tmp_path / "logs", cluster="local")
-    experiments = iv.grid(loss="isomax", preset="smoke", examples_per_class=[5000])
+    experiments = iv.Experiment.grid(loss="isomax", preset="smoke", examples_per_class=[5000])
     with pytest.raises(SweepError, match="1 of 1 (.|\n)*ValueError: examples_per_class must be at most"):
         iv.sweep(experiments, executor, ood="uniform", store=tmp_path / "runs", progress=False)
 
@@ -659,7 +659,7 @@ def test_a_submitit_executor_makes_each_experiment_a_job(tmp_path):
 def test_submitit_jobs_that_succeed_are_read_from_the_store(tmp_path):
     submitit = pytest.importorskip("submitit")
     executor = submitit.AutoExecutor(tmp_path / "logs", cluster="local")
-    experiments = iv.grid(loss="isomax", seed=range(2), **TINY)
+    experiments = iv.Experiment.grid(loss="isomax", seed=range(2), **TINY)
     captures = iv.sweep(experiments, executor, ood="uniform", store=tmp_path / "runs", progress=False)
     assert [capture.meta["seed"] for capture in captures] == [0, 1]
     here = experiments[1].run("uniform", store=tmp_path / "here", progress=False)

@@ -242,7 +242,7 @@ def test_roc_tells_losses_sets_scores_and_seeds_apart(softmax, isomax):
 
 def test_roc_averages_over_seeds_alone(softmax, isomax):
     quick = isomax.replace(meta={**isomax.meta, "preset": "quick"})
-    short = isomax.replace(meta={**isomax.meta, "epochs": 3})
+    short = isomax.replace(meta={**isomax.meta, "changed": {"epochs": 3}})
     other = isomax.replace(meta={**isomax.meta, "data": "cifar10"})
     unnamed = isomax.replace(meta={**isomax.meta, "seed": None})
     for captures, wanted in (

@@ -25,8 +25,8 @@ from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.checkpoint import Checkpoint, TrainingState
 from isomax_viz.learning.training.hardware import choose_precision, compile_pays, suitable_threads
 from isomax_viz.learning.training.loop import TrainingError, train
-from isomax_viz.learning.training.outliers import Outliers, Recipe
-from isomax_viz.learning.training.protocols import PRESETS, Protocol, protocol_for
+from isomax_viz.learning.training.outliers import Outliers
+from isomax_viz.learning.training.protocols import PRESETS, Protocol, Recipe, protocol_for
 from isomax_viz.learning.training.selection import BestEpoch, held_out_split
 from isomax_viz.store.folder import Store
 

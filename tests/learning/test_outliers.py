@@ -19,14 +19,13 @@ from isomax_viz.learning.training.checkpoint import Checkpoint
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.outliers import (
     Outliers,
-    Recipe,
     adversarial_noise,
     energy_hinges,
     load_outliers,
     max_log_confidence,
     uniform_cross_entropy,
 )
-from isomax_viz.learning.training.protocols import Protocol
+from isomax_viz.learning.training.protocols import Protocol, Recipe
 from isomax_viz.store.folder import Store, StoreError
 
 CPU = torch.device("cpu")

@@ -13,7 +13,6 @@ import pytest
 import isomax_viz as iv
 from isomax_viz import published
 from isomax_viz._common import system as _paths
-from isomax_viz.captures import provenance as origins
 
 ROOT = Path(__file__).parents[2]
 KEY = ["backbone", "id", "ood", "loss", "score", "method", "metric"]
@@ -548,20 +547,6 @@ def test_outlier_exposure_is_found_under_our_name_for_it():
     pair = only_pair(result(loss="softmax+oe", score="es", ood="average", entropic_scale=None), "isomax+", 5)
     assert pair["method"] == "SoftMax^OE_ES" and pair["published_mean"] == pytest.approx(0.968)
     assert pair["why_not"] == "the papers train with other extra data"
-
-
-@pytest.mark.parametrize("name", origins.USUAL)
-def test_what_counts_as_changed_is_what_an_experiment_has_otherwise(name):
-    usual = iv.Experiment.model_fields[name].default
-    assert usual == origins.USUAL[name] and origins.variant(iv.Capture.from_arrays([[1.0, 0.0]], [0])) == ""
-    meta = iv.Experiment(loss="dismax", outliers="acet").meta
-    assert origins.variant(iv.Capture.from_arrays([[1.0, 0.0]], [0], meta=meta)) == ""
-
-
-def test_every_setting_of_an_experiment_is_a_column_or_a_variant():
-    columns = {*iv.tables.EVALUATE_COLUMNS, "outliers"}  # the loss tells the method with outliers
-    free = {"precision"}  # the number format changes results by rounding only
-    assert set(iv.Experiment.model_fields) - columns - free == set(origins.USUAL)
 
 
 def test_changed_trainings_come_with_their_changes():

@@ -161,9 +161,9 @@ def test_mixed_settings_are_refused(captures):
     ):
         paper_tables.fair_comparison(mixed)
     with pytest.raises(ValueError, match="but have the training values .'as usual', 'scales_learning_rate=1.0'"):
-        paper_tables.accuracies([*captures, made("isomax2", 7, scales_learning_rate=1.0)])
+        paper_tables.accuracies([*captures, made("isomax2", 7, changed={"scales_learning_rate": 1.0})])
     # A fair comparison trains all losses alike.
-    for changed in ({"preset": "smoke"}, {"epochs": 3}, {"select": "best_test"}):
+    for changed in ({"preset": "smoke"}, {"changed": {"epochs": 3}}, {"select": "best_test"}):
         with pytest.raises(ValueError, match="captures must differ in loss and seed only, but have the"):
             paper_tables.fair_comparison([made("softmax"), made("isomax", **changed)])
     with pytest.raises(ValueError, match="has seed 0 twice. Give every training once.* and every method once"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from isomax_viz.learning.losses.dismax import DISTANCES, FUNCTIONS, DisMaxHead
 from isomax_viz.learning.losses.groups import parameter_groups
 from isomax_viz.learning.losses.heads import (
+    INITIALISATIONS,
     Head,
     IsoMax2Head,
     IsoMaxHead,
@@ -26,6 +27,7 @@ __all__ = [
     "DISTANCES",
     "FUNCTIONS",
     "HEADS",
+    "INITIALISATIONS",
     "SIMILARITIES",
     "DisMaxHead",
     "GeneralizedOdinHead",

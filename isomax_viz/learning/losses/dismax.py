@@ -66,6 +66,8 @@ class DisMaxHead(PrototypeHead):
         tensor.
     entropic_scale : float
         The paper's alpha, above zero.
+    initialisation : {"zeros", "normal"}, optional
+        What prototypes start from; by default zeros.
 
     Notes
     -----
@@ -80,7 +82,7 @@ class DisMaxHead(PrototypeHead):
     ([[-7.0, -7.0, -7.0]], [[-49.0, -49.0, -49.0]])
     """
 
-    settings = ("distance", "training_function", "detection_function", "entropic_scale")
+    settings = ("distance", "training_function", "detection_function", "entropic_scale", "initialisation")
 
     def __init__(
         self,
@@ -91,8 +93,9 @@ class DisMaxHead(PrototypeHead):
         training_function: str | Callable[[Tensor], Tensor] = "scaled",
         detection_function: str | Callable[[Tensor], Tensor] = "identity",
         entropic_scale: float = 10.0,
+        initialisation: str | None = None,
     ) -> None:
-        super().__init__(num_features, num_classes)
+        super().__init__(num_features, num_classes, initialisation=initialisation)
         self.entropic_scale = float(check_number("entropic_scale", entropic_scale, above=0))
         self.distance = distance if callable(distance) else check_choice("distance", distance, DISTANCES)
         self.training_function = _known("training_function", training_function)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from isomax_viz._common.checks import check_number
+from isomax_viz._common.checks import check_choice, check_number
 
 __all__ = [
+    "INITIALISATIONS",
     "Head",
     "IsoMax2Head",
     "IsoMaxHead",
@@ -165,6 +167,10 @@ class SoftMaxHead(Head):
             return self.linear(widened(features, self.linear.weight))
 
 
+# What prototypes may start from: all at zero, or normal(0, 1).
+INITIALISATIONS: dict[str, Callable[[int, int], Tensor]] = {"zeros": torch.zeros, "normal": torch.randn}
+
+
 class PrototypeHead(Head):
     """A head with one learnable prototype per class, starting at zero; the shortest start for a head of your own.
 
@@ -177,9 +183,13 @@ class PrototypeHead(Head):
     [[-0.0, -0.0, -0.0]]
     """
 
-    def __init__(self, num_features: int, num_classes: int) -> None:
+    # What prototypes start from, unless a head is told otherwise; see INITIALISATIONS.
+    initialisation = "zeros"
+
+    def __init__(self, num_features: int, num_classes: int, *, initialisation: str | None = None) -> None:
         super().__init__(num_features, num_classes)
-        self.prototypes = nn.Parameter(torch.zeros(num_classes, num_features))
+        chosen = check_choice("initialisation", initialisation or self.initialisation, INITIALISATIONS)
+        self.prototypes = nn.Parameter(INITIALISATIONS[chosen](num_classes, num_features))
 
     def distances(self, features: Tensor) -> Tensor:
         """Return the feature-prototype distances without any scale, shape (n, classes)."""
@@ -202,6 +212,8 @@ class IsoMaxHead(PrototypeHead):
         See :class:`Head`.
     entropic_scale : float
         Above zero; the papers use 10.
+    initialisation : {"zeros", "normal"}, optional
+        What prototypes start from; by default the paper's.
 
     Notes
     -----
@@ -216,10 +228,12 @@ class IsoMaxHead(PrototypeHead):
     ([[-5.0, -5.0, -5.0]], [[-50.0, -50.0, -50.0]])
     """
 
-    settings = ("entropic_scale",)
+    settings = ("entropic_scale", "initialisation")
 
-    def __init__(self, num_features: int, num_classes: int, *, entropic_scale: float = 10.0) -> None:
-        super().__init__(num_features, num_classes)
+    def __init__(
+        self, num_features: int, num_classes: int, *, entropic_scale: float = 10.0, initialisation: str | None = None
+    ) -> None:
+        super().__init__(num_features, num_classes, initialisation=initialisation)
         self.entropic_scale = float(check_number("entropic_scale", entropic_scale, above=0))
 
     def extra_repr(self) -> str:
@@ -238,7 +252,7 @@ class IsoMaxPlusHead(IsoMaxHead):
 
     Parameters
     ----------
-    num_features, num_classes, entropic_scale
+    num_features, num_classes, entropic_scale, initialisation
         See :class:`IsoMaxHead`.
 
     Notes
@@ -253,9 +267,12 @@ class IsoMaxPlusHead(IsoMaxHead):
     True
     """
 
-    def __init__(self, num_features: int, num_classes: int, *, entropic_scale: float = 10.0) -> None:
-        super().__init__(num_features, num_classes, entropic_scale=entropic_scale)
-        nn.init.normal_(self.prototypes)
+    initialisation = "normal"
+
+    def __init__(
+        self, num_features: int, num_classes: int, *, entropic_scale: float = 10.0, initialisation: str | None = None
+    ) -> None:
+        super().__init__(num_features, num_classes, entropic_scale=entropic_scale, initialisation=initialisation)
         self.distance_scale = nn.Parameter(torch.ones(1))
 
     def distances(self, features: Tensor) -> Tensor:
@@ -282,7 +299,7 @@ class IsoMax2Head(PrototypeHead):
     -----
     Source: "Hyperparameter-Free Isotropic Maximization Loss", equations 2 and 5. The printed equation 6, for detection,
     lacks the minus sign in the exponent; softmax of minus the distances is used. Prototypes and tilts start at 0,
-    scales at 10.
+    scales at 10; ``initialisation`` as for :class:`IsoMaxHead`.
 
     Examples
     --------
@@ -291,10 +308,11 @@ class IsoMax2Head(PrototypeHead):
     [[-50.0, -50.0]]
     """
 
+    settings = ("initialisation",)
     slow_parameters = ("class_scales", "class_tilts")
 
-    def __init__(self, num_features: int, num_classes: int) -> None:
-        super().__init__(num_features, num_classes)
+    def __init__(self, num_features: int, num_classes: int, *, initialisation: str | None = None) -> None:
+        super().__init__(num_features, num_classes, initialisation=initialisation)
         self.class_scales = nn.Parameter(torch.full((num_classes,), 10.0))
         self.class_tilts = nn.Parameter(torch.zeros(num_classes))
 

@@ -16,9 +16,9 @@ from isomax_viz._common.checks import check_choice
 from isomax_viz._common.system import cpu_features
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.training.batches import Batches
+from isomax_viz.learning.training.protocols import PRECISIONS
 
 __all__ = [
-    "PRECISIONS",
     "Computing",
     "choose_device",
     "choose_precision",
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 # Pixels of training pictures times epochs from which on compiling (half a minute to a minute) is repaid on two cores.
 _COMPILE_FROM = 2e8

@@ -8,8 +8,6 @@ places.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +16,10 @@ from torch.nn import functional
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, load_ood
-from isomax_viz.learning.training.protocols import Protocol
+from isomax_viz.learning.training.protocols import MADE, OUTLIER_DATA, Recipe
 
 __all__ = [
-    "METHODS",
-    "OUTLIER_DATA",
     "Outliers",
-    "Recipe",
     "adversarial_noise",
     "energy_hinges",
     "load_outliers",
@@ -32,71 +27,8 @@ __all__ = [
     "uniform_cross_entropy",
 ]
 
-# method -> its name and the weight of its term in the source.
-METHODS = {
-    "oe": ("Outlier Exposure", 0.5),
-    "acet": ("adversarial confidence enhancing training (ACET)", 1.0),
-    "energy": ("energy-bounded fine-tuning", 0.1),
-}
-# Made of the training pictures or drawn; besides them any set of the catalogue that is not measured on.
-MADE = ("noise", "permuted")
-OUTLIER_DATA = MADE + tuple(name for name in OOD_SETS if name not in ("unseen", "fooling"))
 _NOISE_SEED, _PERMUTED_SEED = 21, 22
 _BLURS = (1.0, 1.5, 2.0, 2.5)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How extra data takes part in a training, in numbers; part of an experiment's id.
-
-    Attributes
-    ----------
-    method : {"oe", "acet", "energy"}
-        See :data:`METHODS`.
-    data : str
-        See :data:`OUTLIER_DATA`.
-    weight : float
-        Of the term, beside the cross-entropy.
-    margins : (float, float), optional
-        For "energy": known pictures shall have an energy below the first, outliers above the second.
-    radius : float, optional
-        For "acet": by how much each pixel may be changed, on the scale [0, 1].
-    steps : int, optional
-        For "acet": steps of gradient ascent per batch.
-    """
-
-    method: str
-    data: str
-    weight: float
-    margins: tuple[float, float] | None = None
-    radius: float | None = None
-    steps: int | None = None
-
-    @property
-    def fine_tunes(self) -> bool:
-        """Whether a network that was trained without extra data is trained on, instead of a new one."""
-        return self.method == "energy"
-
-    def protocol(self, plain: Protocol) -> Protocol:
-        """Return how the network is trained with the outliers, given how it is trained without.
-
-        Examples
-        --------
-        >>> from isomax_viz.learning.training.protocols import PRESETS
-        >>> tuning = Recipe("energy", "noise", 0.1, margins=(-25.0, -7.0)).protocol(PRESETS["paper"])
-        >>> tuning.epochs, tuning.learning_rate
-        (10, 0.001)
-        """
-        if not self.fine_tunes:
-            return plain
-        # The source takes ten epochs from 0.001 down to almost 0; no longer than the training that came before.
-        short = min(10, plain.epochs)
-        return replace(plain, epochs=short, milestones=(), learning_rate=0.001, one_cycle=True, warmup_epochs=0,
-                       whitening=0, identity_start=False)  # fmt: skip
-
-    def described(self) -> dict[str, Any]:
-        """Return the recipe as JSON values, without what the method does not use."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def uniform_cross_entropy(class_logits: Tensor) -> Tensor:

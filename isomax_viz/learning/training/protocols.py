@@ -1,16 +1,38 @@
-"""Protocols: how a network is trained, in numbers; the papers' own and shorter ones."""
+"""Protocols: how a network is trained, in numbers; the papers' own and shorter ones, and recipes with extra data."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-__all__ = ["PRESETS", "SELECTIONS", "Protocol", "protocol_for"]
+from isomax_viz.datasets import OOD_SETS
 
+__all__ = [
+    "MADE",
+    "METHODS",
+    "OUTLIER_DATA",
+    "PRECISIONS",
+    "PRESETS",
+    "SELECTIONS",
+    "Protocol",
+    "Recipe",
+    "protocol_for",
+]
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 SELECTIONS = ("last", "best_validation", "best_test")
 
 # What came later: left out of descriptions where it is not used, so that experiments keep their ids.
 _LATER = ("rise", "padding", "reflect", "alternating_flips", "whitening", "identity_start")
+# method -> its name and the weight of its term in the source.
+METHODS = {
+    "oe": ("Outlier Exposure", 0.5),
+    "acet": ("adversarial confidence enhancing training (ACET)", 1.0),
+    "energy": ("energy-bounded fine-tuning", 0.1),
+}
+# Made of the training pictures or drawn; besides them any set of the catalogue that is not measured on.
+MADE = ("noise", "permuted")
+OUTLIER_DATA = MADE + tuple(name for name in OOD_SETS if name not in ("unseen", "fooling"))
 
 
 @dataclass(frozen=True)
@@ -198,3 +220,56 @@ def protocol_for(preset: str, *, data: str, backbone: str, loss: str) -> Protoco
     if (loss, backbone, data) == ("softmax", "resnet110", "cifar100"):
         protocol = replace(protocol, warmup_epochs=1)
     return protocol
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How extra data takes part in a training, in numbers; part of an experiment's id.
+
+    Attributes
+    ----------
+    method : {"oe", "acet", "energy"}
+        See :data:`METHODS`.
+    data : str
+        See :data:`OUTLIER_DATA`.
+    weight : float
+        Of the term, beside the cross-entropy.
+    margins : (float, float), optional
+        For "energy": known pictures shall have an energy below the first, outliers above the second.
+    radius : float, optional
+        For "acet": by how much each pixel may be changed, on the scale [0, 1].
+    steps : int, optional
+        For "acet": steps of gradient ascent per batch.
+    """
+
+    method: str
+    data: str
+    weight: float
+    margins: tuple[float, float] | None = None
+    radius: float | None = None
+    steps: int | None = None
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether a network that was trained without extra data is trained on, instead of a new one."""
+        return self.method == "energy"
+
+    def protocol(self, plain: Protocol) -> Protocol:
+        """Return how the network is trained with the outliers, given how it is trained without.
+
+        Examples
+        --------
+        >>> tuning = Recipe("energy", "noise", 0.1, margins=(-25.0, -7.0)).protocol(PRESETS["paper"])
+        >>> tuning.epochs, tuning.learning_rate
+        (10, 0.001)
+        """
+        if not self.fine_tunes:
+            return plain
+        # The source takes ten epochs from 0.001 down to almost 0; no longer than the training that came before.
+        short = min(10, plain.epochs)
+        return replace(plain, epochs=short, milestones=(), learning_rate=0.001, one_cycle=True, warmup_epochs=0,
+                       whitening=0, identity_start=False)  # fmt: skip
+
+    def described(self) -> dict[str, Any]:
+        """Return the recipe as JSON values, without what the method does not use."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
