@@ -30,7 +30,7 @@ def test_a_wheel_holds_the_data_and_reads_it_without_the_checkout(tmp_path):
         name.rpartition("/")[2] for name in names if "_data/published" in name and name.endswith(".csv")
     } == published
     shared = {name.rpartition("/")[2] for name in names if name.startswith("isomax_viz/explorer/")}
-    assert {"page.html.jinja", "page.css", "page.js", "notice.txt"} <= shared
+    assert {"style.css", "explorer.js", "loader.js"} <= shared
     assert "isomax_viz/_data/networks/digits/small_cnn-isomax+-s0.safetensors" in names
     assert not any(name.startswith(("runs", "reports", "tests")) for name in names)
     with zipfile.ZipFile(wheel) as archive:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from unicodedata import category
 
 from isomax_viz.catalog.looks import OKABE_ITO, Style
 from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, split_loss
@@ -25,7 +24,6 @@ __all__ = [
     "data_style",
     "loss_style",
     "loss_styles",
-    "plain",
     "zoom",
 ]
 
@@ -76,30 +74,6 @@ _OWN_LOOKS = (
 )
 
 
-def plain(words: Any, *, most: int = 40) -> str:
-    r"""Return somebody's words as one line that can be drawn and written to a file, and that a legend shows.
-
-    Parameters
-    ----------
-    words : object
-        Such as the name of a data set.
-    most : int
-        Letters; in longer words the middle is left out.
-
-    Examples
-    --------
-    >>> plain("two\nlines\0"), plain("a" * 50 + "b", most=7)
-    ('two lines�', 'aaa…aab')
-    """
-    # A file of SVG cannot hold control characters, nor a font half a pair of surrogates.
-    line = " ".join(str(words).split())
-    line = "".join("\N{REPLACEMENT CHARACTER}" if category(letter) in ("Cc", "Cs") else letter for letter in line)
-    if len(line) > most:
-        line = f"{line[: most // 2]}…{line[-((most - 1) // 2) :]}"
-    # Matplotlib leaves labels that begin with an underscore out of legends: a space of no width stands before it.
-    return "\N{ZERO WIDTH SPACE}" + line if line.startswith("_") else line
-
-
 def loss_styles(losses: Iterable[Any]) -> dict[str, Style]:
     """Return the styles of the losses of one figure: all differ in colour, line and marker.
 
@@ -141,7 +115,7 @@ def _own_look(name: str, place: int) -> Style:
     again, number = divmod(place, len(_OWN_LOOKS))
     color, _, marker = _OWN_LOOKS[number]
     line = _OWN_LOOKS[(number + again) % len(_OWN_LOOKS)][1]  # the seventh has the first one's colour, another line
-    return Style(plain(name), color, line, marker)
+    return Style(name, color, line, marker)
 
 
 def loss_style(loss: Any) -> Style:
@@ -167,10 +141,8 @@ def data_style(name: str) -> Style:
     """
     if name in DATA_STYLES:
         return DATA_STYLES[name]
-    number = sum(name.encode(errors="surrogatepass"))
-    return Style(
-        plain(name), _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h"
-    )
+    number = sum(name.encode())
+    return Style(name, _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h")
 
 
 _LOCK = threading.RLock()
@@ -195,7 +167,6 @@ _SETTINGS = {
     "legend.frameon": False,
     "font.family": "DejaVu Sans",
     "hatch.linewidth": 0.6,
-    "text.usetex": False,
     # SVG text stays text (searchable, small), and ids do not change from run to run.
     "svg.fonttype": "none",
     "svg.hashsalt": "isomax_viz",

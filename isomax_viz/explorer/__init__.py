@@ -1,4 +1,4 @@
-"""Widgets around figures: controls, one picture, words beside it. They compute nothing and work without PyTorch."""
+"""What people click: the explorer, drawn in the browser, and the teaching lab. It works without PyTorch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ def explore(
     images: Mapping[str, ImageSet] | None = None,
     folder: str | Path = ".",
     store: str | Path | None = None,
-    strict: bool | None = None,
 ) -> Explorer:
     """Explore what networks said: toggle loss, score, out-of-distribution sets and view, move the threshold.
 
@@ -57,8 +56,6 @@ def explore(
         Where figures, data and settings are saved.
     store : str or Path, optional
         Where the trained networks lie that can score an image of your own; by default the usual store.
-    strict : bool, optional
-        Raise errors in callbacks as well as showing them in the view; by default under pytest only.
 
     Returns
     -------
@@ -78,7 +75,7 @@ def explore(
     >>> explore(Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]}, loss="softmax"))
     Explorer(1 captures; the controls need a running notebook)
     """
-    return Explorer(captures, images=images, folder=folder, store=store, strict=strict)
+    return Explorer(captures, images=images, folder=folder, store=store)
 
 
 def explore_alpha(captures: Captures, *, strict: bool | None = None) -> AlphaExplorer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from isomax_viz._common.checks import check_choice
@@ -11,9 +11,9 @@ from isomax_viz.analysis.tables import Captures, as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.losses import LOSSES
-from isomax_viz.catalog.style import loss_style
+from isomax_viz.catalog.style import data_style, loss_style
 
-__all__ = ["DIMENSIONS", "Shelf"]
+__all__ = ["DIMENSIONS", "TOOLTIPS", "Shelf", "word"]
 
 # In what captures differ, as words for the choosers. Losses come first among what is changed most.
 DIMENSIONS = {
@@ -24,6 +24,15 @@ DIMENSIONS = {
     "entropic_scale": "Entropic scale",
     "seed": "Seed",
     "name": "Capture",
+}
+TOOLTIPS = {
+    "data": "Data set that the network was trained on",
+    "backbone": "Network that turns an image into features",
+    "preset": "Training protocol",
+    "loss": "Loss that the network was trained with",
+    "entropic_scale": "Factor on the logits while training (the papers' alpha and E_s)",
+    "seed": "Seed of the training",
+    "name": "Which of the captures to show",
 }
 NOT_SAID = "not said"
 
@@ -116,6 +125,15 @@ class Shelf:
         words = [word(name, place[name]) for name in self.choosers if name in place and place[name] != NOT_SAID]
         return " · ".join(words) or word(always, place[always])
 
+    def only(self, numbers: Sequence[int], sets: Collection[str]) -> Shelf:
+        """Return the shelf of some of the captures, each with some of its sets."""
+        kept = {}
+        for number in numbers:
+            capture = self.captures[number]
+            ood = {name: samples for name, samples in capture.ood.items() if name in sets}
+            kept[self.places[number].get("name", str(number))] = capture.replace(ood=ood)
+        return Shelf(kept)
+
     @property
     def ood(self) -> list[str]:
         """Names of all out-of-distribution sets, in the order in which they came."""
@@ -141,8 +159,8 @@ def _place(capture: Capture) -> dict[str, Any]:
     return {name: place[name] for name in DIMENSIONS if name in place}
 
 
-def word(dimension: str, value: Any) -> str:
-    """Return one value in words.
+def word(dimension: str, value: Any, *, short: bool = False) -> str:
+    """Return one value in words; short where it stands beside the name of its dimension.
 
     Examples
     --------
@@ -153,6 +171,8 @@ def word(dimension: str, value: Any) -> str:
         return loss_style(value).label
     if value == NOT_SAID:
         return "none" if dimension == "entropic_scale" else NOT_SAID
-    if dimension == "entropic_scale":
-        return f"scale {value:g}"
-    return f"seed {value}" if dimension == "seed" else str(value)
+    if dimension == "data":
+        return data_style(value).label
+    text = f"{value:g}" if dimension == "entropic_scale" else str(value)
+    prefix = {"entropic_scale": "scale ", "seed": "seed "}.get(dimension, "")
+    return text if short else prefix + text

@@ -5,33 +5,18 @@ from __future__ import annotations
 from functools import cache
 from html import escape
 
-import pandas as pd
-
-from isomax_viz.analysis import scores
-from isomax_viz.analysis.metrics import METRICS
-from isomax_viz.analysis.scores import words as score_words
+from isomax_viz.analysis.scores import Score
 from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import data_style, loss_style
+from isomax_viz.catalog.style import loss_style
 
-__all__ = [
-    "CSS",
-    "STALE",
-    "code_html",
-    "error_html",
-    "lesson_html",
-    "mathml",
-    "sentence_html",
-    "summary_html",
-    "verdict_html",
-]
+__all__ = ["CSS", "error_html", "loss_lesson", "mathml", "score_lesson", "sentence_html"]
 
-# What a score means for losses for which its own sentence is not true.
+# What the minimum distance score means for losses for which its own sentence is not true.
 _WITHOUT_PROTOTYPES = "It has no prototypes: the distances are those to the class means of the training features."
 _OF_ANY_LENGTH = (
     "The length of the features is not fixed: features that are short lie near all prototypes, so that the nearest one "
     "can be nearer to unknown images than to known ones. Look whether the AUROC is below 50 %."
 )
-_SYMBOLS = "p<sub>j</sub> probability, z<sub>j</sub> logit, d<sub>j</sub> distance to the prototype of class j"
 
 
 @cache
@@ -49,47 +34,36 @@ def mathml(latex: str) -> str:
     return convert(latex).replace("<math ", '<math displaystyle="true" ', 1)
 
 
-def lesson_html(losses: tuple[str, ...], score: str) -> str:
-    """Return what the losses and the score are, with formula and direction.
-
-    Parameters
-    ----------
-    losses : tuple of str
-        Keys of the losses that are shown; unknown ones have no lesson.
-    score : str
-        A key of :data:`isomax_viz.analysis.scores.SCORES`, or the name of a column.
+def score_lesson(score: Score) -> dict[str, str]:
+    """Return what a score is, in words and as a formula.
 
     Examples
     --------
-    >>> html = lesson_html(("isomax+",), "mds")
-    >>> "minimum distance score" in html, "unit vectors" in html, html.count("<math")
-    (True, True, 2)
+    >>> from isomax_viz.analysis.scores import SCORES
+    >>> score_lesson(SCORES["mds"])["name"]
+    'minimum distance score'
     """
-    chosen = score_words(score)
-    rows = [
-        (
-            f"{chosen.label}: {chosen.name}" if chosen.label != chosen.name else chosen.name,
-            mathml(chosen.formula) if chosen.formula else "",
-            f"{escape(chosen.explanation)} Higher = more in-distribution. "
-            f"{f'Source: {escape(chosen.source)}. ' if chosen.source else ''}"
-            f'<span class="small">({_SYMBOLS})</span>',
-        )
-    ]
-    for loss in dict.fromkeys(losses):
-        record = loss_record(loss)
-        if record.formula:
-            words = record.sentence
-            if "distances" in chosen.needs and not record.unit_vectors:
-                words += f" {_OF_ANY_LENGTH if record.prototypes else _WITHOUT_PROTOTYPES}"
-            rows.append((loss_style(loss).label, mathml(record.formula), escape(words)))
-    return "".join(
-        f'<div class="lesson"><b>{escape(name)}</b><span class="formula">{formula}</span><p>{words}</p></div>'
-        for name, formula, words in rows
-    )
+    formula = mathml(score.formula) if score.formula else ""
+    words = {"label": score.label, "name": score.name, "explanation": score.explanation, "source": score.source}
+    return words | {"formula": formula}
 
 
-# Of a picture whose settings have changed and that is being drawn anew.
-STALE = "isomax-viz-stale"
+def loss_lesson(loss: str) -> dict[str, str]:
+    """Return what a loss is, in words and as a formula; one of your own has no formula.
+
+    Examples
+    --------
+    >>> loss_lesson("isomax+")["label"], "unit vectors" in loss_lesson("isomax+")["words"]
+    ('IsoMax+', True)
+    """
+    record = loss_record(loss)
+    return {
+        "label": loss_style(loss).label,
+        "formula": mathml(record.formula) if record.formula else "",
+        "words": record.sentence,
+        "distances": "" if record.unit_vectors else _OF_ANY_LENGTH if record.prototypes else _WITHOUT_PROTOTYPES,
+    }
+
 
 # Colours come from JupyterLab's own variables, so that light and dark themes are both legible; the second value serves
 # front ends without them.
@@ -109,16 +83,7 @@ CSS = """<style>
   outline: 2px solid var(--jp-brand-color2, #42a5f5); outline-offset: 1px; }
 .isomax-viz .widget-toggle-button:disabled { opacity: 0.35; }
 .isomax-viz-picture { align-items: flex-start; }
-.isomax-viz-frame { position: relative; width: fit-content; max-width: 100%; }
-.isomax-viz .isomax-viz-bands { position: absolute; margin: 0; }
-.isomax-viz .isomax-viz-bands > .widget-label { display: none; }
-.isomax-viz .isomax-viz-bands > div { display: flex; width: 100%; height: 100%; }
-.isomax-viz .isomax-viz-bands .widget-toggle-button { flex: 1 1 0; min-width: 0; height: 100%; margin: 0; padding: 0;
-  border: none; border-radius: 0; background: transparent; color: transparent; }
-.isomax-viz .isomax-viz-bands .widget-toggle-button:hover { background: rgba(0, 114, 178, 0.12); }
 .isomax-viz-picture img { max-width: 100%; height: auto; object-fit: contain; border-radius: 3px; background: white; }
-/* Later than most pictures are drawn, so that quick changes do not flicker. */
-.isomax-viz img.isomax-viz-stale { opacity: 0.35; transition: opacity 0s 0.15s; }
 .isomax-viz table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 2px 0 6px 0; }
 .isomax-viz th, .isomax-viz td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap; }
 .isomax-viz th:first-child, .isomax-viz td:first-child { text-align: left; }
@@ -128,16 +93,7 @@ CSS = """<style>
 .isomax-viz td { color: var(--jp-ui-font-color1, #212121); }
 .isomax-viz p { margin: 4px 0; color: var(--jp-ui-font-color1, #212121); max-width: 62em; }
 .isomax-viz p.small { color: var(--jp-ui-font-color2, #616161); font-size: 12px; }
-.isomax-viz th.group { text-align: left; font-weight: 400; border-bottom: none; padding-top: 0;
-  color: var(--jp-ui-font-color2, #616161); }
 .isomax-viz tr.chosen td { font-weight: 600; background: var(--jp-layout-color2, #eeeeee); }
-.isomax-viz .gap { padding-left: 14px; }
-.isomax-viz .lesson { margin: 6px 0; } .isomax-viz .lesson b { margin-right: 18px; }
-.isomax-viz .lesson .formula { font-size: 17px; vertical-align: middle; }
-.isomax-viz .lesson .small { color: var(--jp-ui-font-color2, #616161); }
-.isomax-viz math { color: var(--jp-ui-font-color1, #212121); }
-.isomax-viz pre { background: var(--jp-layout-color2, #eeeeee); color: var(--jp-ui-font-color1, #212121);
-  padding: 8px 12px; border-radius: 3px; white-space: pre-wrap; max-width: 62em; margin: 4px 0; }
 .isomax-viz .jupyter-button { border-radius: 4px; }
 .isomax-viz .jupyter-button.mod-info { background: var(--jp-brand-color1, #1976d2); color: white; }
 .isomax-viz .error { border-left: 4px solid #D55E00; padding: 6px 12px; margin: 4px 0;
@@ -160,82 +116,3 @@ def error_html(error: BaseException) -> str:
 def sentence_html(text: str) -> str:
     """Return the figure in words: the alternative text of the picture, and small print below it."""
     return f'<p class="small">{escape(text)}</p>' if text else ""
-
-
-def code_html(text: str) -> str:
-    """Return code to copy.
-
-    Examples
-    --------
-    >>> code_html("a < b")
-    '<pre>a &lt; b</pre>'
-    """
-    return f"<pre>{escape(text)}</pre>"
-
-
-def verdict_html(verdict: str, reasons: str) -> str:
-    """Return an answer with its reasons.
-
-    Examples
-    --------
-    >>> verdict_html("ES = 1 < 2: rejected.", "Why.")
-    '<p><b>ES = 1 &lt; 2: rejected.</b> Why.</p>'
-    """
-    return f"<p><b>{escape(verdict)}</b> {escape(reasons)}</p>"
-
-
-def summary_html(metrics: pd.DataFrame, counts: pd.DataFrame, *, titles: tuple[str, ...]) -> str:
-    """Return detection metrics and what the threshold does as one table that says what each number means.
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        Rows of :func:`isomax_viz.analysis.tables.evaluate` for one score.
-    counts : DataFrame
-        Rows of :func:`isomax_viz.analysis.thresholds.threshold_table`, in the same order.
-    titles : tuple of str
-        Name of each capture; shown where there are two.
-
-    Examples
-    --------
-    >>> from isomax_viz import Capture, evaluate
-    >>> from isomax_viz.analysis.thresholds import threshold_table
-    >>> capture = Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.0, 0.0]]}, loss="softmax")
-    >>> html = summary_html(evaluate(capture, scores="es"), threshold_table(capture), titles=("SoftMax",))
-    >>> "entropic score (ES)" in html, "chance that a random ID sample" in html, "100.0 %" in html
-    (True, True, True)
-    """
-    score = scores.words(metrics["score"].iloc[0])
-    named = f"{score.name} ({score.label})" if score.name != score.label else score.label
-    head = "".join(f'<th title="{escape(words)}">{name}</th>' for name, words in (METRICS | _COUNTED).items())
-    rows = [
-        _row(metric, count, titles[int(count["capture"])] if len(titles) > 1 else "")
-        for metric, count in zip(metrics.to_dict("records"), counts.to_dict("records"), strict=True)
-    ]
-    thresholds = ", ".join(f"{value:.4g}".replace("-", "−") for value in counts["threshold"].unique())
-    first = f"<th class='group'></th><th class='group' colspan='{len(METRICS)}'>over all thresholds</th>"
-    second = f"<th class='group gap' colspan='{len(_COUNTED)}'>at score ≥ {thresholds}</th>"
-    return (
-        f"<p>Detection with the <b>{escape(named)}</b>; in-distribution (ID) is the positive class.</p>"
-        f"<table><thead><tr>{first}{second}</tr><tr><th>against</th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-        f'<p class="small">AUROC: {METRICS["AUROC"]}. TNR@TPR95: {METRICS["TNR@TPR95"]}. DTACC: {METRICS["DTACC"]}.</p>'
-    )
-
-
-_COUNTED = {
-    "ID accepted": "in-distribution test images with a score at or above the threshold",
-    "ID rejected": "in-distribution test images below it: errors",
-    "OOD accepted": "out-of-distribution images at or above it: errors",
-    "OOD rejected": "out-of-distribution images below it",
-}
-
-
-def _row(metric: dict, count: dict, title: str) -> str:
-    name = escape(data_style(metric["ood"]).label)
-    cells = "".join(f"<td>{100 * metric[key]:.1f} %</td>" for key in METRICS)
-    for key in _COUNTED:
-        kind, what = key.split()
-        number, of = count[f"{kind.lower()}_{what}"], count[f"n_{kind.lower()}"]
-        cells += f"<td>{number:,} of {of:,} ({100 * number / of:.1f} %)</td>"
-    return f"<tr><td>{escape(title) + ': ' if title else ''}{name}</td>{cells}</tr>"

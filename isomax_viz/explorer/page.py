@@ -1,30 +1,77 @@
-"""Captures as one HTML file: pre-counted numbers, the page's own controls, and Vega-Lite to draw the figures."""
+"""Captures as one HTML file: the browser module, and answers to all that it may ask."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
-from importlib import resources
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import isomax_viz
-from isomax_viz._common.checks import missing_package
 from isomax_viz._common.files import write_text
-from isomax_viz.analysis.metrics import METRICS
 from isomax_viz.analysis.scores import Score
 from isomax_viz.analysis.tables import Captures
-from isomax_viz.analysis.thresholds import RULES
 from isomax_viz.captures.samples import Samples
-from isomax_viz.explorer.choices import DIMENSIONS, Shelf
-from isomax_viz.explorer.data import ALL_COMBINATIONS, BINS, digest, networks_of, scores_of, sets_of, start_of
+from isomax_viz.explorer.bundle import module
+from isomax_viz.explorer.choices import Shelf
+from isomax_viz.explorer.data import (
+    Numbers,
+    digest,
+    in_single_precision,
+    networks_of,
+    order_keys,
+    packed,
+    scores_of,
+    sets_of,
+)
+from isomax_viz.explorer.pictures import find_images, sheet
+from isomax_viz.explorer.views import VIEWS
 
 __all__ = ["to_html"]
 
-SCRIPTS = ("numbers.js", "figures.js", "tables.js", "page.js")  # in this order: each uses those before it
+MANY = 400_000  # scores; beyond, a page holds them sorted: exact counts, but no single image
+FEW = 300_000  # logits that a page holds image by image
+PIXELS = 2_000_000  # of pictures that a page holds
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="isomax_viz {version}">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {hash}">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ margin: 0; padding: .6rem 1rem; background: #fff; color: #1a1a1a; font: 14px/1.45 system-ui, sans-serif; }}
+h1 {{ font-size: 1.1rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #1c1c1e; color: #ececf0; }} }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<noscript><p>This page draws its figures with JavaScript, which is switched off here.</p></noscript>
+<main id="explorer"></main>
+<script id="data" type="application/json">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+START = """
+const page = JSON.parse(document.getElementById("data").textContent);
+let state = page.state;
+try {
+  if (location.hash) state = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+} catch { /* a link of another kind */ }
+globalThis.explorer = mount(document.getElementById("explorer"), { data: page.data, saved: page.saved, state });
+"""
 
 
 def to_html(
@@ -53,8 +100,9 @@ def to_html(
     title : str, optional
         Heading of the page; by default what the captures have in common.
     start : mapping, optional
-        What the page shows first: ``network`` (number of the capture), ``score``, ``ood`` (list), ``view`` and
-        ``threshold`` (``"tpr95"``, ``"dtacc"`` or a number, of which the nearest position of the slider is shown).
+        What the page shows first: ``network`` (number of the capture), ``score``, ``ood`` (list), ``view``,
+        ``threshold`` (``"tpr95"``, ``"dtacc"``, ``{"share": 0.99}`` or a number) and what else the explorer's ``look``
+        holds.
 
     Returns
     -------
@@ -65,16 +113,14 @@ def to_html(
     ------
     ValueError
         If a name is not on offer, two scores share one, or no capture has a set and what a score needs.
-    ImportError
-        If vl-convert-python is not installed.
     OSError
         If the file cannot be written.
 
     Notes
     -----
-    Figures are drawn by Vega-Lite, whose script is part of the file. Images are counted before writing: metrics are
-    those of :func:`isomax_viz.evaluate`, and at every position of the slider the counts are those of
-    :func:`isomax_viz.analysis.thresholds.threshold_table`. Names and words of the captures cannot run as code.
+    The page is the explorer itself with all numbers inside; counts are exact at every threshold. With more than 400,000
+    scores the page holds them sorted and to six digits, so that it stays small: it counts as exactly, but shows no
+    image. Names and words of the captures cannot run as code.
 
     Examples
     --------
@@ -83,20 +129,47 @@ def to_html(
     >>> capture = Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]}, loss="softmax")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = to_html(capture, Path(folder) / "explorer.html")
-    ...     path.name, path.stat().st_size < 5_000_000
+    ...     path.name, path.stat().st_size < 200_000
     ('explorer.html', True)
     """
     shelf = captures if isinstance(captures, Shelf) else Shelf(captures)
     names, chosen = sets_of(shelf, ood), scores_of(shelf, scores)
     kept = networks_of(shelf, chosen, names)
-    titles = [shelf.title(number) for number in kept]
-    content = digest([shelf.captures[number] for number in kept], titles, scores=chosen, ood=names)
-    content["chooser"] = DIMENSIONS["loss"] if shelf.choosers == ["loss"] else "Network"
-    content["start"] = start_of(start or {}, kept, [score.key for score in chosen], names)
-    text = _page(content, title or _title(shelf), chosen)
+    wanted = _start(start or {}, kept, [score.key for score in chosen], names)
+    shelf = shelf.only(kept, names)
+    data = digest(shelf, chosen, names)
+    amount = sum(sum(network["n"].values()) * len(network["scores"]) for network in data["networks"])
+    data["counts_only"] = amount > MANY
+    content = {"data": data, "state": wanted, "saved": _saved(shelf, data, {score.key: score for score in chosen})}
+    # "<" is the only letter with which a name inside the data could end the script element that holds them.
+    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    script = module() + START
+    digested = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = PAGE.format(
+        version=isomax_viz.__version__,
+        hash=f"'sha256-{digested}'",
+        title=escape(title or _title(shelf)),
+        data=text,
+        script=script,
+    )
     path = Path(path).expanduser()
-    write_text(path, text, remedy="Choose another path.")
+    write_text(path, page, remedy="Choose another path.")
     return path
+
+
+def _start(wanted: Mapping[str, Any], numbers: list[int], scores: list[str], names: list[str]) -> dict[str, Any]:
+    """Return what the page shows first; the browser replaces what it cannot show."""
+    number = wanted.get("network", numbers[0])
+    if number not in numbers:
+        raise ValueError(
+            f"start['network'] must be the number of a capture with one of the sets {names!r}, one of {numbers}, "
+            f"but is {number!r}."
+        )
+    beside = wanted.get("beside")
+    if beside is not None:
+        beside = dict(beside, network=numbers.index(beside["network"])) if beside["network"] in numbers else None
+    state = {"score": "es" if "es" in scores else scores[0], "ood": names[:1]} | dict(wanted)
+    return state | {"network": numbers.index(number), "beside": beside}
 
 
 def _title(shelf: Shelf) -> str:
@@ -106,68 +179,78 @@ def _title(shelf: Shelf) -> str:
     return " · ".join(["Out-of-distribution detection", *(str(value) for value in common if value)])
 
 
-def _page(content: Mapping[str, Any], title: str, scores: Sequence[Score]) -> str:
-    from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
+def _saved(shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score]) -> dict[str, Any]:
+    """Return the answers to all requests; what is equal travels once."""
+    numbers, answers, buffers = Numbers(shelf, scores), {}, {}
 
-    vega, script = _vega(), _script()
-    # "<" is the only letter with which a name inside the data could end the script element that holds them.
-    data = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    template = Environment(
-        autoescape=True, loader=PackageLoader("isomax_viz", "explorer"), trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html.jinja")
-    return template.render(
-        title=title,
-        version=isomax_viz.__version__,
-        hashes=Markup(" ".join(_hash(script) for script in (vega, script))),
-        css=Markup(_text("page.css")),
-        rules=RULES,
-        scores=[_lesson(score) for score in scores],
-        metrics=METRICS,
-        bins=BINS,
-        some_combinations=len(content["sets"]) > ALL_COMBINATIONS,
-        data=Markup(data),
-        notice=Markup(_text("notice.txt").strip()),
-        vega=Markup(vega),
-        script=Markup(script),
-    )
+    def keep(request: dict[str, Any], answer: Any, given: list[bytes]) -> None:
+        packed_answer, places = packed(answer, given), []
+        for content in given:
+            key = hashlib.sha256(content).hexdigest()[:16]
+            buffers.setdefault(key, base64.b64encode(zlib.compress(content, 9)).decode())
+            places.append(key)
+        answers[json.dumps(request, ensure_ascii=False, separators=(",", ":"))] = {
+            "json": packed_answer,
+            "buffers": places,
+        }
 
-
-def _lesson(score: Score) -> dict[str, Any]:
-    from latex2mathml.converter import convert
-    from markupsafe import Markup
-
-    return {
-        "key": score.key,
-        "heading": score.name if score.name == score.label else f"{score.label}, {score.name}:",
-        "formula": Markup(convert(score.formula)) if score.formula else "",
-        "explanation": score.explanation,
-        "source": score.source,
-    }
+    for request in _requests(shelf, data):
+        answer, given = numbers.answer(request), []
+        if "columns" in answer and data["counts_only"]:
+            answer["columns"] = _counted(answer["columns"], given, negated=request["name"] == "entropy")
+        keep(request, answer, given)
+    for name, images in _pictures(shelf, data):
+        drawn, place = sheet(images)
+        keep({"what": "pictures", "name": name}, place, [drawn])
+    return {"answers": answers, "buffers": buffers}
 
 
-def _text(name: str) -> str:
-    return (resources.files("isomax_viz.explorer") / name).read_text(encoding="utf-8")
+def _counted(columns: Mapping[str, np.ndarray], buffers: list[bytes], *, negated: bool) -> dict[str, Any]:
+    """Return columns as sorted values of six digits whose order and ties are exact.
+
+    Entropies travel as the entropic score, which is their negative and on the page already.
+    """
+    given = {name: -values for name, values in columns.items()} if negated else columns
+    kept = in_single_precision(given, step=16)
+    return {name: {"sorted": _steps(values, buffers), "negated": negated} for name, values in kept.items()}
 
 
-@cache
-def _script() -> str:
-    """Return the page's own script: its parts in one scope, which nothing else on the page reaches."""
-    return '"use strict";\n(() => {\n' + "\n".join(map(_text, SCRIPTS)) + "})();\n"
+def _steps(values: np.ndarray, buffers: list[bytes]) -> dict[str, Any]:
+    """Append sorted float32 values as steps between their order keys, four planes of bytes: a third of the size."""
+    keys = np.sort(order_keys(values))
+    steps = np.diff(keys, prepend=0).astype(np.int64) & 0xFFFFFFFF
+    buffers.append(steps.astype("<u4").view(np.uint8).reshape(-1, 4).T.tobytes())
+    return {"buffer": len(buffers) - 1, "type": "steps"}
 
 
-@cache
-def _vega() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script; making it takes seconds, so it is made once."""
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise missing_package(
-            "vl-convert-python", "write a page whose figures are drawn offline", install="vl-convert-python"
-        ) from error
-    return vl_convert.javascript_bundle()
+def _requests(shelf: Shelf, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, (capture, network) in enumerate(zip(shelf.captures, data["networks"], strict=True)):
+        for key in network["scores"]:
+            yield {"what": "scores", "network": number, "name": key}
+        for key in network["views"]:
+            if VIEWS[key].send is not None:
+                yield {"what": "view", "network": number, "name": key}
+        if data["counts_only"]:
+            continue
+        few = sum(network["n"].values()) * capture.test.classes * len(shelf) <= FEW
+        for name in network["n"]:
+            yield {"what": "labels", "network": number, "name": name}
+            if few:
+                yield {"what": "logits", "network": number, "name": name}
 
 
-def _hash(script: str) -> str:
-    """Return what a Content-Security-Policy needs to let exactly this script run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+def _pictures(shelf: Shelf, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Go through the pictures of all sets, where all networks saw the same ones and they are small enough."""
+    metas = [(capture.meta.get("data"), capture.meta.get("held_out_classes")) for capture in shelf.captures]
+    if data["counts_only"] or metas[0][0] is None or any(meta != metas[0] for meta in metas):
+        return
+    pixels = 0
+    for name in ["ID", *data["sets"]]:
+        capture = next((item for item in shelf.captures if name == "ID" or name in item.ood), None)
+        try:
+            images = find_images(capture, "test" if name == "ID" else name, {})
+        except (ValueError, OSError):  # the page then says that it has no picture
+            continue
+        pixels += images.images.size
+        if pixels <= PIXELS:
+            yield name, images

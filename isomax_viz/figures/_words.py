@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from isomax_viz._common.checks import run_hint
 from isomax_viz.analysis.scores import words
-from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import data_style, loss_style, plain
+from isomax_viz.catalog.style import data_style, loss_style
 
 __all__ = [
-    "as_table",
-    "check_capture",
+    "check_table",
     "count_label",
     "known",
     "note",
@@ -79,7 +75,7 @@ def score_label(score: str) -> str:
     >>> score_label("es")
     'ES'
     """
-    return plain(words(str(score)).label)
+    return words(str(score)).label
 
 
 # What captures of one loss may differ in beside the seed.
@@ -118,12 +114,12 @@ def setting_label(name: str, value: Any) -> str:
     """
     words = name.replace("_", " ")
     if name == "variant":
-        return plain(value) if known(value) and value else "unchanged"
+        return str(value) if known(value) and value else "unchanged"
     if not known(value):
         return f"no {words}"
     if name == "data":
         return data_style(str(value)).label
-    return f"{words} {number(value) if name == 'entropic_scale' else plain(value)}"
+    return f"{words} {number(value) if name == 'entropic_scale' else value}"
 
 
 def number(value: float) -> str:
@@ -178,80 +174,23 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
     return (*parts, f"test against {against}") if names else tuple(parts)
 
 
-def as_table(
-    plot: Callable[..., Any],
-    data: Any,
-    make: Callable[..., pd.DataFrame],
-    columns: Iterable[str],
-    *,
-    module: str = "iv.tables",
-    **options: Any,
-) -> pd.DataFrame:
-    """Return the table to draw: the given one, or what ``make(data, **options)`` makes of captures.
-
-    Parameters
-    ----------
-    plot : callable
-        The plotting function, whose signature says what is the default of an option.
-    data : object
-        What it was given.
-    make : callable
-        Makes its table.
-    columns : iterable of str
-        What a given table must have.
-    module : str
-        In which a reader finds ``make``.
-    **options
-        Of ``make``. They change nothing in a table that is made already, and are refused with one.
-
-    Raises
-    ------
-    ValueError
-        If the table is another one, or an option is given with it.
+def check_table(table: pd.DataFrame, columns: Iterable[str], function: str, *, module: str = "tables") -> pd.DataFrame:
+    """Return a non-empty table that has these columns, else say which function makes one.
 
     Examples
     --------
-    >>> def plot_this(data, *, bins=50): ...
-    >>> def this_table(data, *, bins): ...
-    >>> as_table(plot_this, pd.DataFrame({"loss": ["isomax"]}), this_table, ["loss"], bins=10)
+    >>> check_table(pd.DataFrame({"loss": []}), ["loss", "fpr"], "roc_table")
     Traceback (most recent call last):
         ...
-    ValueError: bins=10 changes nothing in a table that is made already. Give it to iv.tables.this_table, or plot_this
-    the captures.
+    ValueError: data is a DataFrame without fpr. Give captures, or the table that iv.tables.roc_table made from them.
     """
-    if not isinstance(data, pd.DataFrame):
-        return make(data, **options)
-    made, defaults = f"{module}.{make.__name__}", inspect.signature(plot).parameters
-    for name, value in options.items():
-        given = name in defaults and value is not defaults[name].default
-        if given and not (isinstance(value, (int, float, str)) and value == defaults[name].default):
-            raise ValueError(
-                f"{name}={value!r} changes nothing in a table that is made already. "
-                f"Give it to {made}, or {plot.__name__} the captures."
-            )
-    missing = ", ".join(name for name in columns if name not in data.columns) or ("" if len(data) else "rows")
+    missing = ", ".join(name for name in columns if name not in table.columns) or ("" if len(table) else "rows")
     if missing:
         raise ValueError(
-            f"data is a DataFrame without {missing}. Give captures, or the table that {made} made from them."
+            f"data is a DataFrame without {missing}. "
+            f"Give captures, or the table that iv.{module}.{function} made from them."
         )
-    return data
-
-
-def check_capture(plot: Callable[..., Any], value: Any) -> Capture:
-    """Return what is one capture, else say what a plotting function needs.
-
-    Examples
-    --------
-    >>> def plot_this(capture): ...
-    >>> check_capture(plot_this, [])
-    Traceback (most recent call last):
-        ...
-    TypeError: plot_this draws one Capture, but received a list. Call it once for each capture.
-    """
-    if isinstance(value, Capture):
-        return value
-    remedy = run_hint(value) or "Call it once for each capture."
-    raise TypeError(f"{plot.__name__} draws one Capture, but received a {type(value).__name__}. {remedy}")
+    return table
 
 
 def note(table: pd.DataFrame) -> str:
@@ -280,4 +219,4 @@ def note(table: pd.DataFrame) -> str:
     seeds = [value if isinstance(value, str) else f"{value:.0f}" for value in table["seed"].unique() if known(value)]
     parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
     parts += ["best test epoch"] if peeked else []
-    return " · ".join(plain(part, most=80) for part in parts)
+    return " · ".join(parts)

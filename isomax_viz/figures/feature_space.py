@@ -8,26 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.lines import Line2D
 
-from isomax_viz._common.checks import check_known
 from isomax_viz.analysis.features import feature_space_table, prototype_distances_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import data_style, plain
-from isomax_viz.figures._canvas import Caption, attach, check_options, draw_legend, drawing, small
-from isomax_viz.figures._words import as_table, count_label, note, number, percent, titles
+from isomax_viz.catalog.style import data_style
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
+from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
 from isomax_viz.figures.histograms import id_label
 
-__all__ = ["name_classes", "plot_feature_space", "plot_prototype_distances"]
+__all__ = ["plot_feature_space", "plot_prototype_distances"]
 
 # Matplotlib's "petroff10", distinguishable with the common kinds of colour blindness.
 CLASS_COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 MANY = 10  # more classes than colours: one grey cloud, names at the prototypes
-_MODULE = "isomax_viz.analysis.features"
 _FEATURE_COLUMNS = ("loss", "data", "group", "ood", "label", "name", "x", "y", "explained")
 _DISTANCE_COLUMNS = ("loss", "data", "row", "column", "row_name", "column_name", "distance")
 
@@ -76,14 +73,8 @@ def plot_feature_space(
     >>> ax.get_xlabel()
     'first principal component (both: 100.0 % of the variance of ID)'
     """
-    check_options(plot_feature_space, kwargs, Line2D, Axes.plot)
-    if isinstance(data, pd.DataFrame):
-        table = as_table(plot_feature_space, data, feature_space_table, _FEATURE_COLUMNS, module=_MODULE)
-        if ood is not None:
-            names = check_known("ood", ood, table.loc[table["ood"], "group"].unique())
-            table = table[~table["ood"] | table["group"].isin(names)]
-    else:
-        table = feature_space_table(data, ood)
+    table = data if isinstance(data, pd.DataFrame) else feature_space_table(data, ood)
+    check_table(table, _FEATURE_COLUMNS, "feature_space_table", module="projections")
     known = table[table["group"] == "ID"]
     unknown = list(table.loc[table["ood"], "group"].unique())
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
@@ -100,10 +91,7 @@ def plot_feature_space(
         axes.set_ylabel("second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         if legend:
-            handles, labels = axes.get_legend_handles_labels()
-            if known["label"].nunique() <= MANY:  # the first class's colour would look like that of all points
-                handles[0] = Line2D([], [], linestyle="none", marker=".", markersize=6, color="#767676")
-            draw_legend(axes, handles, labels)
+            _draw_legend(axes, len(np.unique(known["label"])) <= MANY)
         parts = titles(table["loss"].iloc[0], table["data"].iloc[0], unknown)
         alt = f"Feature space, {', '.join(parts)}: the plane shows {explained} of the variance of the known features."
         return attach(axes, Caption(parts, note(table), alt), own=ax is None)
@@ -122,24 +110,32 @@ def _draw_known(ax: Axes, rows: pd.DataFrame, options: dict[str, Any]) -> None:
         ax.plot(x[member], y[member], **(look | {"color": color, "label": words} | options))
 
 
+def _draw_legend(ax: Axes, coloured: bool) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    if coloured:
+        # The first class's colour would look like that of all points.
+        handles[0] = Line2D([], [], linestyle="none", marker=".", markersize=6, color="#767676")
+    ax.legend(handles, labels, loc="best", **LEGEND)
+
+
 def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
     if rows.empty:
         return
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
     label = "prototypes" if loss_record(loss).prototypes else "class means"
     look = {"linestyle": "none", "marker": "X", "markersize": 9, "color": "#1a1a1a", "markeredgecolor": "white"}
-    ax.plot(x, y, label=label, zorder=6, **look)
-    name_classes(ax, zip(x, y, rows["name"], strict=True))
-
-
-def name_classes(ax: Axes, places: Iterable[tuple[float, float, str]]) -> None:
-    """Write the names of classes beside their prototypes, bold and on white: they must be read on any ground."""
-    white = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-    for x, y, name in places:
+    ax.plot(x, y, label=label, zorder=6, **look)  # above a legend that finds no free place
+    for place, name in zip(zip(x, y, strict=True), rows["name"], strict=True):
         ax.annotate(
-            plain(name, most=16), (x, y), (5, 4), textcoords="offset points", fontsize=small() + 1, fontweight="bold",
-            zorder=7, bbox=white, gid="class", annotation_clip=True, clip_on=True,
-        )  # fmt: skip
+            name,
+            place,
+            (5, 4),
+            textcoords="offset points",
+            fontsize=small() + 1,
+            fontweight="bold",
+            zorder=7,
+            bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+        )
 
 
 def plot_prototype_distances(
@@ -154,7 +150,7 @@ def plot_prototype_distances(
     theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
-        Passed on to :func:`seaborn.heatmap`.
+        Passed on to :meth:`matplotlib.axes.Axes.imshow`.
 
     Returns
     -------
@@ -171,43 +167,48 @@ def plot_prototype_distances(
     >>> [text.get_text() for text in plot_prototype_distances(capture).texts]
     ['5', '5']
     """
-    import seaborn as sns  # brings pyplot along, which nothing else here needs
-
-    check_options(plot_prototype_distances, kwargs, QuadMesh, sns.heatmap)
-    table = as_table(
-        plot_prototype_distances,
-        data,
-        prototype_distances_table,
-        _DISTANCE_COLUMNS,
-        module=_MODULE,
-    )
+    table = data if isinstance(data, pd.DataFrame) else prototype_distances_table(data)
+    check_table(table, _DISTANCE_COLUMNS, "prototype_distances_table", module="projections")
     matrix = table.pivot(index="row", columns="column", values="distance").to_numpy()
     names = [str(name) for name in table.drop_duplicates("column")["column_name"]]
     shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
-    loss, few = table["loss"].iloc[0], len(names) <= MANY + 2
-    meaning = f"distance between {'prototypes' if loss_record(loss).prototypes else 'class means'}"
+    loss = table["loss"].iloc[0]
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
-        look = {"cmap": "cividis", "square": True, "annot": few, "fmt": f".{_decimals(shown)}f"}
-        look |= {"annot_kws": {"fontsize": small() - 1}, "linewidths": 0.5 if few else 0}
-        look |= {"cbar_kws": {"label": f"{meaning} (unit vectors)" if loss_record(loss).unit_vectors else meaning}}
-        ticks = [plain(name, most=16) for name in names] if few else "auto"
-        sns.heatmap(shown, xticklabels=ticks, yticklabels=ticks, ax=axes, **(look | kwargs))
-        axes.tick_params(axis="x", rotation=0 if max(map(len, names)) < 4 else 45)
-        axes.tick_params(axis="y", rotation=0)
+        image = axes.imshow(shown, **({"cmap": "cividis", "aspect": "equal", "interpolation": "nearest"} | kwargs))
+        meaning = f"distance between {'prototypes' if loss_record(loss).prototypes else 'class means'}"
+        bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02)
+        bar.set_label(f"{meaning} (unit vectors)" if loss_record(loss).unit_vectors else meaning)
+        bar.outline.set_visible(False)
+        if len(names) <= 12:
+            _write_numbers(axes, shown)
+            axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 45)
+            axes.set_yticks(range(len(names)), names)
+        axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_anchor("W")
         parts = (*titles(loss, table["data"].iloc[0], []), meaning)
+        low, high = np.nanargmin(shown), np.nanargmax(shown)
         spoken = [
             f"{names[place // len(names)]} and {names[place % len(names)]} ({number(float(shown.flat[place]))})"
-            for place in (int(np.nanargmin(shown)), int(np.nanargmax(shown)))
+            for place in (int(low), int(high))
         ]
         alt = f"{', '.join(parts)}: nearest {spoken[0]}, farthest {spoken[1]}."
         return attach(axes, Caption(parts, note(table), alt), own=ax is None)
 
 
-def _decimals(values: np.ndarray) -> int:
-    """Return how many decimals give the largest three digits; fewer where they would be zeros throughout."""
+def _write_numbers(ax: Axes, values: np.ndarray) -> None:
+    middle = float(np.nanmin(values) + np.nanmax(values)) / 2
+    # Three digits for the largest and as many decimals for all, fewer where they would be zeros throughout.
     decimals = max(0, 2 - int(np.floor(np.log10(max(float(np.nanmax(values)), 1e-12)))))
     while decimals and all(f"{value:.{decimals}f}".endswith("0") for value in values[~np.isnan(values)]):
         decimals -= 1
-    return decimals
+    for (row, column), value in np.ndenumerate(values):
+        if row != column:
+            ax.text(
+                column,
+                row,
+                f"{value:.{decimals}f}",
+                ha="center",
+                va="center",
+                fontsize=small() - 1,
+                color="white" if value < middle else "#1a1a1a",
+            )

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.analysis.studies import ALPHA_QUANTITIES, ROBUSTNESS_QUANTITIES, alpha_table, robustness_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.style import Style, data_style, loss_style, loss_styles
-from isomax_viz.figures._canvas import Caption, attach, check_options, draw_legend, drawing
-from isomax_viz.figures._words import as_table, note, percent, score_label, titles
+from isomax_viz.catalog.style import Style, data_style, loss_style
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad
+from isomax_viz.figures._words import check_table, note, percent, score_label, titles
 
 __all__ = ["draw_curve", "plot_alpha", "plot_robustness", "set_log_axis", "set_percent_axis"]
 
@@ -41,12 +40,13 @@ def draw_curve(ax: Axes, rows: pd.DataFrame, x: str, *, style: Style, label: str
     **options
         Passed on to :meth:`matplotlib.axes.Axes.plot` for the line.
     """
-    import seaborn as sns  # brings pyplot along, which nothing else here needs
-
-    look = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.8, "zorder": 3} | options
-    sns.lineplot(rows, x=x, y="value", errorbar=None, label=label, legend=False, ax=ax, **look)
-    points = {"marker": style.marker, "color": look["color"], "alpha": 0.65, "s": 26, "linewidth": 0, "zorder": 4}
-    sns.scatterplot(rows, x=x, y="value", ax=ax, **points)
+    means = rows.groupby(x)["value"].mean()
+    look = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.8, "zorder": 3}
+    ax.plot(means.index.to_numpy(), means.to_numpy(), label=label, **(look | options))
+    ax.plot(
+        rows[x].to_numpy(), rows["value"].to_numpy(), linestyle="none", marker=style.marker, markersize=4.5,
+        color=(look | options)["color"], alpha=0.65, markeredgewidth=0, zorder=4, label=f"_seeds of {label}",
+    )  # fmt: skip
 
 
 def set_log_axis(ax: Axes, values: Sequence[float], label: str) -> None:
@@ -93,7 +93,7 @@ def plot_alpha(
     select_on : str
         The set that chooses the scale. It is drawn in grey and named as such: results on it must not be reported.
     score, ood
-        See :func:`~isomax_viz.analysis.studies.alpha_table`; a table has its own, as it has ``select_on``.
+        See :func:`~isomax_viz.analysis.studies.alpha_table`; like ``select_on`` not used for a table.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
@@ -124,12 +124,13 @@ def plot_alpha(
     ('entropic scale', ['x (chose the scale)', 'y'])
     """
     check_choice("quantity", quantity, ALPHA_QUANTITIES)
-    check_options(plot_alpha, kwargs, Line2D, Axes.plot)
-    options = {"select_on": select_on, "score": score, "ood": ood}
-    table = as_table(plot_alpha, data, alpha_table, ALPHA_COLUMNS, module="iv.studies", **options)
-    # A file has no empty text: what was written as one is missing when it is read again.
-    words = {name: table[name].astype(object) for name in ("ood", "role")}
-    table = table.assign(**{name: column.where(column.notna(), "") for name, column in words.items()})
+    if isinstance(data, pd.DataFrame):
+        table = check_table(data, ALPHA_COLUMNS, "alpha_table", module="studies")
+        # A file has no empty text: what was written as one is missing when it is read again.
+        words = {name: table[name].astype(object) for name in ("ood", "role")}
+        table = table.assign(**{name: column.where(column.notna(), "") for name, column in words.items()})
+    else:
+        table = alpha_table(data, select_on=select_on, score=score, ood=ood)
     check_choice("quantity", quantity, table["quantity"].unique())
     rows = table[table["quantity"] == quantity]
     with drawing(ax, theme=theme) as axes:
@@ -141,11 +142,19 @@ def plot_alpha(
             draw_curve(axes, part, "entropic_scale", style=style, label=label, **kwargs)
         set_log_axis(axes, table["entropic_scale"].unique(), "entropic scale")
         set_percent_axis(axes, quantity)
-        axes.axvline(float(table["chosen_scale"].iloc[0]), color=CHOICE_COLOR, linestyle=(0, (4, 2)), zorder=1,
-                     linewidth=1.0, gid="chosen scale")  # fmt: skip
+        _mark_choice(axes, float(table["chosen_scale"].iloc[0]))
         if legend:
-            draw_legend(axes, *axes.get_legend_handles_labels())
+            axes.legend(loc="best", **LEGEND)
         return attach(axes, _alpha_caption(table, rows, quantity), own=ax is None)
+
+
+def _mark_choice(ax: Axes, scale: float) -> None:
+    ax.axvline(scale, color=CHOICE_COLOR, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1, gid="chosen scale")
+    # Above the axes, where neither curves nor the legend can cover it.
+    ax.annotate(
+        f"chosen: {scale:g}", (scale, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+        va="bottom", fontsize=small(), color=CHOICE_COLOR, gid="chosen scale",
+    )  # fmt: skip
 
 
 def _alpha_caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
@@ -162,8 +171,7 @@ def _alpha_caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Ca
     by = data_style(chose[0]).label if len(chose) else "Another set"
     alt = f"{', '.join(parts)}: mean {quantity} at entropic scale {scales}: {'; '.join(curves)}. "
     alt += f"{by} chose the scale {first['chosen_scale']:g}."
-    chosen = f"dashed line: the chosen scale, {first['chosen_scale']:g}"
-    return Caption(parts, note(table) if "preset" in table.columns else "", alt, (chosen,))
+    return Caption(parts, note(table) if "preset" in table.columns else "", alt, pad=title_pad(1))
 
 
 ROBUSTNESS_COLUMNS = ("loss", "data", "examples_per_class", "score", "quantity", "ood", "sets", "value")
@@ -190,7 +198,7 @@ def plot_robustness(
     quantity : {"accuracy", "mean AUROC"}
         What to draw; the mean is over the out-of-distribution sets.
     score, ood
-        See :func:`~isomax_viz.analysis.studies.robustness_table`; a table has its own.
+        See :func:`~isomax_viz.analysis.studies.robustness_table`; not used for a table.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
@@ -221,21 +229,21 @@ def plot_robustness(
     ('training examples per class', ['IsoMax2'])
     """
     check_choice("quantity", quantity, ROBUSTNESS_QUANTITIES)
-    check_options(plot_robustness, kwargs, Line2D, Axes.plot)
-    options = {"score": score, "ood": ood}
-    table = as_table(plot_robustness, data, robustness_table, ROBUSTNESS_COLUMNS, module="iv.studies", **options)
+    if isinstance(data, pd.DataFrame):
+        table = check_table(data, ROBUSTNESS_COLUMNS, "robustness_table", module="studies")
+    else:
+        table = robustness_table(data, score=score, ood=ood)
     check_choice("quantity", quantity, table["quantity"].unique())
     rows = table[table["quantity"] == quantity]
     with drawing(ax, theme=theme) as axes:
-        looks = loss_styles(rows["loss"])
         for loss, part in rows.groupby("loss", sort=False):
-            look = looks[str(loss)]
-            draw_curve(axes, part, "examples_per_class", style=look, label=look.label, **kwargs)
+            style = loss_style(loss)
+            draw_curve(axes, part, "examples_per_class", style=style, label=style.label, **kwargs)
         set_log_axis(axes, table["examples_per_class"].unique(), "training examples per class")
         sets = int(rows["sets"].iloc[0])
         set_percent_axis(axes, quantity if quantity == "accuracy" else f"{quantity} ({sets} set{'s' * (sets > 1)})")
         if legend:
-            draw_legend(axes, *axes.get_legend_handles_labels())
+            axes.legend(loc="best", **LEGEND)
         return attach(axes, _robustness_caption(table, rows, quantity), own=ax is None)
 
 

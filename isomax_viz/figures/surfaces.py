@@ -12,7 +12,6 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
@@ -21,22 +20,20 @@ from isomax_viz.analysis.features import Snapshot, ToyRun, surface_table
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import OKABE_ITO, data_style, plain
+from isomax_viz.catalog.style import OKABE_ITO, data_style
 from isomax_viz.figures._canvas import (
+    DPI,
     CanvasAxes,
+    CanvasFigure,
     Caption,
     attach,
-    check_options,
-    draw_legend,
     drawing,
-    entitle,
-    entitle_all,
-    legend_below,
-    new_figure,
-    settle,
+    small,
+    title_pad,
+    write_note,
 )
-from isomax_viz.figures._words import as_table, known, note, number, percent, score_label, titles
-from isomax_viz.figures.feature_space import CLASS_COLORS, name_classes
+from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
+from isomax_viz.figures.feature_space import CLASS_COLORS
 
 __all__ = ["Grid", "draw_lines", "draw_points", "draw_regions", "draw_score", "plot_surface", "plot_surfaces"]
 
@@ -66,15 +63,16 @@ class Grid:
         self.extent = self.x[0] - half[0], self.x[-1] + half[0], self.y[0] - half[1], self.y[-1] + half[1]
 
 
-def draw_score(ax: Axes, plane: Grid, first: pd.Series, options: dict[str, Any]) -> None:
-    """Draw the score at every point of the plane, and its scale beside the axes."""
+def draw_score(ax: Axes, bar: Axes | None, plane: Grid, first: pd.Series, options: dict[str, Any]) -> None:
+    """Draw the score at every point of the plane, and its scale in ``bar`` or beside the axes."""
     # Distances have no end: the corners would take all the colours.
     low, high = float(np.quantile(plane.value, 0.02)), float(plane.value.max())
     look = {"cmap": _SHADES, "origin": "lower", "interpolation": "bilinear", "vmin": low, "vmax": high}
     image = ax.imshow(plane.value, extent=plane.extent, **(look | options))
     label = score_label(first["score"])
-    scale = ax.get_figure().colorbar(image, ax=ax, pad=0.02, extend="min", ticks=MaxNLocator(5))
-    scale.set_label(f"{label}: bright = in-distribution", parse_math=False, usetex=False)
+    place = {"cax": bar} if bar is not None else {"ax": ax, "pad": 0.02, "shrink": 0.9}
+    scale = ax.get_figure().colorbar(image, extend="min", ticks=MaxNLocator(5), **place)
+    scale.set_label(f"{label}: bright = in-distribution")
     scale.outline.set_visible(False)
 
 
@@ -86,20 +84,17 @@ def draw_regions(ax: Axes, plane: Grid, classes: int, options: dict[str, Any]) -
     ax.imshow(plane.label, extent=plane.extent, **(look | options))
 
 
-def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float, *, regions: bool) -> list[Line2D]:
+def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float) -> list[Line2D]:
     """Draw decision boundaries and the edge of what the threshold accepts, and return their legend entries."""
     from scipy.ndimage import gaussian_filter  # slow to import, and only these lines need it
 
-    # White with a rim on the shades of a score; on pale regions it would be lost.
-    look: dict[str, Any] = {"linewidth": 1.0, "color": "#4D4D4D"} if regions else {"linewidth": 1.0, "color": "white"}
-    look |= {} if regions else {"path_effects": _RIM}
     for label in range(1 if classes == 2 else 0, classes):
         inside = (plane.label == label).astype(float)
         if 0 < inside.sum() < inside.size:
             # Smoothed, because a boundary between pixels would be drawn as stairs.
             smooth = gaussian_filter(inside, 1.6, mode="nearest")
-            drawn = ax.contour(plane.x, plane.y, smooth, [0.5], colors=look["color"], linewidths=1.0, zorder=2)
-            drawn.set(path_effects=look.get("path_effects", []))
+            drawn = ax.contour(plane.x, plane.y, smooth, [0.5], colors="white", linewidths=1.0, zorder=2)
+            drawn.set(path_effects=_RIM)
     handles = []
     if plane.value.min() < threshold <= plane.value.max():
         # A contour at the very maximum has no inside: scores that saturate, as MPS does at 1, need one just below.
@@ -107,7 +102,8 @@ def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float, *, regions
         drawn = ax.contour(plane.x, plane.y, plane.value, [level], colors="black", linestyles="solid", zorder=3)
         drawn.set(linewidths=1.6, path_effects=_HALO)
         drawn.set_gid("threshold")
-    handles.append(Line2D([], [], label="decision boundary", **look))
+    look = {"color": "white", "linewidth": 1.0, "path_effects": _RIM}
+    handles.append(Line2D([], [], label="decision boundary (white)", **look))
     handles.append(Line2D([], [], color="black", linewidth=1.6, label="edge of what is accepted"))
     return handles
 
@@ -119,11 +115,11 @@ def draw_points(ax: Axes, table: pd.DataFrame, classes: int) -> list[Line2D]:
     look = {"linestyle": "none", "markersize": 3.6, "markeredgecolor": "white", "markeredgewidth": 0.5, "zorder": 4}
     for label, rows in inside.groupby("label"):
         color, marker = _look(int(label), classes)
-        (line,) = _thin(ax, rows, plain(rows["name"].iloc[0]), look | {"color": color, "marker": marker})
+        (line,) = _thin(ax, rows, rows["name"].iloc[0], look | {"color": color, "marker": marker})
         handles += [line] if classes <= len(_FEW) else []
     if classes > len(_FEW) and len(inside):
         # A sample of one colour would look like one class.
-        label = f"{plain(inside['data'].iloc[0])} (coloured by class)"
+        label = f"{inside['data'].iloc[0]} (coloured by class)"
         handles.append(Line2D([], [], **(look | {"color": "#767676", "marker": "o", "markersize": 5, "label": label})))
     for name in table.loc[table["ood"], "group"].unique():
         look_of, rows = data_style(name), table[table["group"] == name]
@@ -143,11 +139,13 @@ def _thin(ax: Axes, rows: pd.DataFrame, label: str, look: dict[str, Any]) -> lis
 def _draw_prototypes(ax: Axes, rows: pd.DataFrame, classes: int, handles: list[Line2D]) -> None:
     if not len(rows):
         return
-    look = {"linestyle": "none", "marker": "*", "markersize": 13, "markerfacecolor": "white", "zorder": 6}
+    look = {"linestyle": "none", "marker": "*", "markersize": 15, "markerfacecolor": "white", "zorder": 6}
     look |= {"markeredgecolor": "black", "markeredgewidth": 0.9}
     handles += ax.plot(rows["x"].to_numpy(), rows["y"].to_numpy(), label="prototype (SoftMax: class mean)", **look)
-    if classes > len(_FEW):
-        name_classes(ax, rows[["x", "y", "name"]].itertuples(index=False, name=None))
+    for row in rows.itertuples() if classes > len(_FEW) else ():
+        ax.text(
+            row.x, row.y, row.name, ha="center", va="center_baseline", fontsize=small() - 2, zorder=7, clip_on=True
+        ).set_in_layout(False)
 
 
 def _look(label: int, classes: int) -> tuple[str, str]:
@@ -156,9 +154,9 @@ def _look(label: int, classes: int) -> tuple[str, str]:
     return CLASS_COLORS[label % len(CLASS_COLORS)], "o"
 
 
-_MODULE = "isomax_viz.analysis.features"
 _COLUMNS = ("loss", "data", "epoch", "space", "score", "group", "ood", "label", "name", "x", "y", "value", "threshold")
-WIDTH, HEIGHT = 4.4, 3.85  # of a panel, in inches
+# Inches of a panel and its parts: fixed, so that a moving picture stands still.
+WIDTH, HEIGHT, SIDE, LEFT, BOTTOM, LEGEND_STRIP, TITLE_STRIP = 4.4, 3.85, 2.75, 0.66, 0.5, 0.75, 0.32
 _AXES = {"input": "coordinate", "features": "feature"}
 
 
@@ -182,7 +180,7 @@ def plot_surface(
         Of :func:`isomax_viz.train_toy` (of a run, its last epoch), or the table that
         :func:`isomax_viz.analysis.features.surface_table` made from one.
     score, space, ood
-        As in :func:`~isomax_viz.analysis.features.surface_table`; a table has its own.
+        As in :func:`~isomax_viz.analysis.features.surface_table`; not used for a table.
     regions : bool
         Fill the decision regions with the colours of the classes instead of drawing the score.
     legend, theme, ax
@@ -211,13 +209,12 @@ def plot_surface(
     >>> plot_surface(train_toy("moons", loss="isomax", epochs=1, lines=9), score="mds").get_xlabel()
     'first coordinate'
     """
-    check_options(plot_surface, kwargs, AxesImage, Axes.imshow)
-    options = {"score": score, "space": space, "ood": ood}
-    table = as_table(plot_surface, data, surface_table, _COLUMNS, module=_MODULE, **options)
-    with drawing(ax, theme=theme, size=(5.2, 5.0)) as axes:
-        handles, caption = _draw(axes, table, regions, kwargs)
+    table = data if isinstance(data, pd.DataFrame) else surface_table(data, score=score, space=space, ood=ood)
+    check_table(table, _COLUMNS, "surface_table", module="planes")
+    with drawing(ax, theme=theme, size=(5.2, 4.5)) as axes:
+        handles, caption = _draw(axes, None, table, regions, kwargs)
         if legend:
-            draw_legend(axes, handles, [str(handle.get_label()) for handle in handles])
+            axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
         return attach(axes, caption, own=ax is None)
 
 
@@ -264,16 +261,24 @@ def plot_surfaces(
         raise ValueError("data and score must each have at least one entry, but one of them is empty.")
     tables = [surface_table(item, score=one, space=space, ood=ood) for one in chosen for item in listed]
     shared = _shared(tables)
+    wide, high = len(listed) * WIDTH, len(chosen) * HEIGHT + LEGEND_STRIP + TITLE_STRIP
     with style.context(theme):
-        figure = new_figure(len(listed) * WIDTH, len(chosen) * HEIGHT + 0.7, panels=2)
+        figure = CanvasFigure(figsize=(wide, high), dpi=DPI)
+        figure.one_note = True
         for place, table in enumerate(tables):
-            axes = figure.add_subplot(len(chosen), len(listed), place + 1, axes_class=CanvasAxes)
-            handles, caption = _draw(axes, table, regions, {})
+            row, column = divmod(place, len(listed))
+            left, bottom = column * WIDTH + LEFT, LEGEND_STRIP + (len(chosen) - 1 - row) * HEIGHT + BOTTOM
+            corner = left / wide, bottom / high
+            axes = figure.add_axes((*corner, SIDE / wide, SIDE / high), axes_class=CanvasAxes)
+            beside = (left + SIDE + 0.1) / wide, corner[1], 0.11 / wide, SIDE / high
+            bar = None if regions else figure.add_axes(beside)
+            handles, caption = _draw(axes, bar, table, regions, {})
             attach(axes, caption, own=False)
-            entitle(axes, " · ".join(part for part in caption.parts if part not in shared))
-        entitle_all(figure, " · ".join(shared))
-        legend_below(figure, handles, [str(handle.get_label()) for handle in handles])
-        settle(figure, rows=len(chosen))
+            own = " · ".join(part for part in caption.parts if part not in shared)
+            axes.set_title(own, loc="left", pad=caption.pad)
+        figure.suptitle(" · ".join(shared), x=0.012, y=1 - 0.08 / high, ha="left", va="top")
+        figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.13 / high), ncols=int(wide // 2.2))
+        write_note(figure, note(pd.concat([table.iloc[:1] for table in tables])))
     return figure
 
 
@@ -284,26 +289,32 @@ def _shared(tables: list[pd.DataFrame]) -> tuple[str, ...]:
 
 
 def _where(first: pd.Series) -> tuple[str, ...]:
-    return (plain(first["data"]), *([f"epoch {first['epoch']}"] if known(first["epoch"]) else []))
+    return (str(first["data"]), *([f"epoch {first['epoch']}"] if known(first["epoch"]) else []))
 
 
-def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any]) -> tuple[list[Line2D], Caption]:
+def _draw(
+    ax: Axes, bar: Axes | None, table: pd.DataFrame, regions: bool, options: dict[str, Any]
+) -> tuple[list[Line2D], Caption]:
     first, plane = table.iloc[0], Grid(table[table["group"] == "plane"])
     classes = int(max(table["label"].max() + 1, 2))
     if regions:
         draw_regions(ax, plane, classes, options)
     else:
-        draw_score(ax, plane, first, options)
-    edges = draw_lines(ax, plane, classes, float(first["threshold"]), regions=regions)
+        draw_score(ax, bar, plane, first, options)
+    edges = draw_lines(ax, plane, classes, float(first["threshold"]))
     handles = [*draw_points(ax, table, classes), *edges]
-    ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal", anchor="SW")
+    ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal")
     unit = " (unit length)" if first["space"] == "features" and loss_record(first["loss"]).unit_vectors else ""
     ax.set_xlabel(f"first {_AXES[first['space']]}{unit}")
     ax.set_ylabel(f"second {_AXES[first['space']]}{unit}")
     accepted = _accepted(table)
+    lines = wrap(f"accepted: {accepted}", 52, break_on_hyphens=False)
+    ax.annotate(
+        "\n".join(lines), (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points",
+        va="bottom", fontsize=small(), gid="accepted",
+    ).set_in_layout(False)  # fmt: skip
     parts = _parts(first)
-    lines = tuple(wrap(f"accepted: {accepted}", 52, break_on_hyphens=False))
-    return handles, Caption(parts, note(table), _alt(table, parts, accepted), lines)
+    return handles, Caption(parts, note(table), _alt(table, parts, accepted), pad=title_pad(len(lines)))
 
 
 def _accepted(table: pd.DataFrame) -> str:

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from isomax_viz._common.checks import check_choice
 from isomax_viz.analysis.tables import training_table
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.style import Style, loss_style, loss_styles, plain
-from isomax_viz.figures._canvas import Caption, attach, check_options, draw_legend, drawing
-from isomax_viz.figures._words import as_table, note, number, percent, setting_label, settings_within_losses, titles
+from isomax_viz.catalog.style import loss_style
+from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
+from isomax_viz.figures._words import check_table, note, number, percent, setting_label, settings_within_losses, titles
 
 __all__ = ["plot_training"]
 
@@ -89,21 +89,17 @@ def plot_training(
     >>> ax.get_title(loc="left"), ax.get_ylabel()
     ('IsoMax', 'accuracy')
     """
-    check_options(plot_training, kwargs, Line2D, Axes.plot)
-    table = as_table(plot_training, data, training_table, COLUMNS)
-    check_choice("quantity", quantity, table["quantity"].unique())
+    table = data if isinstance(data, pd.DataFrame) else training_table(data)
+    _check_table(table, quantity)
     check_choice("yscale", yscale, ("linear", "log"))
     rows = table[table["quantity"] == quantity]
     rows = rows if quantity in MEASURED else _of_one_split(rows)
     spread = quantity.replace("_mean", "_std")
     bands = table[table["quantity"] == spread] if spread != quantity else rows.iloc[:0]
     with drawing(ax, theme=theme) as axes:
-        looks = loss_styles(rows["loss"])
-        for place, (loss, part) in enumerate(rows.groupby("loss", sort=False)):
-            # Where curves lie on each other, markers tell them apart beside the colour: each at another epoch.
-            at = (place + 1) / len(looks)
-            _draw_loss(axes, looks[str(loss)], part, bands[bands["loss"] == loss], kwargs, at=at)
-        axes.set(xlabel="epoch", ylabel=LABELS.get(quantity, plain(quantity.replace("_", " "))), yscale=yscale)
+        for loss, part in rows.groupby("loss", sort=False):
+            _draw_loss(axes, str(loss), part, bands[bands["loss"] == loss], kwargs)
+        axes.set(xlabel="epoch", ylabel=LABELS.get(quantity, quantity.replace("_", " ")), yscale=yscale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if quantity == "accuracy":
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
@@ -111,6 +107,11 @@ def plot_training(
         if legend:
             _draw_legend(axes, rows)
         return attach(axes, _caption(table, rows, quantity), own=ax is None)
+
+
+def _check_table(table: pd.DataFrame, quantity: str) -> None:
+    check_table(table, COLUMNS, "training_table")
+    check_choice("quantity", quantity, table["quantity"].unique())
 
 
 def _of_one_split(rows: pd.DataFrame) -> pd.DataFrame:
@@ -121,18 +122,12 @@ def _of_one_split(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(keys).assign(split="")
 
 
-def _draw_loss(
-    ax: Axes, style: Style, rows: pd.DataFrame, bands: pd.DataFrame, options: dict[str, Any], *, at: float
-) -> None:
-    keys = [name for name in ("capture", "seed") if name in rows.columns]
+def _draw_loss(ax: Axes, loss: str, rows: pd.DataFrame, bands: pd.DataFrame, options: dict[str, Any]) -> None:
+    style, keys = loss_style(loss), [name for name in ("capture", "seed") if name in rows.columns]
     for (split, *run), curve in rows.groupby(["split", *keys], sort=False, dropna=False):
         look = {"color": style.color, "zorder": 3} | SPLITS.get(split, {})
-        look |= {
-            "marker": style.marker,
-            "markevery": [round(at * (len(curve) - 1))],
-            "markersize": 6,
-            "markeredgecolor": "white",
-        }
+        if len(curve) == 1:  # a line through one point is invisible
+            look["marker"] = style.marker
         ax.plot(curve["epoch"].to_numpy(), curve["value"].to_numpy(), **(look | options))
         band = bands[bands["split"] == split]
         for key, value in zip(keys, run, strict=True):
@@ -145,12 +140,14 @@ def _draw_loss(
 
 
 def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
-    looks = loss_styles(rows["loss"]).values()
-    handles = [Line2D([], [], color=look.color, linewidth=1.8, marker=look.marker) for look in looks]
-    splits = [split for split in rows["split"].unique() if split]
+    losses, splits = rows["loss"].unique(), rows["split"].unique()
+    handles = [Line2D([], [], color=loss_style(loss).color, linewidth=1.8) for loss in losses]
+    labels = [loss_style(loss).label for loss in losses]
+    splits = [split for split in splits if split]
     # A grey that is no loss's, since it stands for all colours.
     handles += [Line2D([], [], color="#9A9A9A", **SPLITS.get(split, {})) for split in splits]
-    draw_legend(ax, handles, [*(look.label for look in looks), *splits])
+    # The place is chosen by the lines alone, so the box must not cut a band.
+    ax.legend(handles, [*labels, *splits], loc="best", **(LEGEND | {"framealpha": 0.0}))
 
 
 def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:

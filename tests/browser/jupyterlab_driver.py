@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +25,26 @@ class Notebook:
         for name in names[1:]:
             self.page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).last.click()
 
+    def append(self, code: str) -> None:
+        """Write a new last cell and run it, without waiting for it."""
+        self.page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("b")
+        self.page.keyboard.press("Enter")
+        self.page.keyboard.insert_text(code)
+        self.menu("Run", "Run Selected Cell and Do not Advance")
+
     def run_all(self) -> Explorer:
-        """Run all cells and return the last explorer of the page once it shows its picture."""
+        """Run all cells and return the last explorer of the page once it is drawn."""
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         # Where the kernel is not quite there yet, JupyterLab takes the command and does nothing.
         for _ in range(20):
             self.menu("Run", "Run All Cells")
             self.page.wait_for_timeout(500)
-            if any("*" in text for text in prompts.all_inner_texts()) or self.page.locator(".isomax-viz").count():
+            if (
+                any("*" in text for text in prompts.all_inner_texts())
+                or self.page.locator(".isomax-viz, .isomax-viz-explorer").count()
+            ):
                 break
         return Explorer(self.page)
 
@@ -47,33 +58,20 @@ class Explorer:
 
     def refresh(self) -> None:
         """Find the explorer again, after its cell has run again."""
-        self.root = self.page.locator(".isomax-viz").last
+        self.root = self.page.locator(".isomax-viz-explorer").last
         # In a long notebook, JupyterLab draws a cell only once it is scrolled to.
-        self.wait_until(self._bring_into_view, seconds=60)
-        self.image = self.root.locator(".isomax-viz-picture img").first
-        self.image.scroll_into_view_if_needed()
-        self.wait_for_image(self.image)
+        self.wait_until(self._bring_into_view, seconds=90)
+        self.root.scroll_into_view_if_needed()
 
     def _bring_into_view(self) -> bool:
         if not self.root.count():
             self.page.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
-        return self.root.count() > 0 and self.root.is_visible()
+        return self.root.count() > 0 and self.drawn > 0
 
-    def row(self, label: str) -> Any:
-        """Return a row of buttons by the words before it."""
-        label = self.root.locator(".widget-label", has_text=label).first
-        return label.locator("xpath=..")
-
-    def wait_for_image(self, image: Any) -> None:
-        """Wait until the browser has decoded an image."""
-        image.wait_for()
-        self.page.wait_for_function("e => e.complete && e.naturalWidth > 0", arg=image.element_handle())
-
-    def picture(self, image: Any = None) -> bytes:
-        """Return the bytes of the picture that is on the screen."""
-        script = """async e => { const b = await (await fetch(e.src)).arrayBuffer();
-            let s = ''; for (const x of new Uint8Array(b)) s += String.fromCharCode(x); return btoa(s); }"""
-        return base64.b64decode((image or self.image).evaluate(script))
+    @property
+    def drawn(self) -> int:
+        """How often it was drawn."""
+        return int(self.root.get_attribute("data-drawn") or 0)
 
     def wait_until(self, happened: Callable[[], bool], *, seconds: float = 15) -> None:
         """Wait until something is so."""
@@ -83,24 +81,36 @@ class Explorer:
                 raise AssertionError(f"It did not happen within {seconds} s.")
             self.page.wait_for_timeout(30)
 
-    def wait_for_picture(self, wanted: bytes, *, seconds: float = 15) -> None:
-        """Wait until exactly this picture is on the screen."""
-        self.wait_until(lambda: self.picture() == wanted, seconds=seconds)
+    def after(self, action: Callable[[], None]) -> None:
+        """Do something and wait until the explorer has drawn again."""
+        before = self.drawn
+        action()
+        self.wait_until(lambda: self.drawn > before, seconds=30)
 
-    def wait_for_text(self, words: str) -> None:
-        """Wait until the explorer says these words."""
-        self.root.get_by_text(words).first.wait_for()
+    def choose(self, label: str) -> None:
+        """Click an option by its words, and wait for the picture."""
+        self.after(self.root.locator("label.option").get_by_text(label, exact=True).first.locator("xpath=..").click)
+
+    def view(self, key: str) -> None:
+        """Choose a view by its key."""
+        self.after(lambda: self.root.locator("select[name=view]").select_option(key))
 
     def press(self, name: str) -> None:
         """Click the button with this label."""
         self.root.get_by_role("button", name=name, exact=True).first.click()
 
+    def wait_for_text(self, words: str) -> None:
+        """Wait until the explorer says these words."""
+        self.root.get_by_text(words).first.wait_for()
+
+    def row(self, name: str) -> list[float]:
+        """Return the exact numbers in a row of the table: accepted, rejected, metrics."""
+        cells = self.root.locator(f"tr[data-side='0'][data-set='{name}'] td")
+        values = cells.evaluate_all("all => all.map(cell => cell.dataset.value)")
+        return [float(value) for value in values if value is not None]
+
     def screenshot(self, path: Path) -> None:
-        """Save what the explorer looks like, as a whole: it may be higher than the window."""
-        size = self.page.viewport_size
-        height = int(self.root.bounding_box()["height"]) + 220
-        self.page.set_viewport_size({"width": size["width"], "height": max(size["height"], height)})
+        """Save what the explorer looks like."""
         self.root.scroll_into_view_if_needed()
         self.page.wait_for_timeout(300)
         self.root.screenshot(path=path)
-        self.page.set_viewport_size(size)

@@ -88,7 +88,7 @@ def start_lab(home: Path, environment: Mapping[str, str]) -> Iterator[Lab]:
                 process.kill()
 
 
-def _wait_for(lab: Lab, log: Path, *, seconds: float = 60) -> None:
+def _wait_for(lab: Lab, log: Path, *, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and lab.process.poll() is None:
         try:

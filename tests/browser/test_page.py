@@ -1,0 +1,418 @@
+"""The explorer as a page: opened from disk and operated with the network cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isomax_viz import Capture, evaluate, to_html
+from isomax_viz.analysis import metrics
+from isomax_viz.analysis.images import select_images
+from isomax_viz.analysis.risks import cheapest_threshold
+from isomax_viz.analysis.scores import compute
+from isomax_viz.analysis.thresholds import find_threshold, same_share, threshold_table
+from isomax_viz.explorer.bundle import module
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = '</script><img src=x onerror="window.hacked=1">'
+LOSSES = {"softmax": "SoftMax", "isomax": "IsoMax", "isomax+": "IsoMax+", "isomax2": "IsoMax2"}
+SETS = ("letters", "patches", HOSTILE)
+N = 300
+
+
+def random_capture(loss, seed=0, *, n=N, sets=SETS, **meta):
+    rng = np.random.default_rng([seed, *loss.encode()])
+    labels = rng.integers(0, 4, n)
+
+    def arrays(shift):
+        distances = rng.gamma(9.0, 0.4, (n, 4)).astype(np.float32)
+        distances[np.arange(n), labels] *= shift
+        return {"logits": -distances, "distances": distances, "features": rng.normal(size=(n, 3)).astype(np.float32)}
+
+    known = arrays(0.3)
+    ood = {name: arrays(0.5 + 0.15 * place) for place, name in enumerate(sets)}
+    meta = {"data": "digits", "backbone": HOSTILE, "preset": "teaching", "seed": seed} | meta
+    return Capture.from_arrays(known.pop("logits"), labels, ood=ood, loss=loss, meta=meta, **known)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Four captures of random distances, whose sets lie farther and farther out."""
+    return [random_capture(loss) for loss in LOSSES]
+
+
+class View:
+    """The page as a person uses it."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+
+    def set(self, **state) -> None:
+        """Show a state, whatever was shown before, and wait until it is drawn."""
+        before = self.drawn
+        self.page.evaluate("state => explorer.restore(state)", {"ood": ["letters"]} | state)
+        self.page.wait_for_function("n => Number(document.querySelector('[data-drawn]').dataset.drawn) > n", arg=before)
+
+    @property
+    def drawn(self) -> int:
+        return int(self.page.locator("[data-drawn]").get_attribute("data-drawn"))
+
+    @property
+    def state(self) -> dict:
+        return self.page.evaluate("explorer.state()")
+
+    @property
+    def threshold(self) -> float:
+        return float(self.page.locator(".threshold").first.get_attribute("aria-valuenow"))
+
+    def row(self, name: str, side: int = 0) -> list[float]:
+        """Return the exact numbers in a row of the table: accepted, rejected, metrics."""
+        script = """([side, name]) => [...document.querySelectorAll(`tr[data-side="${side}"]`)]
+          .find((row) => row.dataset.set === name).querySelectorAll('td')"""
+        script = f"place => [...({script})(place)].map(cell => cell.dataset.value)"
+        cells = self.page.evaluate(script, [side, name])
+        return [float(value) for value in cells if value is not None]
+
+    def accepts(self, capture, score, threshold, sets=("letters",), side=0) -> None:
+        """Check the counts that are shown against the library's."""
+        table = threshold_table(capture, list(sets), score=score, threshold=threshold)
+        for name, row in zip(sets, table.to_dict("records"), strict=True):
+            assert self.row("ID", side) == [row["id_accepted"], row["id_rejected"]]
+            assert self.row(name, side)[:2] == [row["ood_accepted"], row["ood_rejected"]]
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def choose(self, label: str) -> None:
+        self.page.locator("label.option", has_text=label).first.click()
+
+    def drag(self, start, end, steps=4) -> None:
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=steps)
+        self.page.mouse.up()
+        self.page.wait_for_timeout(250)
+
+
+def opened_page(browser, path, **options):
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 720}, **options)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.asked, page.said = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("console", lambda message: page.said.append(message.text))
+    page.goto(path.as_uri())
+    page.locator("[data-drawn]").wait_for()
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(browser, made, tmp_path_factory):
+    """The page in a browser without a network; everything that it asks for is kept."""
+    path = to_html(made, tmp_path_factory.mktemp("page") / "explorer.html")
+    page = opened_page(browser, path)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def view(opened):
+    """The page at IsoMax+, ES, letters, scores, 95 %."""
+    shown = View(opened)
+    shown.set(network=2)
+    return shown
+
+
+@pytest.fixture(scope="module")
+def counting(browser):
+    """The counting functions of the module by themselves."""
+    page = browser.new_page()
+    page.evaluate(
+        "async text => { const part = new Blob([text], { type: 'text/javascript' });"
+        " globalThis.m = await import(URL.createObjectURL(part)); }",
+        module(),
+    )
+    yield page
+    page.close()
+
+
+def test_bins_counts_and_curves_are_those_of_numpy(counting):
+    rng = np.random.default_rng(0)
+    known, other = (np.sort(rng.normal(shift, 1, 300).round(2).astype(np.float32)) for shift in (1, 0))
+    arrays = [known.tolist(), other.tolist()]
+    low, high = float(min(known[0], other[0])), float(max(known[-1], other[-1]))
+    edges, counts = counting.evaluate(
+        "([a, low, high]) => { const e = m.linspace(low, high, 37); return [e, m.binned(Float32Array.from(a), e)]; }",
+        [arrays[0], low, high],
+    )
+    expected, wanted = np.histogram(known, 37, (np.float64(low), np.float64(high)))
+    assert counts == expected.tolist() and edges == wanted.tolist()
+    found = counting.evaluate("([a, b]) => m.curve(...[a, b].map(v => Float32Array.from(v)))", arrays)
+    table = metrics.roc(known, other)
+    exact = {float(t): (f, p) for f, p, t in zip(*table, strict=True)}
+    assert len(found) == len(exact)
+    assert all(exact[point["threshold"]] == (point["fpr"], point["tpr"]) for point in found)
+
+
+def test_every_network_and_score_shows_the_numbers_of_the_library(view, made):
+    for number, capture in enumerate(made):
+        for score in ("mps", "es", "mds", "gen", "scaled_mps"):
+            view.set(network=number, score=score, ood=list(SETS))
+            rows = evaluate(capture, scores=score)
+            for name in SETS:
+                row = rows[rows["ood"] == name].iloc[0]
+                assert view.row(name)[2:] == [row["AUROC"], row["TNR@TPR95"], row["DTACC"]]
+            view.accepts(capture, score, "tpr95", SETS)
+
+
+def test_rules_give_the_thresholds_of_the_library(view, made):
+    capture, costs = made[2], {"accept_unknown": 4.0, "reject_known": 1.0, "share_unknown": 0.3}
+    known = compute("es", capture.test)
+    for wanted, expected in (
+        ("tpr95", find_threshold(capture, score="es")),
+        ("dtacc", find_threshold(capture, ["letters", "patches"], score="es", rule="dtacc")),
+        ({"share": 0.99}, metrics.threshold_at_tpr(known, 0.99)),
+        ({"costs": costs}, cheapest_threshold(capture, ["letters", "patches"], score="es", **costs)),
+        (float(known[7]), float(known[7])),
+    ):
+        view.set(network=2, ood=["letters", "patches"], threshold=wanted)
+        assert view.threshold == expected
+        view.accepts(capture, "es", expected, ["letters", "patches"])
+
+
+def test_what_is_held_stays_when_the_score_changes_and_a_number_that_cannot_is_said(view, made):
+    view.press("99 %")
+    view.choose("MDS")
+    view.page.wait_for_function("() => explorer.state().score === 'mds'")
+    assert view.state["threshold"] == {"share": 0.99}
+    assert view.threshold == metrics.threshold_at_tpr(compute("mds", made[2].test), 0.99)
+    view.set(network=2, threshold=-1.0)
+    view.choose("MPS")
+    view.page.get_by_text("−1 lies outside these scores").wait_for()
+    view.accepts(made[2], "mps", "tpr95")
+
+
+def test_a_typed_threshold_outside_the_scores_is_refused_with_words(view):
+    before, field = view.threshold, view.page.get_by_label("Threshold as a number")
+    field.fill("5")
+    field.press("Enter")
+    view.page.get_by_text("5 lies outside these scores").wait_for()
+    assert view.threshold == before and float(field.input_value()) == pytest.approx(before, rel=1e-3)
+
+
+def test_the_threshold_moves_by_mouse_key_and_curve(view, made):
+    line = view.page.locator(".threshold line").bounding_box()
+    view.drag((line["x"], line["y"] + 60), (line["x"] - 80, line["y"] + 60))
+    moved = view.threshold
+    assert moved < find_threshold(made[2], score="es") and view.state["threshold"] == pytest.approx(moved)
+    view.accepts(made[2], "es", moved)
+    view.page.locator(".threshold").focus()
+    view.page.keyboard.press("ArrowRight")
+    view.page.wait_for_timeout(250)
+    assert view.threshold > moved
+    view.accepts(made[2], "es", view.threshold)
+    point = view.page.locator("circle.held").bounding_box()
+    view.drag((point["x"] + 3, point["y"] + 3), (point["x"] + 80, point["y"] - 10))
+    assert view.threshold < moved
+    view.accepts(made[2], "es", view.threshold)
+
+
+def test_a_range_and_a_click_choose_images_and_zoom_leads_there_and_back(view, made):
+    box = view.page.locator("svg[role=img]").first.bounding_box()
+    view.drag((box["x"] + 90, box["y"] + 80), (box["x"] + 260, box["y"] + 120))
+    low, high = view.state["selection"]["range"]
+    rows = select_images(made[2], "letters", score="es", which="range", limits=(low, high), most=10**6)
+    amount = {name: int((rows["set"] == name).sum()) for name in ("test", "letters")}
+    said = view.page.locator("p.chosen").inner_text()
+    rejected = int((rows["score"] < find_threshold(made[2], score="es")).sum())
+    assert f"{amount['letters']} of {N} letters" in said and f"{rejected} of them rejected" in said
+    view.press("zoom in")
+    view.page.wait_for_function("() => explorer.state().zoom !== null")
+    ticks = view.page.locator("svg[role=img]").first.locator("text").all_text_contents()
+    assert view.state["zoom"] == [low, high] and ticks
+    view.press("zoom back")
+    assert view.state["zoom"] is None
+    view.press("clear")
+    bar = view.page.locator("svg[role=img]").first.bounding_box()
+    view.page.mouse.click(bar["x"] + bar["width"] - 40, bar["y"] + 100)
+    view.page.locator("p.chosen").wait_for()
+    assert view.state["selection"]["by"] == "value"
+
+
+def test_one_image_is_shown_with_its_place_under_every_loss_and_score(view, made):
+    view.press("Pictures")
+    view.press("most confident OOD")
+    first = select_images(made[2], "letters", score="es", which="confident_ood", most=1).iloc[0]
+    thumb = view.page.locator(".thumbs button").first
+    assert f"image {first['index']}:" in thumb.get_attribute("title")
+    thumb.click()
+    rows = view.page.locator("aside tbody tr")
+    rows.nth(27).wait_for()
+    assert rows.count() == 28
+    row = view.page.locator("aside tbody tr", has_text="IsoMax+ · ES")
+    below = float((compute("es", made[2].test) < first["score"]).mean())
+    assert f"{100 * below:.1f}\u00a0%" in row.inner_text() and "accepted" in row.inner_text()
+
+
+def test_what_belonged_to_another_network_is_gone_after_a_change(view):
+    view.press("Pictures")
+    view.press("most confident OOD")
+    before = view.page.locator(".thumbs button").first.get_attribute("title")
+    view.choose("SoftMax")
+    view.page.wait_for_function(
+        "before => { const b = document.querySelector('.thumbs button'); return b && b.title !== before; }", arg=before
+    )
+    box = view.page.locator("svg[role=img]").first.bounding_box()
+    view.drag((box["x"] + 90, box["y"] + 80), (box["x"] + 200, box["y"] + 120))
+    view.choose("IsoMax2")
+    view.page.get_by_text("Draw a range in the plot").wait_for()
+    assert view.state["selection"] is None and view.page.locator(".thumbs").count() == 0
+
+
+def test_compare_counts_who_fails_where(view, made):
+    view.set(network=2, view="compare", beside={"network": 0, "score": None}, drawer="pictures")
+    wrong = []
+    for capture in (made[2], made[0]):
+        limit = find_threshold(capture, score="es")
+        wrong.append([compute("es", capture.test) < limit, compute("es", capture.ood["letters"]) >= limit])
+    for place, name in enumerate(("ID", "letters")):
+        one, two = wrong[0][place], wrong[1][place]
+        cells = (
+            view.page.locator("aside tbody tr")
+            .nth(place)
+            .locator("td")
+            .evaluate_all("all => all.map(c => Number(c.dataset.value))")
+        )
+        assert cells == [(one & ~two).sum(), (two & ~one).sum(), (one & two).sum(), N], name
+    view.press("wrong in A only")
+    view.page.locator("p.chosen", has_text=f"{(wrong[0][0] & ~wrong[1][0]).sum()} of {N}").wait_for()
+
+
+def test_two_sides_share_axes_or_ranks_and_the_share_of_known_images(view, made):
+    view.set(network=2, beside={"network": 0, "score": None}, threshold=float(compute("es", made[2].test)[5]))
+    other = same_share(view.state["threshold"], made[2], made[0], score="es")
+    view.accepts(made[0], "es", other, side=1)
+    ticks = [plot.locator("text").all_text_contents()[:-2] for plot in view.page.locator("svg[role=img]").all()[:2]]
+    assert ticks[0] == ticks[1]
+    view.set(network=2, beside={"network": 0, "score": "mds"}, axes="rank")
+    labels = [plot.locator("text").all_text_contents() for plot in view.page.locator("svg[role=img]").all()[:2]]
+    assert all("share of ID below" in texts for texts in labels)
+
+
+@pytest.mark.parametrize("key", ["logits", "entropy", "max_probability", "distances", "features", "calibration", "roc"])
+def test_every_view_is_drawn_in_words_too(view, key):
+    view.set(network=2, view=key, ood=["letters", "patches"])
+    assert view.page.locator("svg[role=img]").first.get_attribute("aria-label")
+    assert "IsoMax+" in view.page.locator("p[role=status]").first.inner_text()
+    assert not view.page.locator("p.error").first.is_visible()
+
+
+def test_medians_in_words_are_those_of_the_samples(view, made):
+    view.set(network=2, view="entropy")
+    middle = f"{float(np.median(made[2].ood['letters'].entropies)):.3g}"
+    assert f"letters {middle} (n = {N})" in view.page.locator("p[role=status]").first.inner_text()
+
+
+def test_all_that_belongs_together_is_on_a_small_screen_and_present_keeps_the_curve(view, screenshots):
+    view.set(network=2, ood=["letters", "patches"])
+    for selector in (".threshold", "circle.held", "tr[data-set='patches']", "p[role=status]", "[data-name=threshold]"):
+        box = view.page.locator(selector).first.bounding_box()
+        assert 0 <= box["y"] and box["y"] + box["height"] <= 720 and box["x"] + box["width"] <= 1280, selector
+    view.page.screenshot(path=screenshots / "page.png")
+    small = view.page.locator("td").first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    view.press("present")
+    assert view.page.locator("circle.held").first.is_visible()
+    large = view.page.locator("td").first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    assert large > 1.3 * small
+    view.page.screenshot(path=screenshots / "page_present.png")
+    view.press("present")
+
+
+def test_a_phone_cuts_nothing_and_a_dark_page_is_legible(browser, made, tmp_path, screenshots):
+    path = to_html(made[:2], tmp_path / "x.html")
+    phone = opened_page(browser, path)
+    phone.set_viewport_size({"width": 320, "height": 700})
+    phone.wait_for_timeout(400)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 320
+    phone.screenshot(path=screenshots / "page_phone.png", full_page=True)
+    phone.context.close()
+    dark = opened_page(browser, path, color_scheme="dark")
+    shade = dark.locator("td").first.evaluate("e => getComputedStyle(e).color")
+    assert min(float(part) for part in shade.strip("rgba()").split(",")[:3]) > 150
+    dark.screenshot(path=screenshots / "page_dark.png")
+    dark.context.close()
+
+
+def test_every_control_is_labelled_and_reached_by_keyboard(view):
+    names = view.page.evaluate(
+        "() => [...document.querySelectorAll('input, select, button')].filter(e => e.offsetParent).map(e => "
+        "e.getAttribute('aria-label') || e.innerText || (e.labels && e.labels[0] && e.labels[0].innerText) || '')"
+    )
+    assert names and all(name.strip() for name in names), names
+    view.page.get_by_role("radio", name="SoftMax").focus()
+    view.page.keyboard.press("ArrowRight")
+    view.page.wait_for_function("() => explorer.state().network !== 2")
+    assert view.page.evaluate("document.activeElement.type") == "radio"  # the focus stays though all is drawn anew
+
+
+def test_a_link_opens_what_it_says(browser, made, tmp_path):
+    path = to_html(made, tmp_path / "x.html")
+    page = opened_page(browser, path)
+    state = View(page).state | {"network": 1, "score": "mds", "view": "roc", "threshold": {"share": 0.9}}
+    page.goto("about:blank")
+    page.goto(path.as_uri() + "#" + page.evaluate("s => encodeURIComponent(JSON.stringify(s))", state))
+    page.locator("[data-drawn]").wait_for()
+    shown = View(page).state
+    assert (shown["network"], shown["score"], shown["view"], shown["threshold"]) == (1, "mds", "roc", {"share": 0.9})
+    page.context.close()
+
+
+def test_a_large_page_counts_exactly_and_says_that_it_has_no_images(browser, tmp_path):
+    made = [random_capture(loss, n=20_000, sets=("letters", "patches")) for loss in ("softmax", "isomax")]
+    page = opened_page(browser, to_html(made, tmp_path / "x.html"))
+    view = View(page)
+    for score in ("es", "gen"):
+        for wanted in ("tpr95", "dtacc"):
+            view.set(network=1, score=score, ood=["letters", "patches"], threshold=wanted)
+            view.accepts(made[1], score, wanted, ["letters", "patches"])
+    view.set(network=1, view="entropy")
+    middle = f"{float(np.median(made[1].test.entropies)):.3g}"
+    assert f"ID {middle} (n = 20,000)" in page.locator("p[role=status]").first.inner_text()
+    view.set(network=1)
+    view.press("Pictures")
+    view.press("most confident OOD")
+    page.get_by_text("This page holds counts only").wait_for()
+    assert page.said == []
+    page.context.close()
+
+
+def test_two_thousand_changes_leave_nothing_behind(view):
+    script = """async amount => {
+      for (let k = 0; k < amount; k += 1) {
+        const [score, view] = [['mps', 'scores'], ['es', 'entropy'], ['mds', 'roc']][k % 3];
+        explorer.restore({ ...explorer.state(), network: k % 4, ood: ['letters'], score, view });
+        if (k % 50 === 0) await new Promise(requestAnimationFrame);
+      }
+      await new Promise(requestAnimationFrame);
+      return document.querySelectorAll('*').length;
+    }"""
+    session = view.page.context.new_cdp_session(view.page)
+    counts = []
+    for amount in (240, 960, 960):  # of three views and four networks, as often each
+        nodes = view.page.evaluate(script, amount)
+        session.send("HeapProfiler.collectGarbage")
+        counts.append((nodes, session.send("Memory.getDOMCounters")))
+    (nodes, first), _, (last_nodes, last) = counts
+    assert last_nodes <= nodes + 50
+    assert (
+        last["nodes"] <= 1.2 * first["nodes"] + 500
+        and last["jsEventListeners"] <= 1.2 * first["jsEventListeners"] + 100
+    )
+
+
+def test_nothing_was_fetched_and_no_name_ran(opened):
+    assert all(url.startswith(("file:", "blob:")) for url in opened.asked)
+    assert opened.said == [] and opened.evaluate("window.hacked") is None
+    assert opened.evaluate("document.querySelectorAll('#explorer img').length") == 0
