@@ -221,9 +221,10 @@ function mount(element, { data, state: wanted = {}, ask = null, saved = null, ch
     root.classList.toggle("dark", darkBehind(element));
     message.hidden = true;
     const missing = wanted_.filter((request) => !numbers.get(request));
+    const clear = () => { plotted.replaceChildren(); table.replaceChildren(); spoken.textContent = ""; aside.hidden = true; tell(""); };
     if (missing.length) {
-      const slow = setTimeout(() => { if (now !== turn) return; plotted.replaceChildren(); table.replaceChildren(); tell(""); spoken.textContent = ask ? "Waiting for the kernel \u2026 If it was restarted, run the cell again." : "Reading \u2026"; }, 400);
-      try { await Promise.all(missing.map(numbers.load)); } catch (error) { if (now === turn) { plotted.replaceChildren(); table.replaceChildren(); spoken.textContent = ""; drawControls(); failed(error); } return; } finally { clearTimeout(slow); }
+      const slow = setTimeout(() => { if (now !== turn) return; clear(); spoken.textContent = ask ? "Waiting for the kernel \u2026 If it was restarted, run the cell again." : "Reading \u2026"; }, 400);
+      try { await Promise.all(missing.map(numbers.load)); } catch (error) { if (now === turn) { clear(); drawControls(); failed(error); } return; } finally { clearTimeout(slow); }
       if (now !== turn || !root.isConnected) return;
     }
     try { draw(); } catch (error) { failed(error); }

@@ -12,7 +12,7 @@ function channel(model) {
     ask: (request, buffers = []) => new Promise((resolve, reject) => {
       const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
       open.set(id, { resolve, reject });
-      model.send({ id, request }, undefined, buffers);
+      try { model.send({ id, request }, undefined, buffers); } catch { reject(new Error("The kernel was restarted: run the cell again.")); }
     }) };
 }
 
