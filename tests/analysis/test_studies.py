@@ -117,7 +117,7 @@ def test_what_would_be_averaged_wrongly_is_refused(scales, sizes):
         [other(capture, changed={"epochs": 600 // capture.meta["examples_per_class"]}) for capture in sizes]
     )
     with pytest.raises(ValueError, match="loss and seed, where the number of examples is 10, only, but have the train"):
-        studies.robustness_table([other(sizes[0], changed={"select": "best_test"}), *sizes[1:]])
+        studies.robustness_table([other(sizes[0], changed={"epochs": 3}), *sizes[1:]])
 
 
 def test_the_number_of_examples_is_counted_where_nobody_asked_for_one():
