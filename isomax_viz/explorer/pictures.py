@@ -157,21 +157,21 @@ class Networks:
         StoreError
             If the network is not in the store, or another one is: trained on another machine, say.
         """
-        from isomax_viz.learning.recording.network import record_ood
-
         if number not in self._loaded:
             self._loaded[number] = self._load(number)
+        from isomax_viz.learning.recording.network import record_ood
+
         data = self.known(number)
         return record_ood(self._captures[number], self._loaded[number], data, [images], device="cpu").ood[images.name]
 
     def _load(self, number: int) -> Any:
+        capture = self._captures[number]
+        if not capture.meta.get("id"):
+            raise ValueError("This capture does not say which experiment recorded it: only its numbers are there.")
         from isomax_viz.experiments.experiment import Experiment
         from isomax_viz.learning.recording.network import record_samples
         from isomax_viz.learning.shipped_networks import load_network
 
-        capture = self._captures[number]
-        if not capture.meta.get("id"):
-            raise ValueError("This capture does not say which experiment recorded it: only its numbers are there.")
         experiment = Experiment.from_meta(capture.meta)
         if experiment.id != capture.meta["id"]:
             raise ValueError(

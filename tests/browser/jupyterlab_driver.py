@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Explorer", "Notebook"]
+__all__ = ["Explorer", "Notebook", "PictureView", "Shown"]
 
 
 class Notebook:
@@ -34,8 +35,8 @@ class Notebook:
         self.page.keyboard.insert_text(code)
         self.menu("Run", "Run Selected Cell and Do not Advance")
 
-    def run_all(self) -> Explorer:
-        """Run all cells and return the last explorer of the page once it is drawn."""
+    def run_all(self, kind: type[Shown] | None = None) -> Any:
+        """Run all cells and return the last explorer of the page (or another view) once it is drawn."""
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         # Where the kernel is not quite there yet, JupyterLab takes the command and does nothing.
         for _ in range(20):
@@ -46,19 +47,21 @@ class Notebook:
                 or self.page.locator(".isomax-viz, .isomax-viz-explorer").count()
             ):
                 break
-        return Explorer(self.page)
+        return (kind or Explorer)(self.page)
 
 
-class Explorer:
-    """The explorer as the browser shows it."""
+class Shown:
+    """A view as the browser shows it; ``selector`` says where."""
+
+    selector = ".isomax-viz-explorer"
 
     def __init__(self, page: Any) -> None:
         self.page = page
         self.refresh()
 
     def refresh(self) -> None:
-        """Find the explorer again, after its cell has run again."""
-        self.root = self.page.locator(".isomax-viz-explorer").last
+        """Find the view again, after its cell has run again."""
+        self.root = self.page.locator(self.selector).last
         # In a long notebook, JupyterLab draws a cell only once it is scrolled to.
         self.wait_until(self._bring_into_view, seconds=90)
         self.root.scroll_into_view_if_needed()
@@ -66,12 +69,11 @@ class Explorer:
     def _bring_into_view(self) -> bool:
         if not self.root.count():
             self.page.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
-        return self.root.count() > 0 and self.drawn > 0
+        return self.root.count() > 0 and self.ready()
 
-    @property
-    def drawn(self) -> int:
-        """How often it was drawn."""
-        return int(self.root.get_attribute("data-drawn") or 0)
+    def ready(self) -> bool:
+        """Return whether it shows something."""
+        return self.root.is_visible()
 
     def wait_until(self, happened: Callable[[], bool], *, seconds: float = 15) -> None:
         """Wait until something is so."""
@@ -80,6 +82,58 @@ class Explorer:
             if time.monotonic() > end:
                 raise AssertionError(f"It did not happen within {seconds} s.")
             self.page.wait_for_timeout(30)
+
+    def press(self, name: str) -> None:
+        """Click the button with this label."""
+        self.root.get_by_role("button", name=name, exact=True).first.click()
+
+    def wait_for_text(self, words: str) -> None:
+        """Wait until the explorer says these words."""
+        self.root.get_by_text(words).first.wait_for()
+
+    def screenshot(self, path: Path) -> None:
+        """Save what the explorer looks like."""
+        self.root.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(300)
+        self.root.screenshot(path=path)
+
+
+class PictureView(Shown):
+    """A view of the teaching lab: controls around a picture from the kernel."""
+
+    selector = ".isomax-viz"
+
+    @property
+    def image(self) -> Any:
+        """The picture."""
+        return self.root.locator(".isomax-viz-picture img").first
+
+    def ready(self) -> bool:
+        """Return whether it shows a picture."""
+        return self.image.count() > 0
+
+    def picture(self) -> bytes:
+        """Return the bytes of the picture that is on the screen."""
+        script = """async e => { const b = await (await fetch(e.src)).arrayBuffer();
+            let s = ''; for (const x of new Uint8Array(b)) s += String.fromCharCode(x); return btoa(s); }"""
+        return base64.b64decode(self.image.evaluate(script))
+
+    def wait_for_picture(self, wanted: bytes, *, seconds: float = 15) -> None:
+        """Wait until exactly this picture is on the screen."""
+        self.wait_until(lambda: self.picture() == wanted, seconds=seconds)
+
+
+class Explorer(Shown):
+    """The explorer, drawn in the browser."""
+
+    def ready(self) -> bool:
+        """Return whether it was drawn."""
+        return self.drawn > 0
+
+    @property
+    def drawn(self) -> int:
+        """How often it was drawn."""
+        return int(self.root.get_attribute("data-drawn") or 0)
 
     def after(self, action: Callable[[], None]) -> None:
         """Do something and wait until the explorer has drawn again."""
@@ -95,22 +149,8 @@ class Explorer:
         """Choose a view by its key."""
         self.after(lambda: self.root.locator("select[name=view]").select_option(key))
 
-    def press(self, name: str) -> None:
-        """Click the button with this label."""
-        self.root.get_by_role("button", name=name, exact=True).first.click()
-
-    def wait_for_text(self, words: str) -> None:
-        """Wait until the explorer says these words."""
-        self.root.get_by_text(words).first.wait_for()
-
     def row(self, name: str) -> list[float]:
         """Return the exact numbers in a row of the table: accepted, rejected, metrics."""
         cells = self.root.locator(f"tr[data-side='0'][data-set='{name}'] td")
         values = cells.evaluate_all("all => all.map(cell => cell.dataset.value)")
         return [float(value) for value in values if value is not None]
-
-    def screenshot(self, path: Path) -> None:
-        """Save what the explorer looks like."""
-        self.root.scroll_into_view_if_needed()
-        self.page.wait_for_timeout(300)
-        self.root.screenshot(path=path)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-from jupyterlab_driver import Notebook
+from jupyterlab_driver import Notebook, PictureView
 
 from isomax_viz import figures, tables
-from isomax_viz.analysis.scores import compute
-from isomax_viz.analysis.thresholds import score_range
 from isomax_viz.figures._canvas import png
 
 pytestmark = pytest.mark.browser
@@ -45,7 +42,7 @@ def names() -> dict[str, Any]:
 
 def test_the_scale_moves_with_the_keyboard(page, lab, names, screenshots):
     cell = f"{MAKE}\niv.explore_alpha([made(scale) for scale in {SCALES}])"
-    shown = Notebook(page, lab.address(lab.write("alpha.ipynb", cell))).run_all()
+    shown = Notebook(page, lab.address(lab.write("alpha.ipynb", cell))).run_all(PictureView)
     captures = [names["made"](scale) for scale in SCALES]
     parts = [tables.logits_table(item, ood=["letters"], bins=1) for item in captures]
     limits = min(part["left"].min() for part in parts), max(part["right"].max() for part in parts)
@@ -71,7 +68,7 @@ def test_the_scale_moves_with_the_keyboard(page, lab, names, screenshots):
 def test_a_watched_training_leaves_the_notebook_usable_and_stops(page, lab, screenshots):
     experiment = "iv.Experiment(loss='isomax', preset='smoke', epochs=60, seed=77)"
     cells = f"import isomax_viz as iv\nview = iv.watch({experiment})\nview", "print('still', 6 * 7)"
-    shown = Notebook(page, lab.address(lab.write("watch.ipynb", *cells))).run_all()
+    shown = Notebook(page, lab.address(lab.write("watch.ipynb", *cells))).run_all(PictureView)
     page.locator(".jp-OutputArea-output", has_text="still 42").wait_for()  # while the training runs
     progress = shown.root.locator(".progress-bar").first
     shown.wait_until(lambda: "width: 0" not in (progress.get_attribute("style") or "width: 0"), seconds=90)
@@ -80,31 +77,3 @@ def test_a_watched_training_leaves_the_notebook_usable_and_stops(page, lab, scre
     shown.press("start")
     shown.root.get_by_text("The training has ended: test accuracy").wait_for(timeout=120_000)
     shown.screenshot(screenshots / "watch.png")
-
-
-def test_a_click_on_the_histogram_shows_its_pictures(page, lab, names, screenshots):
-    given = "images={name: images(name) for name in ('test', 'letters')}"
-    cell = f"{MAKE}\nview = iv.explore(made(10.0), {given})\nview"
-    shown = Notebook(page, lab.address(lab.write("click.ipynb", cell))).run_all()
-    capture = names["made"](10.0)
-    low, high = score_range(capture, ["letters"], score="es")
-    box = shown.image.bounding_box()
-    axes = figures.plot_operating_point(capture, ["letters"], score="es").axes[0].get_position()
-    for share in (0.96, 0.52):
-        # Where the score is drawn: a person clicks on the bars, wherever the window has put them.
-        x = box["x"] + box["width"] * (axes.x0 + share * axes.width)
-        page.mouse.click(x, box["y"] + box["height"] * (1 - axes.y0 - 0.3 * axes.height))
-        first, last = (low + (high - low) * (int(20 * share) + end) / 20 for end in (0, 1))
-        shown.wait_for_text(f"({first:.4g} to {last:.4g})")
-        inside = [compute("es", capture.samples[name]) for name in ("test", "letters")]
-        amount = min(24, int(sum(((first <= scores) & (scores <= last)).sum() for scores in inside)))
-        shown.wait_for_text(f"{amount} images: images of all sets")
-        shown.image.scroll_into_view_if_needed()
-        box = shown.image.bounding_box()
-    shown.screenshot(screenshots / "click.png")
-    band = shown.root.locator(".isomax-viz-bands button").first
-    band.focus()
-    page.keyboard.press("Enter")
-    first, last = (low + (high - low) * end / 20 for end in (0, 1))
-    shown.wait_for_text(f"({first:.4g} to {last:.4g})")
-    assert np.isclose(band.bounding_box()["x"], box["x"] + box["width"] * axes.x0, atol=2)

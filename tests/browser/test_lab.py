@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyterlab_driver import Notebook
+from jupyterlab_driver import Notebook, PictureView
 
 import isomax_viz as iv
 from isomax_viz import figures
@@ -29,7 +29,7 @@ def view(page, lab):
     last = next(i for i, cell in enumerate(lesson.cells) if "iv.explore" in cell.source)
     del lesson.cells[last + 1 :]
     nbformat.write(lesson, lab.folder / LESSON.name)
-    return Notebook(page, lab.address(LESSON.name)).run_all()
+    return Notebook(page, lab.address(LESSON.name)).run_all(PictureView)
 
 
 def test_the_epoch_slider_moves_with_the_keyboard(view, page, runs, screenshots):

@@ -17,7 +17,7 @@ import pytest
 from explorer_captures import make_capture
 from PIL import Image
 
-from isomax_viz import Capture, explore, figures, metrics, tables
+from isomax_viz import Capture, explore, figures, load_example, metrics, tables
 from isomax_viz.analysis.risks import cheapest_threshold
 from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.analysis.thresholds import same_share
@@ -342,3 +342,11 @@ def test_what_is_drawn_is_scored_by_every_loss(trained, tmp_path_factory):
 def test_where_there_is_no_network_the_answer_says_so(view):
     rows = asked(view, {"what": "judge", "network": 0, "pad": [0] * 64})[0]["answer"]["rows"]
     assert len(rows) == 3 and all("does not say which experiment recorded it" in row["words"] for row in rows)
+
+
+def test_shipped_captures_are_judged_by_shipped_networks(tmp_path):
+    view = explore(load_example("digits", seed=0), store=tmp_path)
+    blocks = [16 if column in (3, 4) else 0 for _ in range(8) for column in range(8)]
+    rows = asked(view, {"what": "judge", "network": 0, "pad": blocks})[0]["answer"]["rows"]
+    assert [sorted(row) for row in rows] == [["called", "network", "probability", "scores"]] * 4
+    view.close()
