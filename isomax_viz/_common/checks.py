@@ -352,7 +352,9 @@ def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy:
     listed = ", ".join(repr(name) for name in accepted) or "(nothing is available)"
     message = f"{parameter} must be one of {listed}, but is {value!r}."
     written = str(value).lower().replace("plus", "+")
-    near = difflib.get_close_matches(written, [str(name) for name in accepted], n=1)
+    # Swapped letters are nearer than another one: "msd" means "mds", not "mps".
+    near = [str(name) for name in accepted if sorted(str(name)) == sorted(written)][:1]
+    near = near or difflib.get_close_matches(written, [str(name) for name in accepted], n=1)
     if near:
         message += f" Did you mean {near[0]!r}?"
     if remedy:

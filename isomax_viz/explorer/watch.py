@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class Watch(widgets.VBox):
         self._ended: subprocess.Popen | None = None
         self._rows = 0
         self._stopped = False
+        self._began = 0.0, 0
         epochs = experiment.protocol.epochs
         self.progress = widgets.IntProgress(
             description="Epochs",
@@ -121,6 +123,7 @@ class Watch(widgets.VBox):
             [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.DEVNULL, stderr=self._errors
         )
         self._tell("The training has started ...")
+        self._began = time.monotonic(), self.progress.value
         threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
 
     def _guarded(self, action: Callable[[], None]) -> None:
@@ -173,6 +176,13 @@ class Watch(widgets.VBox):
                 self.told.value = words.error_html(RuntimeError(last[0]))
             self._errors.close()
 
+    def _so_far_in_words(self) -> str:
+        done, last, (began, first) = self.progress.value, self.progress.max, self._began
+        if done <= first:
+            return f"Epoch {done} of {last}."
+        left = (time.monotonic() - began) / (done - first) * (last - done)
+        return f"Epoch {done} of {last}, about {f'{left / 60:.0f} min' if left > 90 else f'{left:.0f} s'} left."
+
     def _tell(self, text: str) -> None:
         if self.comm is not None:
             self.told.value = words.sentence_html(text)
@@ -190,6 +200,8 @@ class Watch(widgets.VBox):
                 return
             self._rows = len(history)
             self.progress.value = int(history["epoch"].max())
+            if self.running:
+                self._tell(self._so_far_in_words())
             self.picture.value = png(plot_training(self._so_far(history), quantity=self.quantity.value).figure)
 
     def _so_far(self, history: pd.DataFrame) -> Capture:

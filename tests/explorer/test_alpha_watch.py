@@ -76,6 +76,7 @@ def test_a_watched_training_stops_and_goes_on(tmp_path):
     end = time.monotonic() + 60
     while not shown.progress.value and time.monotonic() < end:
         time.sleep(0.05)
+    assert f"Epoch {shown.progress.value} of 16" in shown.told.value
     shown.stop()
     assert shown.wait(30) is None and not shown.running
     reached = shown.progress.value
