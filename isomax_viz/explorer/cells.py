@@ -83,7 +83,7 @@ def close_tree(widget: Widget) -> None:
 
 
 class Later:
-    """Run something a little later, once nothing newer has been asked for: stale requests are dropped.
+    """Prepare something a little later, once nothing newer has been asked for: stale requests are dropped.
 
     Parameters
     ----------
@@ -92,13 +92,11 @@ class Later:
 
     Notes
     -----
-    The event loop of the kernel's thread does it, between messages. Where no loop runs (scripts, tests), what shall be
-    done later is done at once, and what only prepares is left out.
+    The event loop of the kernel's thread does it, between messages. Where no loop runs (scripts, tests), nothing is
+    prepared.
 
     Examples
     --------
-    >>> Later(0.1).do(print, "now")
-    now
     >>> Later(0.1).prepare(print, "never")
     """
 
@@ -106,24 +104,15 @@ class Later:
         self._seconds = seconds
         self._request = 0
 
-    def do(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Run the action after the pause, at once where there is no event loop."""
-        if not self._start(action, arguments):
-            action(*arguments)
-
     def prepare(self, action: Callable[..., None], *arguments: Any) -> None:
         """Run the action after the pause, not at all where there is no event loop."""
-        self._start(action, arguments)
-
-    def _start(self, action: Callable[..., None], arguments: tuple[Any, ...]) -> bool:
         self.cancel()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return False
+            return
         # By number, not by cancelling the loop's own handle: the next request may come from another thread.
         loop.call_later(self._seconds, self._run, self._request, action, arguments)
-        return True
 
     def _run(self, request: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         with LOCK:

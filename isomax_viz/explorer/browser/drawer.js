@@ -60,9 +60,9 @@ function drawer(node, { data, source: numbers, saved, ask, place, change, told, 
     const found = selected(data, state, sides, shown.values);
     if (!state.selection) return shows([...head, html("p", { class: "small" }, "Draw a range in the plot with the pointer, click on a bar, or choose above: the images behind it stand here.")]);
     if (!found) return shows([...head, html("p", {}, "This page holds counts only: it has no images to name.")]);
-    const ordered = found, pages = Math.max(1, Math.ceil(ordered.length / PAGE));
+    const pages = Math.max(1, Math.ceil(found.length / PAGE));
     page = Math.min(page, pages - 1);
-    const here = ordered.slice(page * PAGE, (page + 1) * PAGE), zooms = state.selection.range || (state.selection.by === "plane" && state.selection);
+    const here = found.slice(page * PAGE, (page + 1) * PAGE), zooms = state.selection.range || (state.selection.by === "plane" && state.selection);
     const turnTo = (step) => { page += step; refresh(); };
     const words = html("p", { class: "chosen", role: "status" }, selectionWords(data, state, sides, shown.values, found));
     const tools = html("div", { class: "tabs" }, pages > 1 ? [button("\u2039", () => turnTo(-1), { disabled: page === 0, title: "Former page" }), html("span", {}, `page ${page + 1} of ${pages}`), button("\u203a", () => turnTo(1), { disabled: page === pages - 1, title: "Next page" })] : "",
@@ -100,7 +100,7 @@ function drawer(node, { data, source: numbers, saved, ask, place, change, told, 
     if (image.get(item)) { image.get(item).classList.add("large"); parts.push(image.get(item)); }
     const own = labels && labels.labels[item.index];
     parts.push(html("p", {}, html("b", {}, `${set}, image ${item.index}`), own >= 0 ? `: ${classes[own]}` : "", labels ? `. ${side.about.title} says ${classes[labels.predictions[item.index]]}.` : ""));
-    for (const [name, title] of [["logits", "Logits"], ["distances", data.losses[side.about.place.loss] ? "Distances" : "Distances"]]) {
+    for (const [name, title] of [["logits", "Logits"], ["distances", "Distances"]]) {
       if (!said || !said[name]) continue;
       const values = [...said[name].subarray(item.index * classes.length, (item.index + 1) * classes.length)], order = values.map((_, k) => k);
       if (classes.length > 20) order.sort((a, b) => (name === "logits" ? values[b] - values[a] : values[a] - values[b]));
