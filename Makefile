@@ -2,7 +2,7 @@
 #   make look       open the tour of the explorer with recorded networks; no PyTorch
 #   make figures    train what the notebooks need, execute them, write reports/
 #   make lab        open JupyterLab on notebooks/
-#   make test       lint, doctests, unit tests, notebooks, browser
+#   make test       lint, types, doctests, unit tests, notebooks, browser
 PYTHON ?= python3
 BIN := .venv/bin
 export ISOMAX_VIZ_STORE ?= $(CURDIR)/runs
@@ -14,7 +14,7 @@ help:
 	@echo "make look       open the tour of the explorer with recorded networks (installs no PyTorch)"
 	@echo "make figures    train what the notebooks need, execute every notebook, write reports/"
 	@echo "make lab        open JupyterLab on notebooks/ (localhost, with a token)"
-	@echo "make test       ruff, doctests, unit tests, notebooks, browser test"
+	@echo "make test       ruff, mypy, doctests, unit tests, notebooks, browser test"
 	@echo "make notebooks  refresh the committed outputs of the notebooks"
 	@echo "make student    write the teaching notebooks without answers to notebooks/student/"
 	@echo "make bench      measure speed against named baselines, write benchmarks/RESULTS.md"
@@ -71,6 +71,7 @@ lab: .venv/installed
 # Two files at a time, each on one thread: more threads than cores would wait for each other.
 test: .venv/installed-test
 	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
 	OMP_NUM_THREADS=1 ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed-test

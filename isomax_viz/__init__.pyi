@@ -64,3 +64,6 @@ from .learning.recording.classifier import record as record
 from .learning.shipped_networks import load_network as load_network
 from .learning.toy_networks import train_toy as train_toy
 from .papers import published as published
+
+__version__: str
+__all__: list[str]

@@ -228,7 +228,8 @@ def test_continuous_integration_runs_what_make_test_runs():
     commands = " ".join(step.get("run", "") for step in WORKFLOW["jobs"]["test"]["steps"])
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", makefile, re.M)[1]
-    assert "ruff check ." in recipe and "ruff check ." in commands
+    for tool in ("ruff check .", "python -m mypy"):
+        assert tool in recipe and tool in commands
     assert "python -m pytest " in recipe and commands.endswith("python -m pytest")
     assert set(re.findall(r'"\.\[(\w+)\]"', commands)) == {"test"} <= set(PROJECT["optional-dependencies"])
     assert "make" not in commands and "source " not in commands  # there is neither on Windows

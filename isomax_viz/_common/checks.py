@@ -7,7 +7,7 @@ has one test. What concerns arrays stands in :mod:`isomax_viz._common.checks`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -410,7 +410,7 @@ def check_number(
     return value
 
 
-def check_known(parameter: str, names: Collection[str], accepted: Iterable[str], *, remedy: str = "") -> list[str]:
+def check_known(parameter: str, names: Iterable[str], accepted: Iterable[str], *, remedy: str = "") -> list[str]:
     """Return ``names`` as a list if each is accepted; a single string counts as one name."""
     listed = [names] if isinstance(names, str) else list(names)
     accepted = list(accepted)

@@ -46,7 +46,7 @@ def draw_counts(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
     """
     for parameter, value in (("n", n), ("resamples", resamples)):
         check_number(parameter, value, at_least=1, whole=True)
-    kind = np.int32 if n * resamples < 2**31 else np.int64
+    kind: type[np.signedinteger] = np.int32 if n * resamples < 2**31 else np.int64
     drawn = rng.integers(0, n, size=(n, resamples), dtype=kind)
     drawn *= kind(resamples)
     drawn += np.arange(resamples, dtype=kind)

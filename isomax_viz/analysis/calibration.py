@@ -246,7 +246,7 @@ def decided_probabilities(samples: Samples) -> np.ndarray:
     >>> decided_probabilities(Samples([[1.0, 0.0]], [1], predictions=[1])).round(3).tolist()
     [0.26899999380111694]
     """
-    return np.take_along_axis(samples.probabilities, samples.predictions[:, None], axis=1)[:, 0]
+    return np.take_along_axis(samples.probabilities, samples.require("predictions")[:, None], axis=1)[:, 0]
 
 
 def at_temperature(capture: Capture, temperature: float) -> Capture:

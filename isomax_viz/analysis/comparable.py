@@ -86,7 +86,7 @@ def check_once(captures: Sequence[Capture], names: Sequence[str]) -> None:
     """
     seen = set()
     for capture in captures:
-        told = source(capture) | capture.meta
+        told = {**source(capture), **capture.meta}
         key = tuple(told.get(name) for name in (*names, "seed"))
         if key[-1] is not None and key in seen:
             listed = ", ".join(f"{name} {value!r}" for name, value in zip(names, key, strict=False))
@@ -117,7 +117,7 @@ def shared_ood(captures: Sequence[Capture], ood: str | Iterable[str] | None) -> 
                 f"captures must have an out-of-distribution set in common, but have: {listed}. "
                 "Record one for all of them with Experiment.run(ood=...)."
             )
-    listed = ood if ood is None or isinstance(ood, str) else list(ood)
-    if listed is not None and not len(listed):
+    wanted = ood if ood is None or isinstance(ood, str) else list(ood)
+    if wanted is not None and not len(wanted):
         raise ValueError("ood is empty. Name at least one out-of-distribution set.")
-    return [list(chosen_ood(capture, listed)) for capture in captures][0]
+    return [list(chosen_ood(capture, wanted)) for capture in captures][0]

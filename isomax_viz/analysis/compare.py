@@ -110,7 +110,7 @@ def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, C
     if len(first) == len(second) == 1:
         pairs = [(first[0], second[0])]
     else:
-        keyed = []
+        keyed: list[dict[Any, Capture]] = []
         for parameter, captures in (("a", first), ("b", second)):
             seeds = [capture.meta.get("seed") for capture in captures]
             if None in seeds or len(set(seeds)) < len(seeds):
@@ -343,7 +343,8 @@ def compare(
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     (low, high), images = (np.quantile(values, ends).tolist() for values in (draws, of_images))
     difference = float(frame["difference"].mean())
-    return Comparison(*names, metric, difference, low, high, tuple(images), float(confidence), frame, draws)
+    return Comparison(names[0], names[1], metric, difference, low, high, (images[0], images[1]), float(confidence),
+                      frame, draws)  # fmt: skip
 
 
 def _points(fraction: float) -> str:

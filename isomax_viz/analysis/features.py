@@ -67,7 +67,7 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
             f"{missing[0]!r} carries no features to project. Record them with Experiment.run(), or pass features=... "
             "when building the capture."
         )
-    known = _comparable(capture, capture.test.features)
+    known = _comparable(capture, capture.test.require("features"))
     if len(known) < 2 or known.shape[1] < 2:
         raise ValueError(
             f"A plane needs at least 2 test images and 2 features, but there are {len(known)} and {known.shape[1]}."
@@ -81,7 +81,7 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
     parts = []
     for name, samples in sets.items():
         chosen = np.arange(len(samples)) if len(samples) <= most else np.arange(most) * len(samples) // most
-        points = (_comparable(capture, samples.features[chosen]) - centre) @ plane
+        points = (_comparable(capture, samples.require("features")[chosen]) - centre) @ plane
         parts.append(_rows(name, name != "ID", chosen, samples.labels[chosen], points))
     if capture.prototypes is not None:
         classes = np.arange(len(capture.prototypes))
@@ -314,12 +314,16 @@ def surface_table(
     x, y = np.meshgrid(plane.x, plane.y)
     grid = np.column_stack([x.ravel(), y.ravel()])
     parts = [
-        _surface_rows("plane", False, plane.samples.predictions, grid, scores_module.compute(chosen, plane.samples))
+        _surface_rows(
+            "plane", False, plane.samples.require("predictions"), grid, scores_module.compute(chosen, plane.samples)
+        )
     ]
     sets = {"test": capture.test} | chosen_ood(capture, ood if ood is not None or capture.ood else [])
     step = min(OUTSIDE, OUTERMOST / max(1, len(sets) - 1))
     for number, (name, samples) in enumerate(sets.items()):
-        points = snapshot.points[name] if space == "input" else _placed(capture, samples.features, step * number)
+        points = (
+            snapshot.points[name] if space == "input" else _placed(capture, samples.require("features"), step * number)
+        )
         group, values = "ID" if name == "test" else name, scores_module.compute(chosen, samples)
         parts.append(_surface_rows(group, name != "test", samples.labels, points, values))
     if space == "features" and capture.prototypes is not None:

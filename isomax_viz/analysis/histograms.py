@@ -75,15 +75,15 @@ def _edges(groups: Sequence[np.ndarray], bins: int | Sequence[float], limits: tu
         if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
             raise ValueError("bins must be a whole number or an increasing sequence of at least 2 edges.")
         return edges, None
-    check_number("bins", bins, at_least=1, whole=True)
+    count = int(check_number("bins", bins, at_least=1, whole=True))
     if limits is None:
         limits = min(float(values.min()) for values in groups), max(float(values.max()) for values in groups)
     # In double precision: edges between float32 values that lie close together must not fall into one.
     low, high = (np.float64(limit) for limit in limits)
     if not low <= high:
         raise ValueError(f"limits must be (lowest, highest), but is ({low:g}, {high:g}).")
-    margin = max(0.5, float(np.spacing(abs(low))) * int(bins))
-    return int(bins), (low, high) if low < high else (low - margin, high + margin)
+    margin = max(0.5, float(np.spacing(abs(low))) * count)
+    return count, (low, high) if low < high else (low - margin, high + margin)
 
 
 def _binned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,10 +92,10 @@ def select_images(
     return rows.head(most).reset_index(drop=True)
 
 
-def _scored(capture: Capture, ood: str | Iterable[str] | None, score: str | Callable) -> pd.DataFrame:
+def _scored(capture: Capture, ood: str | Iterable[str] | None, score: str | Callable | None) -> pd.DataFrame:
     parts = []
     for name, samples in ({"test": capture.test} | chosen_ood(capture, ood)).items():
-        columns = {"set": name, "index": np.arange(len(samples)), "label": samples.labels}
+        columns: dict[str, Any] = {"set": name, "index": np.arange(len(samples)), "label": samples.labels}
         columns |= {"prediction": samples.predictions, "score": scores_module.compute(score, samples)}
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)

@@ -9,7 +9,7 @@ The name "FPR95" is avoided, because libraries disagree on the positive class: w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -274,7 +274,7 @@ def needed(tpr: float, n: int) -> int:
     return max(1, int(np.ceil(round(tpr * n, 9))))
 
 
-def of_counts(blocks: Iterable[tuple[np.ndarray, np.ndarray]], n: int, m: int, names: Iterable[str]) -> dict[str, Any]:
+def of_counts(blocks: Iterable[Sequence[np.ndarray]], n: int, m: int, names: Iterable[str]) -> dict[str, Any]:
     """Return metrics of how many ID and OOD samples each threshold accepts.
 
     Parameters
@@ -313,8 +313,8 @@ def of_counts(blocks: Iterable[tuple[np.ndarray, np.ndarray]], n: int, m: int, n
 
 # What a block of thresholds gives: accepted ID and OOD, the same one threshold above, all ID and OOD. Counts up to 10^7
 # on either side give whole numbers below 2^53, which are exact.
-_TERMS = {
-    "TNR@TPR95": lambda i, o, i0, o0, n, m: np.where(i >= needed(0.95, n), o, m).min(axis=0),
+_TERMS: dict[str, Callable[..., np.ndarray]] = {
+    "TNR@TPR95": lambda i, o, i0, o0, n, m: np.min(np.where(i >= needed(0.95, n), o, m), axis=0),
     # Every OOD sample counts the ID samples that score higher, and half of those that score the same.
     "AUROC": lambda i, o, i0, o0, n, m: ((o - o0) * (i + i0)).sum(axis=0),
     "DTACC": lambda i, o, i0, o0, n, m: (i * m - o * n).max(axis=0),
@@ -324,7 +324,7 @@ _TERMS = {
     "AUPR-out": lambda i, o, i0, o0, n, m: ((o - o0) * ((m - o0) / np.maximum(m - o0 + n - i0, 1))).sum(axis=0),
 }
 # The metric from what the blocks gave.
-_OVER_ALL = {
+_OVER_ALL: dict[str, Callable[..., Any]] = {
     "TNR@TPR95": lambda parts, n, m: 1 - parts.min(axis=0) / m,
     "AUROC": lambda parts, n, m: parts.sum(axis=0) / (2 * n * m),
     # A threshold above all scores gives one half, which no detector need fall below.

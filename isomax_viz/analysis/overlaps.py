@@ -171,7 +171,7 @@ def logit_overlaps(
         agrees = None if claimed is None or this_run == UNDECIDED else this_run == claimed
         if claimed == f"not {INTER}":
             like = _softmax_like(capture, listed)
-            there = found.get((like, name))
+            there = None if like is None else found.get((like, name))
             compared = _between(inter - there[1], confidence) if there else (np.nan,) * 3
             above = _above_zero(compared)
             agrees = None if above is None else not above

@@ -47,7 +47,7 @@ def as_list(captures: Captures) -> list[Capture]:
     >>> as_list(Capture.from_arrays([[3.0, 0.0]], [0]))
     [Capture(unknown loss: test 1)]
     """
-    listed = [captures] if isinstance(captures, Capture) or run_hint(captures) else captures
+    listed: Any = [captures] if isinstance(captures, Capture) or run_hint(captures) else captures
     listed = list(listed.values()) if isinstance(listed, dict) else listed
     listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed]
     if not listed:

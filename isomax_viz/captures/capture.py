@@ -332,7 +332,7 @@ def _check_alike(name: str, samples: Samples, test: Samples) -> None:
             f"ood[{name!r}] has logits for {samples.classes} classes, but test has {test.classes}. Record both with "
             "the same network."
         )
-    are_logs = [are_log_probabilities(item.logits) for item in (samples, test)]
+    are_logs = [are_log_probabilities(item.require("logits")) for item in (samples, test)]
     if len(samples) > 1 and len(test) > 1 and are_logs[0] != are_logs[1]:
         which, other = (f"ood[{name!r}]", "test")[:: 1 if are_logs[0] else -1]
         raise ValueError(

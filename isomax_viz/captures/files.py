@@ -170,7 +170,7 @@ def narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             found[name] = array
             continue
         dtype = np.int16 if np.issubdtype(array.dtype, np.integer) else np.float16
-        largest = np.iinfo(dtype).max if dtype is np.int16 else np.finfo(dtype).max
+        largest = np.iinfo(np.int16).max if dtype is np.int16 else np.finfo(np.float16).max
         if array.size and np.abs(array).max() > largest:
             raise ValueError(
                 f"dtype='float16' holds values up to {largest:,}, but {name} reaches {np.abs(array).max():,.6g}. "

@@ -41,8 +41,8 @@ class Library:
     labels: str = "labels"
 
 
-_NEGATIVE = {"is_ood": lambda labels: labels < 0, "rule": "labels below 0 are OOD"}
-_BINARY = {"is_ood": lambda labels: labels == 1, "rule": "labels of 1 are OOD, of 0 ID"}
+_NEGATIVE: dict[str, Any] = {"is_ood": lambda labels: labels < 0, "rule": "labels below 0 are OOD"}
+_BINARY: dict[str, Any] = {"is_ood": lambda labels: labels == 1, "rule": "labels of 1 are OOD, of 0 ID"}
 
 LIBRARIES: dict[str, Library] = {
     "pytorch-ood": Library("ood", **_NEGATIVE),
@@ -308,7 +308,7 @@ def _openood_folder(folder: Path, id_name: str | None) -> tuple[Parts, dict[str,
     files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
     known = check_choice("id_name", id_name, files, remedy="It names the file of the in-distribution samples.")
     sets = {name: _arrays(path) for name, path in files.items()}
-    return sets.pop(known), sets
+    return sets.pop(known), {**sets}
 
 
 def _openood_evaluator(scores: Mapping[str, Any]) -> tuple[Parts, dict[str, Parts]]:

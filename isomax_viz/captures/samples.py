@@ -44,10 +44,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted
 
 
-def frozen(array: np.ndarray | None) -> np.ndarray | None:
+def frozen(array: np.ndarray) -> np.ndarray:
     """Return a read-only view of an array."""
-    if array is None:
-        return None
     view = array.view()
     view.flags.writeable = False
     return view
@@ -96,6 +94,7 @@ def _check_meaning(logits: np.ndarray, *, warn: bool) -> None:
 _REMEDIES = {
     "logits": "Name a score that they carry: {}; or build them with logits (Capture.from_arrays, iv.record).",
     "features": "Pass features=... when building them, or record them from the network (iv.record, Experiment.run()).",
+    "predictions": "Pass predictions=..., or logits.",
     "distances": "Pass distances=... when building them, or record them from the network with Experiment.run().",
 }
 _CALLED = {"distances": "feature-prototype distances"}
@@ -221,7 +220,8 @@ class Samples:
                 raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
         samples = object.__new__(cls)
         for item in fields(cls):
-            object.__setattr__(samples, item.name, frozen(arrays.get(item.name)))
+            found = arrays.get(item.name)
+            object.__setattr__(samples, item.name, None if found is None else frozen(found))
         object.__setattr__(samples, "extra_scores", {k: frozen(v) for k, v in (extra_scores or {}).items()})
         return samples
 

@@ -112,7 +112,7 @@ def _read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
             total += item.size
             _check_total(path, total)
             if item.isfile() and wanted(item.name):
-                yield item.name, archive.extractfile(item).read()
+                yield item.name, archive.extractfile(item).read()  # type: ignore[union-attr]  # files have a content
 
 
 def read_members(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, bytes]]:

@@ -140,7 +140,8 @@ def _header(content: bytes) -> tuple[tuple[tuple[int, int], int], list[str]]:
     turned = _orientation(picture, content)[0] in (5, 6, 7, 8)
     if picture.format == "TIFF":
         # Newer versions of Pillow give the size after turning, older ones the size in the file.
-        width, height = picture.tag_v2[256], picture.tag_v2[257]
+        tags = picture.tag_v2  # type: ignore[attr-defined]  # TIFF pictures have it
+        width, height = tags[256], tags[257]
     return ((width, height) if turned else (height, width), 1 if picture.mode in _GREY else 3), []
 
 

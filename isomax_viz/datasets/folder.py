@@ -157,7 +157,8 @@ def _are_splits(folders: dict[str, set[str]]) -> bool:
 
 def _base(root: Path, pictures: list[PurePosixPath], split: str | None) -> PurePosixPath:
     """Return the folder whose subfolders are the classes."""
-    base, passed = PurePosixPath(), {}
+    base = PurePosixPath()
+    passed: dict[str, Any] = {}
     while True:
         folders = _below(base, pictures)
         passed |= {name: base / name for name in folders if "" not in folders[name]}
@@ -279,7 +280,8 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
     pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
     if len(pair) != 2:
         raise ValueError(f"size must be one number or (height, width), but is {size!r}.")
-    return tuple(int(check_number("size", side, at_least=1, whole=True)) for side in pair)
+    height, width = (int(check_number("size", side, at_least=1, whole=True)) for side in pair)
+    return height, width
 
 
 def _checked_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -86,7 +86,7 @@ def convert_images(images: np.ndarray, size: tuple[int, int], channels: int) -> 
             notes.append(f"centre crop from {height}x{width} to {cropped[0]}x{cropped[1]}")
         if cropped != tuple(size):
             notes.append(f"resized from {cropped[0]}x{cropped[1]} to {size[0]}x{size[1]} (bilinear)")
-        images = np.stack(list(_each(images, tuple(size))))
+        images = np.stack(list(_each(images, size)))
     if images.shape[3] == 1 and channels == 3:
         images = np.repeat(images, 3, axis=3)
         notes.append("grey repeated in 3 channels")
@@ -94,7 +94,7 @@ def convert_images(images: np.ndarray, size: tuple[int, int], channels: int) -> 
 
 
 # What a set without classes calls its only one.
-UNLABELLED = ("not labelled",)
+UNLABELLED: tuple[str, ...] = ("not labelled",)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -188,8 +188,8 @@ class ImageSet:
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over shape, pixels and labels, in order."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images))
-        digest.update(np.ascontiguousarray(self.labels.astype("<i8")))
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels.astype("<i8")).data)
         return digest.hexdigest()
 
     def with_provenance(self, **provenance: Any) -> ImageSet:

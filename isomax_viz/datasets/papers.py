@@ -170,7 +170,9 @@ RECIPES: dict[str, Recipe] = {
 def _bundle(name: str, split: str) -> Path | None:
     """Return the user's bundle of a set that has the split, if there is one."""
     wanted = RECIPES[name].bundle.get(split)
-    for path in bundles(name) if wanted else ():
+    if wanted is None:
+        return None
+    for path in bundles(name):
         # Listing tens of thousands of names takes longer than loading what was decoded before.
         if cache_path(data_folder(), name, split, bundle_digest(path)).is_file() or has_split(path, wanted):
             return path

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def add_scores(
     >>> add_scores(capture, "mahalanobis_features").test.extra_scores["mahalanobis_features"].shape
     (1,)
     """
-    listed = [methods] if isinstance(methods, (str, Detector)) or callable(methods) else list(methods)
+    listed: list[Any] = [methods] if isinstance(methods, (str, Detector)) or callable(methods) else list(methods)
     functions = [item for item in listed if callable(item) and not isinstance(item, Detector)]
     for score in map(scores.get, functions):
         sets = {"test": capture.test} | dict(capture.ood)
@@ -164,7 +165,7 @@ def known_of(
             f"network is the experiment {network.id}, but the capture was recorded by {capture.meta['id']}. Pass "
             "that one, or leave network out."
         )
-    given = {"network": None, "data": data}
+    given: dict[str, Any] = {"network": None, "data": data}
     if isinstance(network, nn.Module):
         layer, factor = capture.meta.get("layer"), capture.meta.get("logits_factor", 1.0)
         given["network"] = split_classifier(network, layer=layer, factor=factor)
@@ -175,7 +176,7 @@ def known_of(
         given["network"] = experiment.network(store=store) if "network" in lacking else given["network"]
         given["data"] = data_of(experiment) if "data" in lacking else data
     labels = [item.train.labels for item in (given["data"], capture) if item is not None and item.train is not None]
-    if len(labels) == 2 and not np.array_equal(*labels):
+    if len(labels) == 2 and not np.array_equal(labels[0], labels[1]):
         raise ValueError(
             "data must be what the capture was recorded on, but its training labels differ. Pass the same data."
         )
@@ -188,7 +189,7 @@ def known_of(
 @torch.no_grad()
 def _check_behind(capture: Capture, known: Known) -> None:
     """Raise an error if the head of a network gives other logits than were captured, for some captured features."""
-    few, wanted = capture.test.features, capture.test.logits[:100]
+    few, wanted = capture.test.features, capture.test.require("logits")[:100]
     if few is None:
         return
     features = torch.tensor(few[:100], device=known.device)

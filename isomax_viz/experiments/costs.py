@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,10 @@ def _fitted(key: str, known: Known, others: list[Capture], store: Any) -> Detect
     return DETECTORS[key].from_settings(told["settings"]).fit(known)
 
 
+def _of_pictures(detector: Detector, inputs: Tensor) -> Tensor:
+    return detector.score(inputs).cpu()
+
+
 def _times(
     known: Known, asked: list[str], detectors: dict[str, Detector], *, pictures: int, rounds: int
 ) -> dict[str, list[float]]:
@@ -184,9 +189,9 @@ def _times(
     functions: dict[str, Callable[[], Any]] = {"": plain}
     for score in asked:
         if score in detectors:
-            functions[score] = lambda detector=detectors[score]: detector.score(inputs).cpu()
+            functions[score] = partial(_of_pictures, detectors[score], inputs)
         else:
-            functions[score] = lambda score=score: computed(known.network, inputs, score, means=means)
+            functions[score] = partial(computed, known.network, inputs, score, means=means)
     return in_turn(functions, rounds=rounds)
 
 

@@ -190,7 +190,7 @@ def _fingerprints(data: InDistribution) -> dict[str, str]:
     return {"train": data.train.fingerprint, "test": data.test.fingerprint}
 
 
-def _shape(data: InDistribution) -> dict[str, int]:
+def _shape(data: InDistribution) -> dict[str, Any]:
     return {"channels": data.train.channels, "classes": len(data.train.class_names)}
 
 
@@ -217,7 +217,8 @@ def _create(
     checkpoint_every_s: float = 30.0,
     **training: Any,
 ) -> Capture:
-    data, source, device = data_of(experiment), datasets.ID_SETS[experiment.data], choose_device(device)
+    data, source = data_of(experiment), datasets.ID_SETS[experiment.data]
+    used: torch.device = choose_device(device)
     recipe, protocol, outliers = experiment.recipe, experiment.protocol, None
     model = _built(experiment, data)
     extra_data: dict[str, Any] = {}
@@ -228,7 +229,7 @@ def _create(
         if recipe.fine_tunes:
             plain = experiment.model_copy(update={"outliers": None})
             options = {"checkpoint_every_s": checkpoint_every_s, "progress": progress} | training
-            model, extra_data["started_from"] = _trained(plain, store=store, device=device, **options), plain.id
+            model, extra_data["started_from"] = _trained(plain, store=store, device=used, **options), plain.id
     start = time.perf_counter()
     checkpoint = Checkpoint(store.checkpoint_path(experiment.id), every_s=checkpoint_every_s)
     history = train(
@@ -238,7 +239,7 @@ def _create(
         seed=experiment.seed,
         padding=source.padding,
         flip=source.flip,
-        device=device,
+        device=used,
         precision=experiment.precision,
         outliers=outliers,
         checkpoint=checkpoint,
@@ -250,8 +251,8 @@ def _create(
         "experiment": experiment.model_dump(mode="json"),
         "protocol": protocol.described(),
         "duration_s": round(time.perf_counter() - start, 3),
-        "device": str(device),
-        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "device": str(used),
+        "machine": torch.cuda.get_device_name(used) if used.type == "cuda" else processor(),
         "computing": history.attrs["computing"],
         "versions": _versions(),
         "history": history.to_dict(orient="list"),
@@ -259,8 +260,8 @@ def _create(
         "network": _shape(data),
         **({"extra_data": extra_data} if extra_data else {}),
     }
-    capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=device)
-    capture = record_ood(capture, model, data, wanted.values(), device=device)
+    capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=used)
+    capture = record_ood(capture, model, data, wanted.values(), device=used)
     store.write(experiment.id, manifest=manifest, weights=serialised(model), capture=capture)
     checkpoint.remove()
     return capture

@@ -134,7 +134,7 @@ def sweep(
             results[experiment.id] = _result(experiment, outcome, ood, store)
             bar.update()
     failures = [Failure(unique[key], result) for key, result in results.items() if isinstance(result, Exception)]
-    captures = [results[e.id] for e in listed if isinstance(results[e.id], Capture)]
+    captures = [found for e in listed if isinstance(found := results[e.id], Capture)]
     if failures:
         raise SweepError(failures, captures, store.folder) from failures[0].error
     return captures

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -97,13 +97,13 @@ def work(experiment: bytes, task: bytes) -> Outcome:
         # What the executor brings from the process that started the sweep, as it brings this very function: never from
         # the store, nor from any file of ours. JSON would not do: it holds neither classes of the user's own nor the
         # pictures of a set.
-        experiment, task = pickle.loads(experiment), pickle.loads(task)
+        known, asked = pickle.loads(experiment), pickle.loads(task)
     except Exception as error:  # noqa: BLE001 - whatever the import of the user's own modules raises
         return Outcome(error=WorkerError(f"the worker on {socket.gethostname()} can't load it ({error}). {OWN}"))
-    with _alone(), _threads(task.threads):
-        error = run_one(experiment, task)
-    error = None if error is None else _portable(error)
-    return Outcome(experiment.id, socket.gethostname(), task.folder, isomax_viz.__version__, error)
+    with _alone(), _threads(asked.threads):
+        raised = run_one(known, asked)
+    raised = None if raised is None else _portable(raised)
+    return Outcome(known.id, socket.gethostname(), asked.folder, isomax_viz.__version__, raised)
 
 
 def run_one(experiment: Experiment, task: Task) -> Exception | None:
@@ -225,11 +225,10 @@ class Processes(Executor):
         for pool in self._pools:
             pool.shutdown(wait=wait)
 
-    def __exit__(self, kind: type[BaseException] | None, *details: object) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         if kind is not None:
             self.stop()
         self.shutdown()
-        return False
 
 
 _KINDS = (
@@ -279,7 +278,9 @@ def checked(executor: Any) -> Any:
     return executor
 
 
-def run(experiments: Sequence[Experiment], executor: Any, task: Task) -> Iterator[tuple[Experiment, Outcome]]:
+def run(
+    experiments: Sequence[Experiment], executor: Any, task: Task
+) -> Generator[tuple[Experiment, Outcome], None, None]:
     """Run experiments and give each with its outcome, as they finish.
 
     When the caller stops listening (by an error or Ctrl-C), what has not begun is cancelled.
@@ -326,7 +327,8 @@ def _submitted(
                 pending.append((experiment, _submit(executor, experiment, told)))
         since = time.monotonic()
         while pending:
-            ready, waiting = [], []
+            ready: list[tuple[Experiment, Any]] = []
+            waiting: list[tuple[Experiment, Any]] = []
             for pair in pending:
                 (ready if pair[1].done() else waiting).append(pair)
             pending = waiting
@@ -365,13 +367,13 @@ def _outcome(future: Any) -> Outcome:
         return future.result()
     except WorkerError as error:
         return Outcome(error=error)
-    except BrokenExecutor as error:
-        reason = "its worker process died: killed from outside, or for want of memory. Fewer workers need less."
-        cause = error
-    except CancelledError as error:
-        reason, cause = "it was cancelled: the executor was shut down, or lost its workers.", error
     except Exception as error:  # noqa: BLE001 - each kind of executor has errors of its own, such as Dask's KilledWorker
-        reason, cause = f"{type(error).__name__}: {error}", error
-    failure = WorkerError(reason)
-    failure.__cause__ = cause
-    return Outcome(error=failure)
+        if isinstance(error, BrokenExecutor):
+            reason = "its worker process died: killed from outside, or for want of memory. Fewer workers need less."
+        elif isinstance(error, CancelledError):
+            reason = "it was cancelled: the executor was shut down, or lost its workers."
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        failure = WorkerError(reason)
+        failure.__cause__ = error
+        return Outcome(error=failure)

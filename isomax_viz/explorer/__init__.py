@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from isomax_viz.analysis.tables import Captures
 from isomax_viz.datasets import ImageSet
@@ -19,6 +19,9 @@ from isomax_viz.explorer.lab import (
 from isomax_viz.explorer.page import to_html
 from isomax_viz.explorer.watch import Watch
 from isomax_viz.explorer.widget import Explorer
+
+if TYPE_CHECKING:
+    from isomax_viz.experiments.experiment import Experiment
 
 __all__ = [
     "AlphaExplorer",
@@ -107,7 +110,7 @@ def explore_alpha(captures: Captures, *, strict: bool | None = None) -> AlphaExp
     return AlphaExplorer(captures, strict=strict)
 
 
-def watch(experiment: Any, *, store: str | Path | None = None, start: bool = True) -> Watch:
+def watch(experiment: Experiment, *, store: str | Path | None = None, start: bool = True) -> Watch:
     """Train an experiment in a process of its own and watch its curves; the notebook stays usable.
 
     Parameters

@@ -71,7 +71,7 @@ class Numbers:
 
     def _labels(self, capture: Capture, name: str) -> Answer:
         samples = capture.samples["test" if name == KNOWN else name]
-        numbers = {"labels": samples.labels, "predictions": samples.predictions}
+        numbers = {"labels": samples.labels, "predictions": samples.require("predictions")}
         return {key: value.astype(np.int32) for key, value in numbers.items()}
 
     def _logits(self, capture: Capture, name: str) -> Answer:

@@ -321,7 +321,7 @@ def explore_risk(
     if scores is None:
         scores = [key for key in ("mps", "es", "mds") if gives(capture, SCORES[key], names)]
 
-    def draw(*, score: str, rule: str, step: int, **options: float) -> Any:
+    def draw(*, score: str, rule: str, step: int, **options: Any) -> Any:
         low, high = score_range(capture, names, score=score)
         threshold = low + (high - low) * step / STEPS if rule == BY_HAND else rule
         return plot_risk(capture, names, score=score, threshold=threshold, **options)

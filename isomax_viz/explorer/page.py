@@ -181,7 +181,9 @@ def _title(shelf: Shelf) -> str:
 
 def _saved(shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score]) -> dict[str, Any]:
     """Return the answers to all requests; what is equal travels once."""
-    numbers, answers, buffers = Numbers(shelf, scores), {}, {}
+    numbers = Numbers(shelf, scores)
+    answers: dict[str, Any] = {}
+    buffers: dict[str, Any] = {}
 
     def keep(request: dict[str, Any], answer: Any, given: list[bytes]) -> None:
         packed_answer, places = packed(answer, given), []
@@ -195,7 +197,8 @@ def _saved(shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score]) -
         }
 
     for request in _requests(shelf, data):
-        answer, given = numbers.answer(request), []
+        given: list[bytes] = []
+        answer = numbers.answer(request)
         if "columns" in answer and data["counts_only"]:
             answer["columns"] = _counted(answer["columns"], given, negated=request["name"] == "entropy")
         keep(request, answer, given)
@@ -246,7 +249,7 @@ def _pictures(shelf: Shelf, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]
         return
     pixels = 0
     for name in ["ID", *data["sets"]]:
-        capture = next((item for item in shelf.captures if name == "ID" or name in item.ood), None)
+        capture = next(item for item in shelf.captures if name == "ID" or name in item.ood)
         try:
             images = find_images(capture, "test" if name == "ID" else name, {})
         except (ValueError, OSError):  # the page then says that it has no picture

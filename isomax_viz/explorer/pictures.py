@@ -180,7 +180,7 @@ class Networks:
             )
         data = self.known(number)
         tried = data.test.subset(np.arange(min(TRIED, len(data.test))))
-        expected = capture.test.logits[: len(tried)].astype(np.float64)
+        expected = capture.test.require("logits")[: len(tried)].astype(np.float64)
 
         def checked(network: Any) -> Any:
             said = record_samples(network, tried, data, device="cpu").logits

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import pandas as pd
@@ -21,6 +21,9 @@ from isomax_viz.explorer import controls
 from isomax_viz.explorer import lessons as words
 from isomax_viz.figures import plot_training
 from isomax_viz.figures._canvas import png
+
+if TYPE_CHECKING:
+    from isomax_viz.experiments.experiment import Experiment
 
 __all__ = ["Watch", "read_history"]
 
@@ -65,10 +68,11 @@ class Watch(widgets.VBox):
         What happens, in words.
     """
 
-    def __init__(self, experiment: Any, *, store: str | Path | None = None) -> None:
+    def __init__(self, experiment: Experiment, *, store: str | Path | None = None) -> None:
         from isomax_viz.store.folder import Store
 
-        self.experiment, self.capture = experiment, None
+        self.experiment = experiment
+        self.capture: Capture | None = None
         self._store = store if isinstance(store, Store) else Store(store)
         self._process: subprocess.Popen | None = None
         self._ended: subprocess.Popen | None = None
@@ -137,7 +141,7 @@ class Watch(widgets.VBox):
 
     def stop(self) -> None:
         """Stop the training; ``start`` goes on after the last epoch that was kept."""
-        if self.running:
+        if self._process is not None and self.running:
             self._stopped = True
             self._process.terminate()
 
@@ -166,9 +170,9 @@ class Watch(widgets.VBox):
             if self._stopped:
                 self._tell(f"Stopped after epoch {self.progress.value}. Start goes on from there.")
             elif process.returncode == 0:
-                self.capture = self.experiment.run(store=self._store, progress=False)
+                self.capture = capture = self.experiment.run(store=self._store, progress=False)
                 self._draw(force=True)
-                accuracy = f"{100 * self.capture.test.accuracy:.1f} %"
+                accuracy = f"{100 * capture.test.accuracy:.1f} %"
                 self._tell(f"The training has ended: test accuracy {accuracy}. The result is in .capture.")
             elif self.comm is not None:
                 self._errors.seek(0)

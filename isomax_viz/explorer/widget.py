@@ -85,7 +85,7 @@ class Explorer(anywidget.AnyWidget):
     _esm = LOADER
     version = traitlets.Unicode(VERSION).tag(sync=True)
     look = traitlets.Dict().tag(sync=True)
-    selected = traitlets.List().tag(sync=True)
+    selected: traitlets.List = traitlets.List().tag(sync=True)
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class Explorer(anywidget.AnyWidget):
                 continue
             computed = [key for key in self._scores if key in scores_module.SCORES]
             scores = {key: float(scores_module.compute(key, said)[0]) for key in computed if self._gives(number, key)}
-            called = known.class_names[int(said.predictions[0])]
+            called = known.class_names[int(said.require("predictions")[0])]
             rows.append({"network": number, "scores": scores, "called": called})
             rows[-1]["probability"] = float(said.max_probabilities[0])
         found.append(sheet(image)[0])
@@ -372,7 +372,8 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     together = look["beside"] is not None and look["beside"]["score"] in (None, look["score"])
     if together and (view.kind != "lines" or "quantity" in view.uses):
         numbers.append(look["beside"]["network"])  # one call has one score: with two, A is drawn
-    chosen, options = [captures[number] for number in numbers], {}
+    chosen = [captures[number] for number in numbers]
+    options: dict[str, Any] = {}
     if "ood" in view.uses:
         options["ood"] = _drawable(look, view, chosen)
     if "score" in view.uses:

@@ -321,10 +321,10 @@ def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int
         size, color = (12, OKABE_ITO["vermillion"]) if marker == "o" else (8, "white")
         ax.plot(*points[place], linestyle="none", marker=marker, markersize=size, color=color, label=name, zorder=5,
                 markeredgecolor=_DARK)  # fmt: skip
-    for number_, ((left, bottom), place) in enumerate(zip(_CORNERS, ("right", "left", "center"), strict=True)):
+    for number_, ((left, bottom), side) in enumerate(zip(_CORNERS, ("right", "left", "center"), strict=True)):
         words = f"class {number_}" + (" (correct)" if number_ == label else "")
         up = 0.03 if number_ == 2 else -0.07
-        ax.text(left, bottom + up, words, ha={"right": "left", "left": "right"}.get(place, place), fontsize=small())
+        ax.text(left, bottom + up, words, ha={"right": "left", "left": "right"}.get(side, side), fontsize=small())
     ax.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.02), fontsize=7.5)
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.1, 1.06), aspect="equal")
     ax.axis("off")

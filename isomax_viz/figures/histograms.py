@@ -668,7 +668,7 @@ def plot_scores(
     }
     with drawing(ax, theme=theme, lines=1) as axes:
         own, threshold = ax is None, float(table["threshold"].iloc[0])
-        options = {"yscale": yscale, "legend": legend, "avoid": threshold, "pad": title_pad(1)}
+        options: dict[str, Any] = {"yscale": yscale, "legend": legend, "avoid": threshold, "pad": title_pad(1)}
         draw_histogram(axes, table, own=own, labels=figures, **options, **kwargs)
         _draw_threshold(axes, threshold, float(table["TPR"].iloc[0]))
         return axes

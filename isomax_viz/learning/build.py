@@ -45,7 +45,7 @@ def assemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         with _noted("backbone", backbone, f"called with in_channels={channels}"):
-            body = BACKBONES.get(backbone, backbone)(in_channels=channels)
+            body = (BACKBONES[backbone] if isinstance(backbone, str) else backbone)(in_channels=channels)
         size = getattr(body, "num_features", None)
         if not isinstance(body, nn.Module) or not isinstance(size, (int, np.integer)):
             raise TypeError(
@@ -54,7 +54,7 @@ def assemble(
                 f"{f' whose num_features is {size!r}' if isinstance(body, nn.Module) else ''}."
             )
         with _noted("loss", loss, f"called with ({size}, {classes}{''.join(f', {name}=...' for name in settings)})"):
-            head = HEADS.get(loss, loss)(int(size), classes, **settings)
+            head = (HEADS[loss] if isinstance(loss, str) else loss)(int(size), classes, **settings)
         for parameter, thing, part in (("backbone", backbone, body), ("loss", loss, head)):
             if isinstance(part, nn.Module) and "_modules" not in vars(part):
                 raise TypeError(f"{parameter}={name_of(thing)} must call super().__init__(...) first in its __init__.")

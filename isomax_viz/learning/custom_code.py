@@ -129,7 +129,7 @@ class _Hasher(hashing.NumpyHasher):
             return "cached_property", thing.func
         if isinstance(thing, (staticmethod, classmethod, functools._lru_cache_wrapper)):
             return type(thing).__name__, thing.__wrapped__
-        caches = _caches(type(thing))
+        caches = _caches(type(thing))  # type: ignore[arg-type]  # classes are hashable
         if caches:  # are there only once somebody has asked for them
             return type(thing), {name: value for name, value in vars(thing).items() if name not in caches}
         return thing
@@ -239,7 +239,8 @@ def _definitions(text: str, flags: int) -> dict[CodeType, list[int]]:
 
     A file is compiled as a whole, a notebook's cell statement by statement: the code is not the same.
     """
-    tree, found = ast.parse(text), {}
+    tree = ast.parse(text)
+    found: dict[CodeType, list[int]] = {}
     for part in [tree, *(ast.Module([statement], []) for statement in tree.body)]:
         with suppress(SyntaxError):  # a cell that awaits something at its top level
             for code in _codes(compile(part, "", "exec", flags=flags, dont_inherit=True)):
@@ -344,7 +345,7 @@ imported. Import it first (a description never imports by itself what a file nam
     if not _is_own_module(module):
         raise ValueError(f"{what} is part of an installed library. Pass the object itself.")
     try:  # looked up without running anything, such as a property
-        thing = functools.reduce(inspect.getattr_static, name.split("."), sys.modules[module])
+        thing: Any = functools.reduce(inspect.getattr_static, name.split("."), sys.modules[module])
     except AttributeError:
         raise ValueError(f"{what} has nothing of that name. Define it again, or pass the object.") from None
     kind = Head if parameter == "loss" else nn.Module

@@ -133,7 +133,8 @@ def _keep(
 ) -> None:
     received = inputs[0] if inputs else next(iter(named.values()), None)
     # Before anybody changes them in place.
-    calls.append((name, *(part.clone() if isinstance(part, Tensor) else part for part in (received, output))))
+    received, output = (part.clone() if isinstance(part, Tensor) else part for part in (received, output))
+    calls.append((name, received, output))
 
 
 def _returned_logits(output: Any) -> Tensor | None:
@@ -170,7 +171,7 @@ class OutputLayer:
         if logits.shape != returned.shape:
             return False
         tolerance = max(torch.finfo(part.dtype).eps for part in (logits, returned)) ** 0.5
-        expected = _FORMS[self.form](self.factor * logits.double())
+        expected = _FORMS[self.form](self.factor * logits.double())  # type: ignore[index]  # known where asked
         room = tolerance * expected.nan_to_num(0, 0, 0).abs().max().item()
         return torch.allclose(expected, returned.double(), rtol=tolerance, atol=room, equal_nan=True)
 
@@ -250,8 +251,8 @@ def find_output_layer(model: nn.Module, images: Tensor) -> OutputLayer:
             "A classifier returns a tensor of shape (images, classes), that as the first of a tuple, or as 'logits'. "
             f"Name the layer that gives them (layer=..., one of {_listed(layers)}), or pool over places or tokens."
         )
-    matches = [_match(name, parts[name], *both, returned) for name, *both in calls if all(map(_is_rows, both))]
-    matches = [match for match in matches if match is not None]
+    found = (_match(name, parts[name], a, b, returned) for name, a, b in calls if _is_rows(a) and _is_rows(b))
+    matches = [match for match in found if match is not None]
     best = [match for match in matches if match.name in layers][-1:] or matches[:1]
     if not best:
         raise _other_than_returned(model, layers)
@@ -326,7 +327,7 @@ def _tensors(output: Any) -> list[Tensor]:
     """Return the matrices among what a network returns."""
     parts = [output]
     if isinstance(output, (tuple, list, Mapping)):
-        parts = output.values() if isinstance(output, Mapping) else output
+        parts = list(output.values() if isinstance(output, Mapping) else output)
     return [part for part in parts if _is_rows(part)]
 
 

@@ -190,9 +190,7 @@ def _words(module: nn.Module) -> str:
     return f"{type(module).__name__}({module.extra_repr()})"
 
 
-def _head_for(
-    before: nn.Module, loss: str | type[Head] | Head, *, num_classes: int | None, settings: dict[str, Any]
-) -> Head:
+def _head_for(before: nn.Module, loss: Any, *, num_classes: int | None, settings: dict[str, Any]) -> Head:
     features, classes = _sizes(before)
     if features == 0:
         raise ValueError(f"{_words(before)} does not know its size yet. Run the network on one batch of images first.")
@@ -203,11 +201,13 @@ def _head_for(
         if loss.num_features != features:
             raise ValueError(f"loss must be a head of {features} features, as {_words(before)}, but is {_words(loss)}.")
         return loss
-    if not (isinstance(loss, type) and issubclass(loss, Head)):
-        loss = HEADS[check_choice("loss", loss, HEADS, remedy="A Head of your own: pass its class or an instance.")]
+    if isinstance(loss, type) and issubclass(loss, Head):
+        kind = loss
+    else:
+        kind = HEADS[check_choice("loss", loss, HEADS, remedy="A Head of your own: pass its class or an instance.")]
     for name in settings:
-        check_choice(f"a setting of {loss.__name__}", name, loss.settings)
-    head = loss(features, classes if num_classes is None else num_classes, **settings)
+        check_choice(f"a setting of {kind.__name__}", name, kind.settings)
+    head = kind(features, classes if num_classes is None else num_classes, **settings)
     if type(head) is SoftMaxHead and head.num_classes == classes:
         _copy_weights(before, head)
     return head

@@ -126,7 +126,7 @@ def train_toy(
 
 
 def _head(loss: str | type[nn.Module], classes: int, scale: float | None) -> tuple[nn.Module, dict[str, Any]]:
-    made = HEADS[check_choice("loss", loss, HEADS)] if isinstance(loss, str) else loss
+    made: Any = HEADS[check_choice("loss", loss, HEADS)] if isinstance(loss, str) else loss
     if "entropic_scale" not in getattr(made, "settings", ()):
         if scale is not None:
             raise ValueError(f"entropic_scale can't be set for loss={loss!r}, which has none. Leave it out.")
@@ -178,11 +178,11 @@ class _Recorder:
             return edge, edge
         # The axes stand still while the epochs pass, so they hold the known features of all of them; of the unknown
         # ones, which may lie very far, as much as leaves the known ones large enough to be seen.
-        known = np.concatenate([sets["train"].features for _, _, sets in self._kept])
+        known = np.concatenate([sets["train"].require("features") for _, _, sets in self._kept])
         low, high = np.quantile(known, [0.002, 0.998], axis=0)
         room = 0.75 * (high - low).max()
         last = self._kept[-1][2]
-        unknown = [np.quantile(last[name].features, [0.02, 0.98], axis=0) for name in self._toy.ood]
+        unknown = [np.quantile(last[name].require("features"), [0.02, 0.98], axis=0) for name in self._toy.ood]
         lowest, highest = low - room, high + room
         for least, most in unknown:
             low, high = np.clip(least, lowest, low), np.clip(most, high, highest)
@@ -206,7 +206,7 @@ def _samples(network: ToyNetwork, features: Tensor, labels: np.ndarray) -> Sampl
 
 
 def _plane(
-    network: ToyNetwork, lines: tuple[np.ndarray, np.ndarray], prototypes: np.ndarray, *, features: bool
+    network: ToyNetwork, lines: tuple[np.ndarray, np.ndarray], prototypes: np.ndarray | None, *, features: bool
 ) -> Plane:
     x, y = np.meshgrid(*lines)
     points = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)

@@ -123,18 +123,21 @@ def _written(text: str, path: str | Path | None) -> str:
 
 
 # What LaTeX reads as something else than the character.
-_LATEX = {character: f"\\{character}" for character in "%_&#${}"} | {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-}
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%_&#${}"},
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "±": r"$\pm$",
+    }
+)
 
 
 def _escaped(text: Any) -> str:
-    return str(text).translate(str.maketrans(_LATEX))
+    return str(text).translate(_LATEX)
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:

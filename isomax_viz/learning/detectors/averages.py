@@ -136,7 +136,7 @@ class Ensemble(Detector):
                     f"Experiment.run(ood=...)."
                 )
             answers.append(found.probabilities)
-        return np.mean(answers, axis=0, dtype=np.float64)
+        return np.stack(answers).mean(axis=0, dtype=np.float64)
 
     @property
     def accuracy(self) -> float:

@@ -75,8 +75,8 @@ class Known:
     """
 
     capture: Capture
-    network: nn.Module | None = None
-    data: InDistribution | None = None
+    network: nn.Module = None
+    data: InDistribution = None  # type: ignore[assignment]  # `check` says first what a detector lacks
     device: torch.device = torch.device("cpu")
 
     def __post_init__(self) -> None:
@@ -221,7 +221,7 @@ class Detector:
 class FeatureDetector(Detector):
     """A detector that needs nothing of a picture but its features and logits: captured ones serve as well."""
 
-    needs = ()
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return one number per row of features (n, features) and logits (n, classes)."""
@@ -241,7 +241,7 @@ class FeatureDetector(Detector):
         known = self.fitted()
         if samples.features is None:
             raise ValueError(f"The set {name!r} carries no features, which the score {self.key!r} needs. Record them.")
-        wanted = known.train.features.shape[1]
+        wanted = known.train.require("features").shape[1]
         if samples.features.shape[1] != wanted:
             raise ValueError(
                 f"The set {name!r} has {samples.features.shape[1]} features, but {self.key!r} was fitted on {wanted}. "
@@ -250,7 +250,7 @@ class FeatureDetector(Detector):
         parts = []
         with torch.no_grad():
             for start in range(0, len(samples), _CHUNK):
-                arrays = (samples.features[start : start + _CHUNK], samples.logits[start : start + _CHUNK])
+                arrays = (samples.features[start : start + _CHUNK], samples.require("logits")[start : start + _CHUNK])
                 parts.append(self.score_features(*(torch.tensor(array, device=known.device) for array in arrays)))
         return joined(parts)
 

@@ -67,8 +67,8 @@ class Layers:
     def __len__(self) -> int:
         return len(self.names)
 
-    def maps(self, pictures: Tensor, *, last: int | None = None) -> tuple[list[Tensor], Tensor | None]:
-        """Return the feature maps up to the layer number ``last`` (default all) and, if all, the features.
+    def maps(self, pictures: Tensor, *, last: int | None = None) -> tuple[list[Tensor], Tensor]:
+        """Return the feature maps up to the layer number ``last`` (default all) and, if all, the features, else None.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class Layers:
         for name in wanted:
             hook = partial(keep, name)
             handles.append(self.backbone.get_submodule(name).register_forward_hook(hook))
-        features = None
+        features: Tensor = None  # where no later layer is needed
         try:
             features = self.backbone(pictures)
         except _Reached:

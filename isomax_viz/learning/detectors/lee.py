@@ -76,7 +76,7 @@ class Mahalanobis(Detector):
         for step, sides in scores.items():
             weights = _regression(*(side[learned] for side in sides))
             judged[step] = better(*(side[~learned] @ weights for side in sides))
-        self.step = max(self.steps, key=judged.get)
+        self.step = max(self.steps, key=judged.__getitem__)
         self._weights = _regression(*scores[self.step])
         return self
 
@@ -88,11 +88,11 @@ class Mahalanobis(Detector):
                 pooled = self._layers.pooled(pictures)
                 columns = [gaussians.confidence(item) for gaussians, item in zip(self._gaussians, pooled, strict=True)]
             return torch.stack(columns, dim=1).cpu().double()
-        std = torch.tensor(self.known.std, device=pictures.device)[:, None, None]
+        std = torch.tensor(self.fitted().std, device=pictures.device)[:, None, None]
         inputs = pictures.detach().requires_grad_()
         with torch.enable_grad():  # one pass forward for the gradients of all layers
-            pooled = zip(self._gaussians, self._layers.pooled(inputs), strict=True)
-            sums = [gaussians.confidence(item).sum() for gaussians, item in pooled]
+            pairs = zip(self._gaussians, self._layers.pooled(inputs), strict=True)
+            sums = [gaussians.confidence(item).sum() for gaussians, item in pairs]
         columns = []
         for number, total in enumerate(sums):
             (gradient,) = torch.autograd.grad(total, inputs, retain_graph=total is not sums[-1])

@@ -21,7 +21,7 @@ STEPS = (0.0, 0.0005, 0.001, 0.0014, 0.002, 0.0024, 0.005, 0.01)
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 
 
-def choices(parameter: str, values: Iterable[Any], **bounds: float) -> list[float]:
+def choices(parameter: str, values: Iterable[Any], **bounds: Any) -> list[float]:
     """Return numbers to choose among: at least one, each within the bounds of :func:`check_number`.
 
     Examples
@@ -142,25 +142,26 @@ class ODIN(Detector):
             direction = self._direction(pictures, temperature)
             for step in self.steps:
                 with torch.no_grad():
-                    logits = self.known.network(pictures - step * direction)
+                    logits = self.fitted().network(pictures - step * direction)
                 found[temperature, step] = _probability(logits, temperature)
         return found
 
     def _direction(self, pictures: Tensor, temperature: float) -> Tensor:
+        known = self.fitted()
         moved = self._library.odin_preprocessing(
-            self.known.network, pictures, eps=1.0, temperature=temperature, norm_std=self.known.std
+            known.network, pictures, eps=1.0, temperature=temperature, norm_std=known.std
         )
         return pictures - moved
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return the maximum probability of the changed pictures, float64."""
-        network = self.fitted().network
+        known = self.fitted()
         if self.step:
             pictures = self._library.odin_preprocessing(
-                network, pictures, eps=self.step, temperature=self.temperature, norm_std=self.known.std
+                known.network, pictures, eps=self.step, temperature=self.temperature, norm_std=known.std
             )
         with torch.no_grad():
-            return _probability(network(pictures), self.temperature)
+            return _probability(known.network(pictures), self.temperature)
 
 
 class GODIN(Detector):
@@ -204,12 +205,14 @@ class GODIN(Detector):
         direction = self._direction(real)
         with torch.no_grad():
             means = {step: _largest(known.network)(real + step * direction).mean().item() for step in self.steps}
-        self.step = max(means, key=means.get)
+        self.step = max(means, key=means.__getitem__)
         return self
 
     def _direction(self, pictures: Tensor) -> Tensor:
-        std = torch.tensor(self.known.std, device=pictures.device)[:, None, None]
-        return uphill(_largest(self.known.network), pictures) / std
+        known = self.fitted()
+        return (
+            uphill(_largest(known.network), pictures) / torch.tensor(known.std, device=pictures.device)[:, None, None]
+        )
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return the largest logit of the changed pictures."""

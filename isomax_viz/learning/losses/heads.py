@@ -51,7 +51,7 @@ class Head(nn.Module):
 
     settings: ClassVar[tuple[str, ...]] = ()
     slow_parameters: ClassVar[tuple[str, ...]] = ()
-    undecayed_parameters: ClassVar[tuple[str, ...]] = ()
+    undecayed_parameters: tuple[str, ...] = ()
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()

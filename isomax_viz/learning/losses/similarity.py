@@ -122,11 +122,7 @@ class GeneralizedOdinHead(_ScaleOfEachSample):
         nn.init.kaiming_normal_(self.weights, nonlinearity="relu")
         if similarity == "inner":
             self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    @property
-    def undecayed_parameters(self) -> tuple[str, ...]:
-        """The weights of h."""
-        return ("weights", "bias") if self.similarity == "inner" else ("weights",)
+        self.undecayed_parameters = ("weights", "bias") if similarity == "inner" else ("weights",)
 
     def extra_repr(self) -> str:
         """Describe the head as ``nn.Linear`` does."""

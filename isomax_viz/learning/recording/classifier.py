@@ -107,7 +107,7 @@ def record(
     train = train.train if isinstance(train, InDistribution) else train
     known = {"test": test} | ({"train": train} if train is not None else {})
     others = {key: _pictures(value, like=id_data) for key, value in _checked_ood(ood).items()}
-    how = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
+    how: dict[str, Any] = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
     recorder = _Recorder(model, layer)
     with evaluated(model, device) as device:
         samples = {key: recorder.samples(BatchReader(key, device=device, **how), value) for key, value in known.items()}
@@ -168,7 +168,7 @@ class _Recorder:
 
     def __init__(self, model: nn.Module, named: str | None) -> None:
         self.model, self.named = model, named
-        self.layer: OutputLayer | None = None
+        self.layer: OutputLayer = None  # type: ignore[assignment]  # found by the first images
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
     def samples(self, reader: BatchReader, value: Any) -> Samples:

@@ -136,10 +136,12 @@ def class_means(samples: Samples) -> np.ndarray:
     empty = [label for label, member in enumerate(members) if not member.any()]
     if empty:
         raise ValueError(f"Classes {empty} have no training sample, so they have no mean. Leave these classes out.")
-    return np.stack([samples.features[member].mean(axis=0, dtype=np.float64) for member in members]).astype(np.float32)
+    return np.stack([samples.require("features")[member].mean(axis=0, dtype=np.float64) for member in members]).astype(
+        np.float32
+    )
 
 
-def with_distances_to(means: np.ndarray, samples: Samples) -> Samples:
+def with_distances_to(means: np.ndarray | None, samples: Samples) -> Samples:
     """Return the samples with distances from their features to class means, where they have none to prototypes."""
     if samples.distances is not None:
         return samples

@@ -156,8 +156,8 @@ class Batches:
             turned = (torch.rand(len(self), generator=coins, device=self.device) < 0.5) ^ (epoch % 2 == 0)
         for indices in parts:
             mirrored = turned[indices] if flip == "alternating" else bool(flip)
-            options = {"padding": padding, "flip": mirrored, "reflect": reflect}
-            augmented = _augmented(self._chosen(indices), generator=generator, **options)
+            chosen = self._chosen(indices)
+            augmented = _augmented(chosen, generator=generator, padding=padding, flip=mirrored, reflect=reflect)
             yield self._normalised(augmented), self.labels[indices]
 
     def sample(self, n: int) -> Tensor:
@@ -189,8 +189,10 @@ def _augmented(
     rows = torch.arange(height, device=device).expand(n, height)
     columns = torch.arange(width, device=device).expand(n, width)
     if flip is not False:
-        by_chance = flip is True
-        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5 if by_chance else flip[:, None]
+        if isinstance(flip, bool):
+            mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
+        else:
+            mirrored = flip[:, None]
         columns = torch.where(mirrored, width - 1 - columns, columns)
     if padding:
         shifts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator, device=device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -105,7 +107,7 @@ def scales_of(head: nn.Module) -> dict[str, float]:
         ) from error
 
 
-def _without_gradient(value: object) -> object:
+def _without_gradient(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 

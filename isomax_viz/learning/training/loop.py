@@ -95,11 +95,11 @@ def train(
         If ``protocol.select`` asks for a split that is not held out.
     """
     check_selection(protocol)
-    options = {"device": device, "precision": precision, "compile": compile, "deterministic": deterministic}
-    computing = Computing.chosen(data.train, model.backbone, epochs=protocol.epochs, seed=seed, **options)
+    computing = Computing.chosen(data.train, model.backbone, epochs=protocol.epochs, seed=seed, device=device,
+                                 precision=precision, compile=compile, deterministic=deterministic)  # fmt: skip
     sets = {name: computing.batches(images, data) for name, images in splits(data, protocol, seed=seed).items()}
     learned = sets.pop("train")
-    unknown = computing.batches(outliers.images, data) if outliers is not None else None
+    unknown = None if outliers is None else computing.batches(outliers.images, data)
     copies = 1 if outliers is None else 2
     backbone = computing.placed(model, learned, batch_size=protocol.batch_size, copies=copies)
     prepare(model.backbone, protocol, learned)
@@ -112,14 +112,14 @@ def train(
             told = {"seed": seed, "padding": padding, "flip": flip, "precision": str(computing.dtype)}
             digest = training_digest(model, data, protocol, outliers=outliers, **told)
             checkpoint.resume(state, digest=digest, epochs=protocol.epochs)
-        bar = {"desc": title, "unit": "epoch", "leave": False, "disable": not progress}
         todo = range(state.epoch + 1, protocol.epochs + 1)
-        epochs = tqdm(todo, initial=state.epoch, total=protocol.epochs, **bar)
+        epochs = tqdm(todo, initial=state.epoch, total=protocol.epochs, desc=title, unit="epoch", leave=False,
+                      disable=not progress)  # fmt: skip
         for epoch in epochs:
             record, seen = EpochRecord(), 0
             model.train()
             batches = learned.shuffled(**shuffling, epoch=epoch)
-            if outliers is not None:
+            if outliers is not None and unknown is not None:
                 beside = unknown.shuffled(**shuffling, epoch=epoch, total=len(learned))
                 batches = outliers.joined(batches, beside, model, data)
             for images, targets in batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -200,7 +201,7 @@ PRESETS = {
 }
 
 
-def protocol_for(preset: str, *, data: str, backbone: str, loss: str) -> Protocol:
+def protocol_for(preset: str, *, data: str, backbone: str | Callable, loss: str | Callable) -> Protocol:
     """Return a preset with the papers' two exceptions, TinyImageNet's shorter training and one warm-up.
 
     The fixed filters and the start of preset "fast" belong to the backbones that are made for them.

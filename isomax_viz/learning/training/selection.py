@@ -31,9 +31,9 @@ def held_out_split(images: ImageSet, share: float, *, seed: int) -> tuple[ImageS
     """
     counts = np.bincount(images.labels, minlength=len(images.class_names))
     if counts.min() < 2:
-        label = images.class_names[int(counts.argmin())]
+        rarest = images.class_names[int(counts.argmin())]
         raise ValueError(
-            f"validation={share} needs at least 2 training pictures of each class, but {label!r} has {counts.min()}. "
+            f"validation={share} needs at least 2 training pictures of each class, but {rarest!r} has {counts.min()}. "
             "Set validation=0, or take more examples_per_class."
         )
     rng = np.random.default_rng(seed)
