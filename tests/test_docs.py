@@ -175,6 +175,11 @@ def short(monkeypatch, tmp_path):
     return {
         "logits": rng.normal(size=(60, 10)),
         "my_logits": rng.normal(size=(40, 10)),
+        "id_scores": rng.normal(2, 1, 60),
+        "svhn_scores": rng.normal(size=40),
+        "noise_scores": rng.normal(size=40),
+        **{name: rng.normal(2, 1, 60) for name in ("id_energy", "id_knn")},
+        **{name: rng.normal(size=40) for name in ("svhn_energy", "svhn_knn")},
         "labels": np.arange(60) % 10,
         "targets": torch.arange(60) % 10,
         "features": torch.randn(60, 128),

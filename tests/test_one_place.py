@@ -12,7 +12,7 @@ from isomax_viz.analysis import methods, scores
 from isomax_viz.catalog.looks import Style
 from isomax_viz.catalog.losses import LOSSES, Loss
 from isomax_viz.explorer.choices import Shelf
-from isomax_viz.explorer.lessons import lesson_html
+from isomax_viz.explorer.lessons import loss_lesson, score_lesson
 from isomax_viz.learning.losses import HEADS, IsoMaxHead
 
 
@@ -35,7 +35,7 @@ def test_a_loss_is_a_head_and_a_record(monkeypatch, tmp_path):
     ax = iv.plot_logits(capture, ood="letters")
     assert ax.get_title(loc="left").startswith("Squared") and ax.get_xlabel() == "logit = −d²"
     assert iv.plot_loss_blocks("squared").get_title(loc="left") == "Squared loss"
-    assert "<b>Squared</b>" in lesson_html(("squared",), "es")
+    assert loss_lesson("squared")["label"] == "Squared" and "<math" in loss_lesson("squared")["formula"]
     assert methods.label("squared+oe", "mds") == "Squared with Outlier Exposure/MDS"
     assert Shelf([capture]).options("loss") == ["squared"]
 
@@ -51,7 +51,7 @@ def test_a_score_is_a_function_in_its_record(monkeypatch, capture):
     bare = iv.Capture.from_arrays(capture.test.logits, capture.test.labels)
     assert "second" not in Shelf([bare]).scores and "mds" not in Shelf([bare]).scores
     assert iv.plot_scores(capture, "near", score="second").get_xlabel().startswith("2nd score")
-    assert "Words. Higher" in lesson_html(("isomax",), "second")
+    assert score_lesson(score)["explanation"] == "Words." and "<math" in score_lesson(score)["formula"]
     assert methods.demands("softmax", "second") == {"training_features"} and not methods.demands("isomax", "second")
     with pytest.raises(ValueError, match="key must be none of .*'second'"):
         scores.add_column(capture, "second", {"test": np.zeros(60)})

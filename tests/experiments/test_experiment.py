@@ -34,7 +34,7 @@ SMOKE = {"preset": "smoke"}
         ({"loss": "isomaxplus"}, r"is 'isomaxplus'. Did you mean 'isomax\+'"),
         ({"data": "digitz"}, "data must be one of 'digits'.*Did you mean 'digits'"),
         ({"backbone": "huge"}, "backbone must be one of 'small_cnn'"),
-        ({"preset": "fast"}, "preset must be one of 'smoke', 'teaching', 'quick', 'paper', but is 'fast'"),
+        ({"preset": "swift"}, "preset must be one of 'smoke', 'teaching', 'quick', 'fast', 'paper', but is 'swift'"),
         ({"entropic_scale": 0}, "entropic_scale must be a number above 0, but is 0"),
         ({"entropic_scale": float("nan")}, "entropic_scale must be a number above 0, but is nan"),
         ({"entropic_scale": "ten"}, "entropic_scale must be a number above 0, but is 'ten'"),

@@ -51,7 +51,7 @@ def test_the_gallery_is_complete_and_self_contained(folder):
     assert "A &lt;title&gt;" in page and 'src="figures/00_small_1.png"' in page and "median entropy" in page
     assert (index.parent / "figures/00_small_1.png").read_bytes()[:4] == b"\x89PNG"
     assert ET.parse(index.parent / "figures/00_small_1.svg").getroot().tag.endswith("svg")
-    assert 'href="explorer.html"' in page and "vegaEmbed" in (index.parent / "explorer.html").read_text("utf-8")
+    assert 'href="explorer.html"' in page and "mount(" in (index.parent / "explorer.html").read_text("utf-8")
     metrics = pd.read_csv(index.parent / "metrics.csv")
     assert set(metrics["score"]) == {"mps", "es", "mds", "max_logit", "energy"} and metrics["AUROC"].between(0, 1).all()
     notebook_page = (index.parent / "00_small.html").read_text()

@@ -556,8 +556,8 @@ def killing(client, store: Path, experiments):
 
 
 def section() -> dict[str, list[str]]:
-    """Return the blocks of the README's section on sweeps, by language."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Outgrowing one machine\n")[2]
+    """Return the blocks of the page on sweeps, by language."""
+    text = (ROOT / "docs/how_to/more_machines.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(\w+)\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
     return {kind: [code for language, code in blocks if language == kind] for kind in ("python", "sh")}
 

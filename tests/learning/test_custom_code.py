@@ -97,7 +97,7 @@ def test_they_appear_in_tables_figures_and_the_explorer_without_registration(own
     assert set(table["loss"]) == {"CosineHead"} and set(table["backbone"]) == {"flat"}
     assert "CosineHead" in iv.plot_logits(capture, ood="letters").get_title(loc="left")
     explorer = iv.explore([capture])
-    assert explorer.look.score and "CosineHead" in repr(capture)
+    assert explorer.look["score"] and "CosineHead" in repr(capture)
     assert second.title.startswith("SoftMax") and Experiment(loss=Labelled).title.startswith("Cosine (mine) · digits")
     assert name_of(Labelled) == "Cosine (mine)" and Experiment(loss=Labelled).method == "Cosine (mine)"
     assert "Cosine__mine_" in Experiment(loss=Labelled).id  # a name for a folder

@@ -12,7 +12,7 @@ from isomax_viz import Experiment
 from isomax_viz.analysis.loss_blocks import CENTRES, plane_table
 from isomax_viz.captures.samples import log_softmax
 from isomax_viz.catalog.losses import LOSSES
-from isomax_viz.explorer.lessons import lesson_html, mathml
+from isomax_viz.explorer.lessons import loss_lesson, mathml
 from isomax_viz.learning.losses import (
     DISTANCES,
     FUNCTIONS,
@@ -395,8 +395,8 @@ def test_every_head_has_its_record_and_every_record_its_head():
     for loss, record in LOSSES.items():
         assert record.sentence.endswith(".") and record.source and mathml(record.formula).count("<mfrac>") >= 1
         assert record.prototypes == hasattr(HEADS[loss](3, 2), "prototypes")
-        words = lesson_html((loss,), "es")
-        assert record.look.label in words and words.count("<math") == 2
+        words = loss_lesson(loss)
+        assert words["label"] == record.look.label and words["formula"].count("<math") == 1
 
 
 @pytest.mark.parametrize("loss", HEADS)
