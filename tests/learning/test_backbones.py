@@ -341,7 +341,7 @@ def test_a_head_that_does_not_fit_is_refused_and_nothing_changes():
         replace_last_linear(model, "isomx")
     with pytest.raises(ValueError, match="loss must be one of 'softmax'.*class or an instance"):
         replace_last_linear(model, nn.Linear)
-    with pytest.raises(ValueError, match="setting of IsoMaxHead must be one of .*, but is 'temp"):
+    with pytest.raises(ValueError, match="IsoMaxHead must be one of 'entropic_scale', 'initialisation', but is 'temp"):
         replace_last_linear(model, "isomax", temperature=2.0)
     with pytest.raises(ValueError, match="entropic_scale must be a number above 0, but is -1"):
         replace_last_linear(model, "isomax", entropic_scale=-1)
