@@ -99,11 +99,11 @@ def _cross_entropy(of_its_class: str, of_any: str) -> str:
 LOSSES = {
     "softmax": Loss(
         look=Style("SoftMax", "#4D4D4D", ":", "s"),
-        formula=_cross_entropy(r"w_k \cdot f + b_k", r"w_j \cdot f + b_j"),
+        formula=_cross_entropy(r"w_k^\top f + b_k", r"w_j^\top f + b_j"),
         sentence="A linear layer: the farther the features lie along the direction of a class, the surer the network "
         "is, also of what it never saw.",
         blocks=(_FEATURES, _AFFINE, *_END),
-        logits="logit (Wx + b)",
+        logits="logit = wᵀf + b",
         geometry="affine",
         prototypes=False,
         ood_logits="inter-class",
@@ -163,7 +163,7 @@ LOSSES = {
         "from the features of each image and left out for detection.",
         blocks=(
             *(_FEATURES, _UNIT_VECTORS),
-            ("cosines: logits", r"z_j = \hat p_j \cdot \hat f", "directions: only the angle matters"),
+            ("cosines: logits", r"z_j = \hat p_j^\top \hat f", "directions: only the angle matters"),
             *(("scale of each image (not in detection)", r"s(f) \, z_j", ""), *_END),
         ),
         geometry="cosine",
@@ -177,7 +177,7 @@ LOSSES = {
         "g between 0 and 1 for each image, which acts as a temperature and is left out for detection.",
         blocks=(
             _FEATURES,
-            ("similarities: logits", r"z_j = h_j(f) = \hat w_j \cdot \hat f", "directions: only the angle matters"),
+            ("similarities: logits", r"z_j = h_j(f) = \hat w_j^\top \hat f", "directions: only the angle matters"),
             *(("temperature of each image (not in detection)", r"z_j / g(f)", ""), *_END),
         ),
         geometry="cosine",
@@ -256,7 +256,7 @@ def loss_record(loss: Any) -> Loss:
     Examples
     --------
     >>> loss_record("softmax+oe").logits, loss_record("MyHead").logits
-    ('logit (Wx + b)', 'logit')
+    ('logit = wᵀf + b', 'logit')
     """
     name = without_extra_data(loss)
     return LOSSES.get(name) or Loss(look=Style(name, OKABE_ITO["black"]))

@@ -101,7 +101,7 @@ def test_a_table_can_be_narrowed_to_one_set(isomax, kind):
 def test_titles_and_axes_name_what_is_shown(softmax, isomax):
     assert figures.plot_logits(isomax, "letters").get_title(loc="left") == "IsoMax · digits · test against letters"
     labels = {
-        "softmax": ("logit (Wx + b)", "distance to class mean of training features"),
+        "softmax": ("logit = wᵀf + b", "distance to class mean of training features"),
         "isomax": ("logit = −distance", "feature-prototype distance"),
         "isomax+": ("logit = −|learned scale| · distance", "feature-prototype distance (unit vectors)"),
         "isomax2": ("logit = −distance", "feature-prototype distance"),

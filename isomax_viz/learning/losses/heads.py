@@ -162,7 +162,7 @@ class SoftMaxHead(Head):
         self.linear = nn.Linear(num_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits Wx + b, shape (n, classes)."""
+        """Return the logits, w_j·f + b_j, shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
             return self.linear(widened(features, self.linear.weight))
 
