@@ -141,7 +141,7 @@ def run(page: Any, rounds: int, pause: int) -> dict[str, list[float]]:
 def collect(*, rounds: int, pause: int) -> dict[str, list[float]]:
     """Return milliseconds of each kind of action, turn by turn, in a JupyterLab started for it."""
     from jupyterlab_driver import Notebook
-    from jupyterlab_server import CHROMIUM_ARGS, find_chromium, start_lab
+    from lab_server import CHROMIUM_ARGS, find_chromium, start_lab
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, start_lab(Path(folder), dict(os.environ)) as lab:
@@ -164,7 +164,7 @@ def collect(*, rounds: int, pause: int) -> dict[str, list[float]]:
 
 def missing() -> str:
     """Return what is missing for a measurement in a browser; empty if nothing is."""
-    from jupyterlab_server import find_chromium
+    from lab_server import find_chromium
 
     if importlib.util.find_spec("playwright") is None:
         return "playwright is not installed"

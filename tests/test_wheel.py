@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -32,6 +35,7 @@ def test_a_wheel_holds_the_data_and_reads_it_without_the_checkout(tmp_path):
     shared = {name.rpartition("/")[2] for name in names if name.startswith("isomax_viz/explorer/")}
     assert {"style.css", "explorer.js", "loader.js"} <= shared
     assert "isomax_viz/_data/networks/digits/small_cnn-isomax+-s0.safetensors" in names
+    assert "isomax_viz/_data/notebooks/07_explorer.ipynb" in names
     assert not any(name.startswith(("runs", "reports", "tests")) for name in names)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
@@ -45,3 +49,13 @@ print(len(iv.published.table("isomax+", 3)))
     )
     assert str(tmp_path) in done.stdout and "__init__.py 12\n" in done.stdout, done.stderr
     assert int(done.stdout.split()[-1]) > 100, done.stderr
+    tour = tmp_path / "tour"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    look = [sys.executable, "-m", "isomax_viz", "look", str(tour), "--no-browser"]
+    with subprocess.Popen(look, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as lab:
+        try:
+            page = next(found[0] for line in lab.stderr if (found := re.search(r"http://\S+/lab/tree/\S+", line)))
+            assert "07_explorer" in page and urllib.request.urlopen(page, timeout=30).status == 200
+        finally:
+            lab.terminate()
+    assert (tour / "07_explorer.ipynb").read_bytes() == (ROOT / "notebooks" / "07_explorer.ipynb").read_bytes()

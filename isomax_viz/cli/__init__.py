@@ -16,6 +16,7 @@ from isomax_viz.cli.output import UsageError
 __all__ = ["main"]
 
 _EPILOG = """examples:
+  python -m isomax_viz look                                     the explorer in JupyterLab, with recorded networks
   python -m isomax_viz train --loss isomax+ --seed 3            train one network and print its metrics
   python -m isomax_viz sweep --loss softmax isomax --seed 0 1 2 --workers 2
                                                                 all combinations, two at a time

@@ -1,15 +1,18 @@
-"""The other commands: ``figures``, ``store`` and ``doctor``."""
+"""The other commands: ``look``, ``figures``, ``store`` and ``doctor``."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from isomax_viz._common.system import data_folder
 from isomax_viz.cli import doctor
 from isomax_viz.cli.output import (
     UsageError,
@@ -27,9 +30,12 @@ __all__ = ["add_commands"]
 
 logger = logging.getLogger(__name__)
 
+_TOUR = Path("notebooks", "07_explorer.ipynb")
+
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
+    _add_look(commands)
     _add_figures(commands)
     _add_store(commands)
     parser = add_command(
@@ -43,6 +49,36 @@ doctor --json""",
     )
     add_json(parser)
     add_store(parser)
+
+
+def _add_look(commands: Any) -> None:
+    look = add_command(
+        commands,
+        "look",
+        _look,
+        text="open JupyterLab on the tour of the explorer, with recorded networks; no PyTorch is needed",
+        examples="""
+look
+look my_notebooks --no-browser""",
+    )
+    text = "where the tour lies; it is put there unless it is there already (this folder)"
+    look.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help=text)
+    look.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+
+
+def _look(options: argparse.Namespace) -> None:
+    from jupyterlab.labapp import LabApp
+
+    shipped = data_folder()
+    source = next(place for place in (shipped, shipped.parent) if (place / _TOUR).is_file()) / _TOUR
+    tour = options.folder.absolute() / _TOUR.name
+    if not tour.exists():
+        tour.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, tour)
+        logger.info("Put the tour into %s", tour)
+    words = ["--ip=127.0.0.1", f"--notebook-dir={tour.parent}", f"--LabApp.default_url=/lab/tree/{tour.name}"]
+    words += ["--no-browser"] * options.no_browser + ["--allow-root"] * (getattr(os, "getuid", int)() == 0)
+    LabApp.launch_instance(words)
 
 
 def _add_figures(commands: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyterlab_server import CHROMIUM_ARGS, Lab, find_chromium, start_lab
+from lab_server import CHROMIUM_ARGS, Lab, find_chromium, start_lab
 
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from jupyterlab_driver import Explorer
-from jupyterlab_server import TOKEN
+from lab_server import TOKEN
 
 from isomax_viz import load_example
 from isomax_viz.analysis.thresholds import threshold_table

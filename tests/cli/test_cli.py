@@ -21,7 +21,7 @@ from isomax_viz.cli import output, trainings, upkeep
 from isomax_viz.cli.results import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("train", "sweep", "evaluate", "figures", "store", "doctor")
+COMMANDS = ("train", "sweep", "evaluate", "look", "figures", "store", "doctor")
 TINY = {"preset": "smoke", "examples_per_class": 10}
 TINY_OPTIONS = ["--preset", "smoke", "--examples-per-class", "10", "--ood", "uniform", "--quiet"]
 
@@ -304,6 +304,29 @@ def test_an_empty_store_says_how_to_fill_it(run, tmp_path):
     assert code == 1 and f"There is nothing in {tmp_path}. Train something" in err
     code, out, _ = run("store", "list", store=tmp_path)
     assert code == 0 and out == f"There is nothing in {tmp_path}.\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------- look
+
+
+def test_look_puts_the_tour_where_one_is_and_never_over_what_lies_there(run, monkeypatch, tmp_path):
+    from jupyterlab.labapp import LabApp
+
+    started = []
+    monkeypatch.setattr(LabApp, "launch_instance", started.append)
+    monkeypatch.chdir(tmp_path)
+    assert run("look")[0] == 0
+    tour = tmp_path / "07_explorer.ipynb"
+    assert tour.read_bytes() == (ROOT / "notebooks" / tour.name).read_bytes()
+    assert {f"--notebook-dir={tmp_path}", "--ip=127.0.0.1"} < set(started[0]) and "--no-browser" not in started[0]
+    assert "--LabApp.default_url=/lab/tree/07_explorer.ipynb" in started[0]
+    tour.write_text("mine")
+    assert run("look", str(tmp_path), "--no-browser")[0] == 0 and tour.read_text() == "mine"
+    assert run("look", "new/folder")[0] == 0 and (tmp_path / "new/folder" / tour.name).is_file()
+    assert "--no-browser" in started[1] and f"--notebook-dir={tmp_path / 'new/folder'}" in started[2]
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = run("look", "file")
+    assert code == 1 and "file" in err and len(started) == 3
 
 
 # --------------------------------------------------------------------------------------------------------------- store

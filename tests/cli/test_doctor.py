@@ -81,7 +81,7 @@ def test_a_lab_in_another_environment_is_no_failure(look, monkeypatch):
 
 
 def test_a_missing_extension_is_found():
-    """In a process of its own: the browser tests have a helper of the name of JupyterLab's server."""
+    """In a process of its own, because Jupyter reads its folders once."""
     code = (
         "import jupyter_core.paths as paths; paths.jupyter_path = lambda *parts: []\n"
         "from isomax_viz.cli import doctor; print(doctor._widgets())"
