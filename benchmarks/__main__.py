@@ -1,4 +1,7 @@
-"""Run the benchmarks, print one table, write RESULTS.md; the exit code is 1 if a ratio falls short of its target."""
+"""Run the benchmarks, print one table; the exit code is 1 if a ratio falls short of its target.
+
+RESULTS.md is the last full run, RECORDS.md what every run measured, so that progress over versions is seen.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import datetime
 import importlib
 import os
 import platform
+import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,11 +19,12 @@ import numpy
 import torch
 
 import isomax_viz
-from benchmarks.rows import table
+from benchmarks.rows import Row, table
 
 PARTS = ("training", "data", "heads", "metrics", "scale", "methods", "startup", "widget_latency")
 SLOW_PARTS = ("notebooks",)  # minutes: each trains from an empty store
 RESULTS = Path(__file__).with_name("RESULTS.md")
+RECORDS = RESULTS.with_name("RECORDS.md")
 
 
 def processor() -> str:
@@ -31,13 +37,15 @@ def processor() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def machine(gpu: bool) -> str:
-    """Return date, processor and versions in one paragraph."""
-    parts = [datetime.date.today().isoformat(), processor()]
-    if gpu:
-        parts.append(torch.cuda.get_device_name())
-    parts += [f"Python {platform.python_version()}", f"torch {torch.__version__}", f"numpy {numpy.__version__}"]
-    return ", ".join([*parts, f"isomax_viz {isomax_viz.__version__}"])
+def circumstances(gpu: bool) -> list[str]:
+    """Return date, commit, machine and versions."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    modules = {"isomax_viz": isomax_viz, "torch": torch, "numpy": numpy}
+    versions = [f"{name} {module.__version__}" for name, module in modules.items()]
+    versions.append(f"Python {platform.python_version()}")
+    machine = f"{processor()}, {torch.cuda.get_device_name()}" if gpu else processor()
+    return [datetime.date.today().isoformat(), commit, machine, ", ".join(versions)]
 
 
 def main() -> int:
@@ -45,7 +53,7 @@ def main() -> int:
     parser.add_argument("--gpu", action="store_true", help="the rows that need CUDA, instead of the others")
     parser.add_argument("--only", choices=(*PARTS, *SLOW_PARTS), help="one part")
     parser.add_argument("--notebooks", action="store_true", help="each notebook from an empty store too (minutes)")
-    parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md and RECORDS.md as they are")
     options = parser.parse_args()
     if options.gpu and not torch.cuda.is_available():
         print("There is no CUDA device here. Run without --gpu for the rows that need none.", file=sys.stderr)
@@ -57,12 +65,28 @@ def main() -> int:
         print(f"{part} ...", file=sys.stderr, flush=True)
         rows += importlib.import_module(f"benchmarks.{part}").rows()
     print(table(rows))
-    if options.only is None and not options.no_write:
-        write("GPU" if options.gpu else "CPU", f"{machine(options.gpu)}\n\n{table(rows)}\n")
+    if not options.no_write:
+        where = circumstances(options.gpu)
+        record(where, rows)
+        if options.only is None:
+            write("GPU" if options.gpu else "CPU", f"{', '.join(where)}\n\n{table(rows)}\n")
     short = [row.name for row in rows if not row.reached]
     if short:
         print(f"\nShort of the target: {', '.join(short)}", file=sys.stderr)
     return 1 if short else 0
+
+
+def record(where: list[str], rows: list[Row]) -> None:
+    """Append what was measured to RECORDS.md: one line a quantity, its median of n."""
+    if not RECORDS.exists():
+        head = "date commit machine versions what median unit n".split()
+        title = "# Records\n\nWhat each run of `make bench` measured, newest last; `+`: a commit with changes on top.\n"
+        RECORDS.write_text(f"{title}\n| {' | '.join(head)} |\n|{' --- |' * len(head)}\n", encoding="utf-8")
+    with RECORDS.open("a", encoding="utf-8") as file:
+        for row in rows:
+            if row.values:
+                cells = [*where, row.name, f"{statistics.median(row.values):.4g}", row.unit, str(len(row.values))]
+                file.write(f"| {' | '.join(cells)} |\n")
 
 
 def write(section: str, text: str) -> None:

@@ -27,7 +27,9 @@ def notebook_row(path: Path) -> Row:
                 os.environ["ISOMAX_VIZ_STORE"] = before
         trained = len(Store(store).ids())
     note = f"{took:.0f} s, {trained} trainings"
-    return Row(f"notebook {path.stem}", f"{PATIENCE_S} s", (took / PATIENCE_S,), 1.0, at_most=True, note=note)
+    return Row(
+        f"notebook {path.stem}", f"{PATIENCE_S} s", (took / PATIENCE_S,), 1.0, at_most=True, note=note, values=(took,)
+    )
 
 
 def rows() -> list[Row]:

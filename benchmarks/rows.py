@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio; ``target`` is what its median must reach (at most, if ``at_most``), None if it is for information."""
+    """One ratio; ``target`` is what its median must reach (at most, if ``at_most``), None if it is for information.
+
+    ``values`` are the measurements of ours behind the ratio, in ``unit``: what RECORDS.md keeps.
+    """
 
     name: str
     baseline: str
@@ -18,6 +21,8 @@ class Row:
     target: float | None
     at_most: bool = False
     note: str = ""
+    values: tuple[float, ...] = ()
+    unit: str = "s"
 
     @property
     def median(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.rows import Row, in_turn, ratios
-from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.datasets import ImageSet, InDistribution, load_id
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.recording.network import record_samples
@@ -20,7 +21,7 @@ from isomax_viz.learning.training.batches import inference_batch
 from isomax_viz.learning.training.hardware import choose_precision, suitable_layout
 from isomax_viz.learning.training.history import EpochRecord
 from isomax_viz.learning.training.loop import train
-from isomax_viz.learning.training.protocols import Protocol
+from isomax_viz.learning.training.protocols import PRESETS, Protocol
 
 BATCH = 64
 
@@ -124,9 +125,13 @@ def training_rows(*, n: int = 1280, rounds: int = 11) -> list[Row]:
     ):  # several epochs, over which a call's own start is spread as in real trainings
         times[name] = [value / longer.epochs for value in times.get(name, [])]
     speed = {name: f"{n / statistics.median(values):,.0f} images/s" for name, values in times.items() if values}
+
+    def per_second(name: str) -> tuple[float, ...]:
+        return tuple(n / value for value in times[name])
+
     rows = [
         Row("training loop, float32", f"bare loop ({speed['bare']})", ratios(times["bare"], times["float32"]), 0.95,
-            note=speed["float32"]),
+            note=speed["float32"], values=per_second("float32"), unit="images/s"),
         Row("training loop, float32", f"tutorial loop ({speed['tutorial']})",
             ratios(times["tutorial"], times["float32"]), 1.6, note=speed["float32"]),
     ]  # fmt: skip
@@ -135,11 +140,34 @@ def training_rows(*, n: int = 1280, rounds: int = 11) -> list[Row]:
                            note="not chosen: this processor has no matrix instructions for bfloat16")]  # fmt: skip
     rows += [
         Row(
-            f"training loop, {label}", "tutorial loop", ratios(times["tutorial"], times[name]), target, note=speed[name]
-        )
+            f"training loop, {label}",
+            "tutorial loop",
+            ratios(times["tutorial"], times[name]),
+            target,
+            note=speed[name],
+            values=per_second(name),
+            unit="images/s",
+        )  # fmt: skip
         for name, label, target in (("bfloat16", "bfloat16", None), ("compiled", "fast mode (bfloat16, compiled)", 3.0))
     ]
     return rows
+
+
+def accuracy_rows(*, wanted: float = 0.98, seeds: int = 3, epochs: int = 15) -> list[Row]:
+    """Seconds of training until so many of the embedded test digits are right."""
+    data, protocol = load_id("digits"), PRESETS["teaching"].with_epochs(epochs)
+    took, reached = [], []
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        network = Classifier(small_cnn(1), IsoMaxPlusHead(128, 10))
+        start = time.perf_counter()
+        history = train(network, data, protocol, seed=seed, device="cpu", progress=False)
+        good = history[(history["split"] == "test") & (history["accuracy"] >= wanted)]["epoch"]
+        reached.append(good.min())  # NaN: never
+        took.append((time.perf_counter() - start) * reached[-1] / epochs)
+    note = f"epochs {', '.join(f'{epoch:g}' for epoch in reached)}"
+    what = f"training on digits to {wanted:.0%} accuracy, small_cnn, IsoMax+"
+    return [Row(what, "10 seconds", tuple(value / 10 for value in took), None, note=note, values=tuple(took))]
 
 
 def record_rows(*, n: int = 640, rounds: int = 5) -> list[Row]:
@@ -201,7 +229,8 @@ def recording_rows(*, n: int = 2000, side: int = 32, rounds: int = 5) -> list[Ro
     times = in_turn(functions, rounds=rounds)
     speed = f"{n / statistics.median(times['ours']):,.0f} images/s"
     return [
-        Row(f"recording, {side}x{side}", "bare inference", ratios(times["bare"], times["ours"]), 0.9, note=speed),
+        Row(f"recording, {side}x{side}", "bare inference", ratios(times["bare"], times["ours"]), 0.9, note=speed,
+            values=tuple(n / value for value in times["ours"]), unit="images/s"),
         Row(f"recording, {side}x{side}", "scores as text, pictures from a DataLoader",
             ratios(times["text"], times["ours"]), 2.0, note=speed),
         Row(f"recording, {side}x{side}", "scores as text, pictures ready as tensors",
@@ -212,5 +241,6 @@ def recording_rows(*, n: int = 2000, side: int = 32, rounds: int = 5) -> list[Ro
 def rows(*, tiny: bool = False) -> list[Row]:
     """All rows of this file; ``tiny`` for the tests, which only see that it runs."""
     if tiny:
-        return [*training_rows(n=64, rounds=1), *record_rows(n=64, rounds=1), *recording_rows(n=64, rounds=1)]
-    return [*training_rows(), *record_rows(), *recording_rows(), *recording_rows(side=8)]
+        quick = accuracy_rows(wanted=0.0, seeds=1, epochs=1)
+        return [*training_rows(n=64, rounds=1), *quick, *record_rows(n=64, rounds=1), *recording_rows(n=64, rounds=1)]
+    return [*training_rows(), *accuracy_rows(), *record_rows(), *recording_rows(), *recording_rows(side=8)]

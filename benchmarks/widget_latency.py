@@ -181,13 +181,14 @@ def rows() -> list[Row]:
     empty = f"empty round trip {medians['empty']:.0f} ms"
     found = [
         Row(f"widget: click to a picture {what}", seaborn, ratios(times[key], times["seaborn"]), LIMITS[key],
-            at_most=True, note=f"{medians[key]:.0f} ms, {empty}")
+            at_most=True, note=f"{medians[key]:.0f} ms, {empty}", values=tuple(times[key]), unit="ms")
         for what, key in (("shown before", "known"), ("never shown", "new"))
     ]  # fmt: skip
     slowest = float(np.percentile(times["drag"], 95))
     drag = "widget: work of one frame of a drag, 95th percentile, kernel busy"
     note = f"{slowest:.1f} ms, median {medians['drag']:.1f} ms"
-    return [*found, Row(drag, "a frame of 16 ms", (slowest / 16,), LIMITS["drag"], at_most=True, note=note)]
+    return [*found, Row(drag, "a frame of 16 ms", (slowest / 16,), LIMITS["drag"], at_most=True, note=note,
+                       values=(slowest,), unit="ms")]  # fmt: skip
 
 
 def main() -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
+import subprocess
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+import torch
 
+import isomax_viz as iv
 from benchmarks import __main__ as command
 from benchmarks import data, gpu, heads, methods, metrics, notebooks, scale, startup, training, widget_latency
 from benchmarks.rows import Row, in_turn, table
@@ -48,6 +52,29 @@ def test_results_keep_the_other_section(tmp_path, monkeypatch):
     command.write("CPU", "third\n")
     text = command.RESULTS.read_text()
     assert "second" in text and "third" in text and "first" not in text
+
+
+def test_every_run_adds_what_it_measured_to_the_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(command, "RECORDS", tmp_path / "RECORDS.md")
+    monkeypatch.setattr(command.importlib, "import_module", lambda name: Tiny)
+    monkeypatch.setattr(command.sys, "argv", ["benchmarks", "--only", "startup"])
+    for _ in range(2):
+        assert command.main() in (0, 1)  # one cold start says nothing about speed
+    lines = command.RECORDS.read_text().split("\n\n")[-1].splitlines()
+    head, _, *cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rows = [dict(zip(head, row, strict=True)) for row in cells]
+    assert [row["what"] for row in rows] == ["start: import isomax_viz"] * 2 and not command.RESULTS.exists()
+    assert all(row["unit"] == "s" and row["n"] == "1" and 0 < float(row["median"]) < 60 for row in rows)
+    assert all(row["date"] == datetime.date.today().isoformat() and "cores" in row["machine"] for row in rows)
+    assert all(f"isomax_viz {iv.__version__}, torch {torch.__version__}, numpy" in row["versions"] for row in rows)
+    git = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout
+    assert all(commit.startswith(row["commit"].rstrip("+")) for row in rows)
+
+
+class Tiny:
+    rows = staticmethod(lambda: startup.rows(tiny=True))
 
 
 def test_the_time_of_a_notebook_counts_its_trainings_in_a_store_of_its_own(tmp_path, monkeypatch):
