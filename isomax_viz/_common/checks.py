@@ -22,6 +22,7 @@ __all__ = [
     "check_labels",
     "check_matrix",
     "check_number",
+    "check_ood",
     "check_scores",
     "check_set_name",
     "missing_package",
@@ -144,6 +145,11 @@ def check_set_name(parameter: str, name: Any) -> str:
         raise TypeError(f"{parameter} must be text, but is {name!r}. Write it as such: {str(name)!r}.")
     if not name:
         raise ValueError(f"{parameter} is an empty name. Name the set, such as 'letters'.")
+    if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(
+            f"{parameter} must be text that can be written, but {name!r} holds a NUL or half a letter (a surrogate). "
+            "Leave it out: name.replace('\\0', ''), name.encode(errors='replace').decode()."
+        )
     return str(name)
 
 
@@ -417,6 +423,26 @@ def check_known(parameter: str, names: Iterable[str], accepted: Iterable[str], *
     for name in listed:
         check_choice(parameter, name, accepted, remedy=remedy)
     return listed
+
+
+def check_ood(ood: str | Iterable[str] | None, accepted: Iterable[str]) -> list[str]:
+    """Return the chosen out-of-distribution sets as a list; None means all, and an empty choice is refused.
+
+    Examples
+    --------
+    >>> check_ood("letters", ["letters", "patches"]), check_ood(None, ["letters", "patches"])
+    (['letters'], ['letters', 'patches'])
+    >>> check_ood([], ["letters"])
+    Traceback (most recent call last):
+        ...
+    ValueError: ood must name at least one out-of-distribution set, or be None for all, but is empty.
+    """
+    if ood is None:
+        return list(accepted)
+    names = check_known("ood", ood, accepted)
+    if not names:
+        raise ValueError("ood must name at least one out-of-distribution set, or be None for all, but is empty.")
+    return names
 
 
 def missing_package(package: str, purpose: str, *, install: str | None = None) -> ImportError:

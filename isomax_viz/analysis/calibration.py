@@ -311,7 +311,7 @@ def temperature_table(
     >>> temperature_table(capture, [1.0, 100.0])[["entropy", "ES"]].round(3).to_numpy().tolist()
     [[0.365, 1.0], [0.693, 1.0]]
     """
-    sets = chosen_ood(capture, ood if ood is not None or capture.ood else [])
+    sets = chosen_ood(capture, ood) if ood is not None or capture.ood else {}
     rows = []
     for temperature in temperatures:
         warm = at_temperature(capture, temperature)

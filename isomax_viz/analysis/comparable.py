@@ -117,7 +117,5 @@ def shared_ood(captures: Sequence[Capture], ood: str | Iterable[str] | None) -> 
                 f"captures must have an out-of-distribution set in common, but have: {listed}. "
                 "Record one for all of them with Experiment.run(ood=...)."
             )
-    wanted = ood if ood is None or isinstance(ood, str) else list(ood)
-    if wanted is not None and not len(wanted):
-        raise ValueError("ood is empty. Name at least one out-of-distribution set.")
-    return [list(chosen_ood(capture, wanted)) for capture in captures][0]
+    listed = ood if ood is None or isinstance(ood, str) else list(ood)
+    return [list(chosen_ood(capture, listed)) for capture in captures][0]

@@ -60,7 +60,7 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
     1    ID      1 -3.0  0.0
     """
     check_number("most", most, at_least=1, whole=True)
-    sets = {"ID": capture.test} | chosen_ood(capture, ood if ood is not None or capture.ood else [])
+    sets = {"ID": capture.test} | (chosen_ood(capture, ood) if ood is not None or capture.ood else {})
     missing = [name for name, samples in sets.items() if samples.features is None]
     if missing:
         raise ValueError(
@@ -318,7 +318,7 @@ def surface_table(
             "plane", False, plane.samples.require("predictions"), grid, scores_module.compute(chosen, plane.samples)
         )
     ]
-    sets = {"test": capture.test} | chosen_ood(capture, ood if ood is not None or capture.ood else [])
+    sets = {"test": capture.test} | (chosen_ood(capture, ood) if ood is not None or capture.ood else {})
     step = min(OUTSIDE, OUTERMOST / max(1, len(sets) - 1))
     for number, (name, samples) in enumerate(sets.items()):
         points = (

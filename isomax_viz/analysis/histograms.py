@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_known, check_number, run_hint
+from isomax_viz._common.checks import check_choice, check_number, check_ood, run_hint
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
 from isomax_viz.captures.capture import Capture
@@ -41,7 +41,7 @@ def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, S
     TypeError
         If this is no capture.
     ValueError
-        If the capture has no such set, no set at all, or an empty one.
+        If no set is named, the capture has no such set, no set at all, or an empty one.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, S
             "This capture has no out-of-distribution set to compare with. Record one with "
             "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
         )
-    names = list(capture.ood) if ood is None else check_known("ood", ood, capture.ood)
+    names = check_ood(ood, capture.ood)
     for name in names:
         if not len(capture.ood[name]):
             raise ValueError(
@@ -135,7 +135,7 @@ def logits_table(
     ----------
     capture : Capture
     ood : str or list of str, optional
-        Out-of-distribution sets; by default all of the capture, ``[]`` for none.
+        Out-of-distribution sets; by default all of the capture.
     quantity : {"logit", "distance"}
         Logits at temperature 1 (see :class:`~isomax_viz.captures.samples.Samples`) or feature-prototype distances.
     bins : int or sequence of float
@@ -200,7 +200,7 @@ def values_table(
     value : str or callable
         ``"entropy"`` (nats), ``"max_probability"``, ``"min_distance"``, a key of ``iv.scores.SCORES``, your own score.
     ood : str or list of str, optional
-        Out-of-distribution sets; by default all of the capture, ``[]`` for none.
+        Out-of-distribution sets; by default all of the capture.
     normalised : bool
         Divide the entropy by its largest possible value, log(classes); the quantity is then ``"normalised_entropy"``.
     bins : int or sequence of float

@@ -188,8 +188,6 @@ def roc_table(
     """
     parts, score, ood = [], as_names(score), as_names(ood)
     for number, capture in enumerate(as_list(captures)):
-        if isinstance(ood, list) and not ood:
-            raise ValueError("ood is empty. A curve compares with at least one out-of-distribution set.")
         sets = chosen_ood(capture, ood)
         for chosen in _wanted(score, capture.test):
             id_scores = scores_module.compute(chosen, capture.test)

@@ -73,6 +73,7 @@ class Capture:
         if self.prototypes is not None:
             prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes, own=True)
             object.__setattr__(self, "prototypes", prototypes)
+        _check_keys(self.meta)
         object.__setattr__(self, "ood", dict(self.ood))
         object.__setattr__(self, "meta", dict(self.meta))
 
@@ -305,6 +306,18 @@ class Capture:
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise damaged(path, str(error)) from error
+
+
+def _check_keys(meta: Any) -> None:
+    """Refuse keys that are no text, at any depth: JSON would write 1 and "1" as one."""
+    open_parts = [meta]
+    while open_parts:
+        part = open_parts.pop()
+        for key in part if isinstance(part, Mapping) else ():
+            if not isinstance(key, str):
+                raise TypeError(f"A key of meta must be text, but is {key!r}. Write it as such: {str(key)!r}.")
+        inside = part.values() if isinstance(part, Mapping) else part
+        open_parts += [item for item in inside if isinstance(item, (Mapping, list, tuple))]
 
 
 def _check_known(part: str, samples: Samples) -> None:

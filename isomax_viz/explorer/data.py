@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_known
+from isomax_viz._common.checks import check_known, check_ood
 from isomax_viz.analysis import metrics, tables
 from isomax_viz.analysis import scores as scores_module
 from isomax_viz.analysis.compare import compare
@@ -252,9 +252,7 @@ def sets_of(shelf: Shelf, wanted: str | Iterable[str] | None) -> list[str]:
             "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
         )
     offered = shelf.ood
-    names = offered if wanted is None else check_known("ood", wanted, offered)
-    if not names:
-        raise ValueError("ood is empty. Choose at least one out-of-distribution set.")
+    names = check_ood(wanted, offered)
     for name in names:
         if name in (KNOWN, INTRA, INTER):
             raise ValueError(

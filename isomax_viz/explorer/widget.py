@@ -14,7 +14,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from isomax_viz import figures
-from isomax_viz._common.checks import check_choice, check_known, check_number
+from isomax_viz._common.checks import check_choice, check_known, check_number, check_ood
 from isomax_viz._common.files import csv_text, short_name, write_text
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
@@ -243,9 +243,7 @@ class Explorer(anywidget.AnyWidget):
         check_choice("score", look["score"], self._scores)
         check_choice("view", look["view"], VIEWS)
         check_choice("axes", look["axes"], AXES)
-        look["ood"] = check_known("ood", look["ood"], capture.ood)
-        if not look["ood"]:
-            raise ValueError("ood is empty. Choose at least one out-of-distribution set.")
+        look["ood"] = check_ood(look["ood"], capture.ood)
         if not isinstance(look["present"], bool):
             raise ValueError(f"present must be True or False, but is {look['present']!r}.")
         threshold = look["threshold"]

@@ -164,7 +164,7 @@ def plot_temperature(
         middle.axhline(top, color="#B0B0B0", linewidth=0.8, zorder=1)
         middle.annotate("log K", (1, top), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                         va="center", fontsize=small() - 1, color="#767676")  # fmt: skip
-        here = temperature_table(capture, [temperature], ood=[], bins=bins).iloc[0]
+        here = temperature_table(capture.replace(ood={}), [temperature], bins=bins).iloc[0]
         words = f"cross-entropy {number(here['cross_entropy'])}, entropy {number(here['entropy'])} nats"
         alt = f"At temperature {number(temperature)}: {words}."
         attach(middle, Caption(("fit and doubt",), alt=alt, pad=title_pad(1)), own=False)

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 
-from isomax_viz._common.checks import check_choice, check_known
+from isomax_viz._common.checks import check_choice, check_ood
 from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN, logits_table, scores_table, values_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
@@ -337,9 +337,7 @@ def from_table(
         If columns are missing or a set is not in it.
     """
     check_table(table, (*BINNED_COLUMNS, *also), function)
-    if ood is None:
-        return table
-    names = check_known("ood", ood, table.loc[table["ood"], "group"].unique())
+    names = check_ood(ood, table.loc[table["ood"], "group"].unique())
     return table[~table["ood"] | table["group"].isin(names)]
 
 

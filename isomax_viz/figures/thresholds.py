@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from isomax_viz._common.checks import check_choice, check_known
+from isomax_viz._common.checks import check_choice, check_known, check_ood
 from isomax_viz.analysis.histograms import chosen_ood, scores_table
 from isomax_viz.analysis.risks import expected_cost, risk_table
 from isomax_viz.analysis.tables import Captures, as_list, as_names, roc_table
@@ -131,7 +131,7 @@ def plot_roc(
 
 def _roc_rows(table: pd.DataFrame, ood: str | Iterable[str] | None) -> pd.DataFrame:
     check_table(table, COLUMNS, "roc_table")
-    return table if ood is None else table[table["ood"].isin(check_known("ood", ood, table["ood"].unique()))]
+    return table[table["ood"].isin(check_ood(ood, table["ood"].unique()))]
 
 
 def varying_columns(table: pd.DataFrame) -> list[str]:

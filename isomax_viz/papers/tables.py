@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_known
+from isomax_viz._common.checks import check_choice, check_ood
 from isomax_viz.analysis.comparable import check_alike, shared_ood
 from isomax_viz.analysis.scores import words
 from isomax_viz.analysis.tables import Captures, as_list, evaluate
@@ -87,7 +87,7 @@ def with_sets(captures: list[Capture], ood: Any, *, without: Sequence[str] = ())
     """Return every capture with the sets to look at, the same for all of one network and data set."""
     if ood is not None:
         everything = dict.fromkeys(name for capture in captures for name in capture.ood)
-        ood = check_known("ood", ood, everything)
+        ood = check_ood(ood, everything)
     chosen: dict[int, list[str]] = {}
     for group in groups(captures):
         if ood is None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice
+from isomax_viz._common.checks import check_ood
 from isomax_viz.analysis import tables
 from isomax_viz.captures.samples import Samples
 from isomax_viz.store.folder import Store, StoreError, default_folder
@@ -250,7 +250,7 @@ def frame(
     Index: []
     """
     store = _store(folder)
-    wanted = None if ood is None else [ood] if isinstance(ood, str) else [*ood]
+    wanted = [ood] if isinstance(ood, str) else tables.as_names(ood)
     rows, seen = [], set()
     for name in store.ids():
         try:
@@ -265,7 +265,7 @@ def frame(
             common |= {"examples_per_class": manifest["experiment"].get("examples_per_class")}
             part = tables.evaluate(capture, scores=scores, ood=chosen)
             rows += [common | row for row in part.to_dict("records")]
-    for key in wanted or () if seen else ():
-        check_choice("ood", key, sorted(seen))
+    if seen:
+        check_ood(wanted, sorted(seen))
     columns = ["id", *tables.EVALUATE_COLUMNS, "epochs", "examples_per_class", "duration_s"]
     return pd.DataFrame(rows, columns=columns)

@@ -232,7 +232,7 @@ def test_wrong_comparisons_are_told_what_to_do():
         iv.compare((a, "es"), (made(1, gap=2, m=90), "es"))
     with pytest.raises(ValueError, match="ood must be one of 'letters', 'patches'"):
         iv.compare((a, "es"), (b, "es"), ood="cifar10")
-    with pytest.raises(ValueError, match="ood is empty"):
+    with pytest.raises(ValueError, match="ood must name at least one"):
         iv.compare((a, "es"), (b, "es"), ood=[])
     with pytest.raises(ValueError, match="confidence must lie between 0 and 1, but is 95"):
         iv.compare((a, "es"), (b, "es"), confidence=95)

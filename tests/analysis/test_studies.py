@@ -93,7 +93,7 @@ def test_robustness_averages_over_the_same_sets_for_every_network(sizes):
     apart = [sizes[0].replace(ood={"easy": easy}), sizes[1]]
     with pytest.raises(ValueError, match="must have an out-of-distribution set in common, but have: easy; letters, pa"):
         studies.robustness_table(apart)
-    with pytest.raises(ValueError, match="ood is empty. Name at least one"):
+    with pytest.raises(ValueError, match="ood must name at least one"):
         studies.robustness_table(sizes, ood=[])
 
 

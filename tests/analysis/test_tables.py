@@ -11,7 +11,11 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from isomax_viz import Capture, metrics, scores, tables
+from isomax_viz.analysis.calibration import temperature_table
+from isomax_viz.analysis.features import feature_space_table
 from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.risks import risk_table
+from isomax_viz.analysis.thresholds import threshold_table
 from isomax_viz.captures.provenance import SOURCE_COLUMNS
 
 
@@ -227,7 +231,7 @@ def test_wrong_input_is_told_what_to_do(capture):
             function(asked)
     with pytest.raises(ValueError, match="captures is empty"):
         tables.evaluate([])
-    with pytest.raises(ValueError, match="ood is empty"):
+    with pytest.raises(ValueError, match="ood must name at least one"):
         tables.roc_table(capture, [])
     with pytest.raises(ValueError, match="bins must be a whole number or an increasing sequence"):
         tables.logits_table(capture, bins=[1.0, 0.0])
@@ -238,9 +242,18 @@ def test_wrong_input_is_told_what_to_do(capture):
         tables.logits_table(unlabelled)
 
 
-def test_ood_may_be_none_on_purpose(capture):
-    assert chosen_ood(capture, []) == {}
-    assert set(tables.logits_table(capture, [])["group"]) == {"intra-class ID", "inter-class ID"}
+def test_no_out_of_distribution_set_is_refused_by_every_table(capture):
+    message = "ood must name at least one out-of-distribution set, or be None for all"
+    for function in (chosen_ood, tables.logits_table, tables.roc_table, feature_space_table):
+        with pytest.raises(ValueError, match=message):
+            function(capture, [])
+    for function in (tables.evaluate, tables.scores_table, tables.values_table, threshold_table):
+        with pytest.raises(ValueError, match=message):
+            function(capture, ood=iter([]))
+    with pytest.raises(ValueError, match=message):
+        temperature_table(capture, [1.0], ood=[])
+    with pytest.raises(ValueError, match=message):
+        risk_table(capture, ood=[])
 
 
 def test_tables_survive_csv(capture, tmp_path):

@@ -7,6 +7,7 @@ import json
 import pickle
 import sys
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -205,11 +206,15 @@ def finite(shape):
     return hnp.arrays(np.float32, shape, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 
 
+# What names may hold: no NUL, and no half of a letter (a surrogate, which st.characters leaves out with codec).
+LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
+
+
 @st.composite
 def sample_sets(draw, classes, *, ood):
     """Samples with any of the optional arrays, float extremes among them; a set may be empty."""
     n, features = draw(st.integers(0, 5)), draw(st.integers(1, 3))
-    columns = st.text(min_size=1, max_size=6).filter(lambda name: name.lower() not in scores.SCORES)
+    columns = st.text(LETTERS, min_size=1, max_size=6).filter(lambda name: name.lower() not in scores.SCORES)
     return Samples(
         logits=draw(finite((n, classes))),
         labels=np.full(n, -1) if ood else draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1))),
@@ -224,7 +229,7 @@ def sample_sets(draw, classes, *, ood):
 def captures(draw):
     """Any capture: sets of any name, path separators and other scripts included; a history with NaN; any meta."""
     classes = draw(st.integers(2, 4))
-    names = st.text(min_size=1, max_size=8).filter(lambda name: name not in ("train", "test"))
+    names = st.text(LETTERS, min_size=1, max_size=8).filter(lambda name: name not in ("train", "test"))
     rows = draw(st.integers(0, 3))
     column = st.lists(st.floats() | st.just(float("nan")), min_size=rows, max_size=rows)
     values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6)
@@ -466,10 +471,11 @@ def test_probabilities_are_no_logits():
 def test_logarithms_of_probabilities_are_not_mixed_with_logits(swapped):
     sets = [LOGITS, np.log(softmax(LOGITS))]
     test, unknown = sets[::-1] if swapped else sets
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is refused need not be warned of
-        with pytest.raises(ValueError, match="are logarithms of probabilities, those of") as error:
-            Capture.from_arrays(test, np.zeros(20, int), ood={"mine": unknown})
+    with (
+        pytest.warns(UserWarning) if swapped else nullcontext(),  # the warning is of the test samples
+        pytest.raises(ValueError, match="are logarithms of probabilities, those of") as error,
+    ):
+        Capture.from_arrays(test, np.zeros(20, int), ood={"mine": unknown})
     assert str(error.value).startswith("The logits of test" if swapped else "The logits of ood['mine']")
 
 
@@ -545,6 +551,15 @@ def test_names_of_sets_are_text(capture):
     for name in (1, None, ("a", "b")):
         with pytest.raises(TypeError, match="A name in ood must be text, but is"):
             capture.replace(ood={name: capture.ood["near"]})
+    for name in ("a\0b", "a\ud800", ""):
+        with pytest.raises(ValueError, match="A name in ood (must be text that can be written|is an empty name)"):
+            capture.replace(ood={name: capture.ood["near"]})
+
+
+@pytest.mark.parametrize("meta", [{1: "a", "1": "b"}, {"classes": {0: "cat"}}, {"deep": [({None: 1},)]}])
+def test_keys_of_meta_are_text_since_json_has_no_others(capture, meta):
+    with pytest.raises(TypeError, match="A key of meta must be text, but is .* Write it as such: '"):
+        capture.replace(meta=meta)
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))])

@@ -233,7 +233,7 @@ def test_a_set_cannot_go_by_the_name_of_the_known_images(tmp_path, name):
         ({"ood": "svhn"}, "ood must be one of 'letters', 'patches', but is 'svhn'"),
         ({"scores": "mdss"}, "scores must be one of .*Did you mean 'mds'"),
         ({"scores": []}, "scores is empty. Choose at least one"),
-        ({"ood": []}, "ood is empty. Choose at least one"),
+        ({"ood": []}, "ood must name at least one"),
         ({"start": {"network": 5}}, r"start\['network'\] must be the number of a capture .* but is 5"),
     ],
 )

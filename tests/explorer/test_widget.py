@@ -160,7 +160,7 @@ def test_state_survives_json_and_restores(view):
         ({"score": "mdss"}, "score must be one of .*Did you mean 'mds'"),
         ({"view": "entrpy"}, "view must be one of .*Did you mean 'entropy'"),
         ({"ood": "svhn"}, "ood must be one of 'letters', 'patches', but is 'svhn'"),
-        ({"ood": []}, "ood is empty"),
+        ({"ood": []}, "ood must name at least one"),
         ({"threshold": "tpr"}, "threshold must be one of 'tpr95', 'dtacc'"),
         ({"threshold": {"share": 2}}, r"threshold\['share'\] must be a number"),
         ({"threshold": float("nan")}, "threshold must be a number"),

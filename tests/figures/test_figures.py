@@ -142,7 +142,11 @@ def test_captures_without_provenance_have_no_blanks():
     ax = figures.plot_entropy(bare)
     assert ax.get_title(loc="left") == "test against mine" and not ax.figure.texts
     assert [label for *_, label in stairs(ax)] == ["ID (n = 2)", "mine (n = 1)"]
-    assert figures.plot_logits(bare, []).get_title(loc="left") == ""
+    for data in (bare, tables.logits_table(bare)):
+        with pytest.raises(ValueError, match="ood must name at least one out-of-distribution set, or be None for all"):
+            figures.plot_logits(data, [])
+    with pytest.raises(ValueError, match="ood must name at least one"):
+        figures.plot_roc(tables.roc_table(bare), [])
 
 
 def test_the_note_says_what_is_not_the_papers_protocol(isomax):

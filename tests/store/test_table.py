@@ -181,6 +181,8 @@ def test_the_frame_takes_scores_and_sets_and_leaves_out_what_is_damaged(folder, 
     assert len(table) == len(LOSSES) * 2 and set(table["ood"]) == {"letters"}
     with pytest.raises(ValueError, match="ood must be one of 'gaussian', .*Did you mean 'letters'"):
         store.frame(folder=folder, ood=["leters"])
+    with pytest.raises(ValueError, match="ood must name at least one"):
+        store.frame(folder=folder, ood=[])
     first, second = (Experiment(loss=loss, preset="smoke").id for loss in ("isomax", "isomax2"))
     (folder / first / "capture.safetensors").write_bytes(b"")
     (folder / second / "manifest.json").write_text("")
