@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cache
 from importlib import resources
 
 __all__ = ["LOADER", "VERSION", "module"]
 
 # In this order: each uses those before it.
-PARTS = ("numbers", "source", "marks", "charts", "select", "stage", "drawer", "explorer")
+PARTS = ("numbers", "source", "marks", "charts", "stage", "select", "drawer", "explorer")
+_IMPORT, _EXPORT = re.compile(r"^import \{[^}]*\} from .*;\n", re.MULTILINE), re.compile(r"^export ", re.MULTILINE)
 
 
 def _text(name: str) -> str:
@@ -20,6 +22,9 @@ def _text(name: str) -> str:
 @cache
 def module() -> str:
     """Return the JavaScript module that exports ``mount``, and the counting functions that its tests call.
+
+    Its parts are modules of their own, which import each other by name; a page without a server cannot hold several
+    files, so that here they share one scope.
 
     Examples
     --------
@@ -31,7 +36,7 @@ def module() -> str:
         "document.adoptedStyleSheets = [...document.adoptedStyleSheets, (() => { const sheet = new CSSStyleSheet(); "
         "sheet.replaceSync(STYLE); return sheet; })()];\n"
     )
-    parts = "\n".join(_text(f"{name}.js") for name in PARTS)
+    parts = "\n".join(_EXPORT.sub("", _IMPORT.sub("", _text(f"{name}.js"))) for name in PARTS)
     tested = "accepted, below, binned, curve, fromSteps, held, linspace"
     return f"{style}{parts}\nexport {{ mount, {tested} }};\n"
 

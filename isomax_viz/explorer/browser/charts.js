@@ -1,27 +1,52 @@
 // Charts: one function a kind of picture. Each returns { node, move?, mark? }: move follows the threshold, mark a range.
+import { count, number, percent } from "./numbers.js";
+import { answers, colors, dashes, html, plot, svg } from "./marks.js";
 
-const lineOf = (axes, points) => points.map(([x, y], k) => `${k ? "L" : "M"}${axes.px(x).toFixed(1)},${axes.py(y).toFixed(1)}`).join("");
+const lineOf = (axes, points) =>
+  points.map(([x, y], k) => `${k ? "L" : "M"}${axes.px(x).toFixed(1)},${axes.py(y).toFixed(1)}`).join("");
 
 /** Histograms over shared bins. With a threshold, its line can be dragged and has the keys of a slider. */
-function histogram({ edges, positions = edges, groups, x, top, box, words, threshold, chosen, drag, step, tell }) {
+export function histogram(
+  { edges, positions = edges, groups, x, top, box, words, threshold, chosen, drag, step, tell },
+) {
   const axes = plot({ ...box, x, y: { low: 0, high: top, label: "density" }, words });
   const { px, py, size } = axes;
   const clip = `clip-${Math.random().toString(36).slice(2)}`;
   const ends = [axes.left, axes.top, axes.right, axes.bottom];
-  axes.body.append(svg("clipPath", { id: clip }, svg("rect", { x: ends[0], y: ends[1], width: ends[2] - ends[0], height: ends[3] - ends[1] })));
+  axes.body.append(
+    svg(
+      "clipPath",
+      { id: clip },
+      svg("rect", { x: ends[0], y: ends[1], width: ends[2] - ends[0], height: ends[3] - ends[1] }),
+    ),
+  );
   const marks = svg("g", { "clip-path": `url(#${clip})` });
   for (const { look, density } of groups) {
     let path = `M${px(positions[0]).toFixed(1)},${py(0)}`;
-    density.forEach((value, k) => { path += `V${py(Math.min(value, 2 * top)).toFixed(1)}H${px(positions[k + 1]).toFixed(1)}`; });
-    marks.append(svg("path", { class: "area", style: `${colors(look)};fill-opacity:${look.fill}`, "stroke-dasharray": dashes(look), d: `${path}V${py(0)}` }));
+    density.forEach((value, k) => {
+      path += `V${py(Math.min(value, 2 * top)).toFixed(1)}H${px(positions[k + 1]).toFixed(1)}`;
+    });
+    marks.append(
+      svg("path", {
+        class: "area",
+        style: `${colors(look)};fill-opacity:${look.fill}`,
+        "stroke-dasharray": dashes(look),
+        d: `${path}V${py(0)}`,
+      }),
+    );
   }
   axes.body.append(marks);
-  const bin = (value) => { let k = 0; while (k < positions.length - 2 && positions[k + 1] <= value) k += 1; return k; };
+  const bin = (value) => {
+    let k = 0;
+    while (k < positions.length - 2 && positions[k + 1] <= value) k += 1;
+    return k;
+  };
   const said = ({ x: value }) => {
-    const k = bin(value), parts = groups.map((group) => `${group.label} ${count(group.counts[k])} (${percent(group.counts[k] / group.n)})`);
+    const k = bin(value),
+      parts = groups.map((group) => `${group.label} ${count(group.counts[k])} (${percent(group.counts[k] / group.n)})`);
     return `${number(edges[k])} to ${number(edges[k + 1])}: ${parts.join(", ")}`;
   };
-  const score = (value) => {  // where the axis shows ranks, the score at this place
+  const score = (value) => { // where the axis shows ranks, the score at this place
     if (positions === edges) return value;
     const k = bin(value), share = (value - positions[k]) / (positions[k + 1] - positions[k]);
     return edges[k] + share * (edges[k + 1] - edges[k]);
@@ -30,20 +55,35 @@ function histogram({ edges, positions = edges, groups, x, top, box, words, thres
     if (positions === edges) return value;
     let k = 0;
     while (k < edges.length - 2 && edges[k + 1] <= value) k += 1;
-    return positions[k] + Math.min(1, Math.max(0, (value - edges[k]) / (edges[k + 1] - edges[k] || 1))) * (positions[k + 1] - positions[k]);
+    return positions[k] +
+      Math.min(1, Math.max(0, (value - edges[k]) / (edges[k + 1] - edges[k] || 1))) * (positions[k + 1] - positions[k]);
   };
   let at = null, line = null, label = null;
   if (threshold) {
     label = svg("text", { class: "label", y: axes.top - 0.5 * size });
-    line = svg("g", { class: "threshold", tabindex: 0, role: "slider", "aria-label": "Threshold", "aria-orientation": "horizontal",
-      onkeydown: (event) => step(event) },
-      svg("line", { y1: axes.top, y2: axes.bottom }), svg("rect", { x: -5, y: axes.top - 0.35 * size, width: 10, height: 0.7 * size, rx: 3 }));
+    line = svg(
+      "g",
+      {
+        class: "threshold",
+        tabindex: 0,
+        role: "slider",
+        "aria-label": "Threshold",
+        "aria-orientation": "horizontal",
+        onkeydown: (event) => step(event),
+      },
+      svg("line", { y1: axes.top, y2: axes.bottom }),
+      svg("rect", { x: -5, y: axes.top - 0.35 * size, width: 10, height: 0.7 * size, rx: 3 }),
+    );
     axes.body.append(line, label);
   }
-  answers(axes, { tell, said, moved: (_, place) => drag(score(place.x)),
+  answers(axes, {
+    tell,
+    said,
+    moved: (_, place) => drag(score(place.x)),
     grabs: (place) => (line && Math.abs(place.px - at) < 9 ? "threshold" : null),
     chosen: chosen && (({ x: range }) => chosen(range.map(score))),
-    clicked: chosen && (({ x: value }) => chosen([edges[bin(value)], edges[bin(value) + 1]])) });
+    clicked: chosen && (({ x: value }) => chosen([edges[bin(value)], edges[bin(value) + 1]])),
+  });
   return {
     node: axes.node,
     mark: (range) => axes.show(range && { x: range.map(there), y: null }),
@@ -66,60 +106,132 @@ function histogram({ edges, positions = edges, groups, x, top, box, words, thres
 }
 
 /** ROC curves of all sides and sets, with a point on each that can be dragged. */
-function roc({ curves, box, words, chosen, drag, tell }) {
-  const axes = plot({ ...box, words, x: { low: 0, high: 1, label: "OOD accepted (FPR)", percent: true }, y: { low: 0, high: 1, label: "ID accepted (TPR)", percent: true } });
+export function roc({ curves, box, words, chosen, drag, tell }) {
+  const axes = plot({
+    ...box,
+    words,
+    x: { low: 0, high: 1, label: "OOD accepted (FPR)", percent: true },
+    y: { low: 0, high: 1, label: "ID accepted (TPR)", percent: true },
+  });
   axes.body.append(svg("path", { class: "grid", d: lineOf(axes, [[0, 0], [1, 1]]) }));
   const points = curves.map(({ look, points: all }) => {
-    axes.body.append(svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, all.map(({ fpr, tpr }) => [fpr, tpr])) }));
+    axes.body.append(
+      svg("path", {
+        class: "line",
+        style: colors(look),
+        "stroke-dasharray": dashes(look),
+        d: lineOf(axes, all.map(({ fpr, tpr }) => [fpr, tpr])),
+      }),
+    );
     return svg("circle", { class: "point held", style: colors(look), r: 0.4 * axes.size });
   });
   axes.body.append(...points);
   const far = (place, point) => Math.hypot(axes.px(point.fpr) - place.px, axes.py(point.tpr) - place.py);
   const nearest = (all, place) => all.reduce((found, point) => (far(place, point) < far(place, found) ? point : found));
   const held = [];
-  answers(axes, { both: true, tell, chosen: ({ y }) => chosen(y),
-    grabs: (place) => { const k = held.findIndex((point) => far(place, point) < 12); return k < 0 ? null : { curve: curves[k] }; },
-    moved: ({ curve: { points: all, side } }, place) => { const point = nearest(all.slice(1), place); drag(point.threshold, side); },
-    said: (place) => curves.map(({ label, points: all }) => { const point = nearest(all, place);
-      return `${label}: FPR ${percent(point.fpr)}, TPR ${percent(point.tpr)} at score \u2265 ${number(point.threshold)}`; }).join("; ") });
-  return { node: axes.node,
-    move: (places) => places.forEach((point, k) => { held[k] = point; points[k].setAttribute("cx", axes.px(point.fpr)); points[k].setAttribute("cy", axes.py(point.tpr)); }) };
+  answers(axes, {
+    both: true,
+    tell,
+    chosen: ({ y }) => chosen(y),
+    grabs: (place) => {
+      const k = held.findIndex((point) => far(place, point) < 12);
+      return k < 0 ? null : { curve: curves[k] };
+    },
+    moved: ({ curve: { points: all, side } }, place) => {
+      const point = nearest(all.slice(1), place);
+      drag(point.threshold, side);
+    },
+    said: (place) =>
+      curves.map(({ label, points: all }) => {
+        const point = nearest(all, place);
+        return `${label}: FPR ${percent(point.fpr)}, TPR ${percent(point.tpr)} at score \u2265 ${
+          number(point.threshold)
+        }`;
+      }).join("; "),
+  });
+  return {
+    node: axes.node,
+    move: (places) =>
+      places.forEach((point, k) => {
+        held[k] = point;
+        points[k].setAttribute("cx", axes.px(point.fpr));
+        points[k].setAttribute("cy", axes.py(point.tpr));
+      }),
+  };
 }
 
 /** Lines over a common abscissa, such as epochs. */
-function lines({ curves, x, y, box, words, tell }) {
+export function lines({ curves, x, y, box, words, tell }) {
   const axes = plot({ ...box, x, y, words });
-  for (const { look, points } of curves) axes.body.append(svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, points) }));
-  answers(axes, { tell, said: ({ x: value }) => curves.map(({ label, points }) => {
-    const [at, here] = points.reduce((found, point) => (Math.abs(point[0] - value) < Math.abs(found[0] - value) ? point : found));
-    return `${label} ${number(here)} at ${number(at)}`; }).join("; ") });
+  for (const { look, points } of curves) {
+    axes.body.append(
+      svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, points) }),
+    );
+  }
+  answers(axes, {
+    tell,
+    said: ({ x: value }) =>
+      curves.map(({ label, points }) => {
+        const [at, here] = points.reduce((
+          found,
+          point,
+        ) => (Math.abs(point[0] - value) < Math.abs(found[0] - value) ? point : found));
+        return `${label} ${number(here)} at ${number(at)}`;
+      }).join("; "),
+  });
   return { node: axes.node };
 }
 
 /** A square of distances, darker = nearer. */
-function matrix({ names, values, box, words, tell }) {
-  const n = names.length, side = Math.min(box.width - 7 * box.size, box.height - 3 * box.size) / n, left = 6 * box.size, large = Math.max(...values);
-  const node = svg("svg", { width: box.width, height: box.height, role: "img", "aria-label": words, "font-size": box.size });
+export function matrix({ names, values, box, words, tell }) {
+  const n = names.length,
+    side = Math.min(box.width - 7 * box.size, box.height - 3 * box.size) / n,
+    left = 6 * box.size,
+    large = Math.max(...values);
+  const node = svg("svg", {
+    width: box.width,
+    height: box.height,
+    role: "img",
+    "aria-label": words,
+    "font-size": box.size,
+  });
   names.forEach((name, row) => {
     if (side > 0.9 * box.size) {
-      node.append(svg("text", { x: left - 5, y: (row + 0.65) * side, "text-anchor": "end" }, name.slice(0, 9)),
-        svg("text", { x: left + (row + 0.5) * side, y: n * side + 1.2 * box.size, "text-anchor": "middle" }, name.slice(0, Math.max(1, Math.floor(side / (0.6 * box.size))))));
+      node.append(
+        svg("text", { x: left - 5, y: (row + 0.65) * side, "text-anchor": "end" }, name.slice(0, 9)),
+        svg(
+          "text",
+          { x: left + (row + 0.5) * side, y: n * side + 1.2 * box.size, "text-anchor": "middle" },
+          name.slice(0, Math.max(1, Math.floor(side / (0.6 * box.size)))),
+        ),
+      );
     }
     names.forEach((other, column) => {
       const value = values[row * n + column];
-      node.append(svg("rect", { class: "cell", x: left + column * side, y: row * side, width: side, height: side, "fill-opacity": 1 - 0.9 * (value / large),
-        onpointermove: () => tell(`${name} \u2013 ${other}: ${number(value, 4)}`) }));
+      node.append(
+        svg("rect", {
+          class: "cell",
+          x: left + column * side,
+          y: row * side,
+          width: side,
+          height: side,
+          "fill-opacity": 1 - 0.9 * (value / large),
+          onpointermove: () => tell(`${name} \u2013 ${other}: ${number(value, 4)}`),
+        }),
+      );
     });
   });
   return { node };
 }
 
 /** Points in a plane on a canvas below the axes; a rectangle chooses some. Each group: { look, label, xs, ys, names }. */
-function scatter({ groups, x, y, box, words, chosen, tell, limits = null, names = [] }) {
+export function scatter({ groups, x, y, box, words, chosen, tell, limits = null, names = [] }) {
   const axes = plot({ ...box, x, y, words }), canvas = html("canvas", { "aria-hidden": "true" });
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = box.width * ratio; canvas.height = box.height * ratio;
-  canvas.style.width = `${box.width}px`; canvas.style.height = `${box.height}px`;
+  const ratio = globalThis.devicePixelRatio || 1;
+  canvas.width = box.width * ratio;
+  canvas.height = box.height * ratio;
+  canvas.style.width = `${box.width}px`;
+  canvas.style.height = `${box.height}px`;
   const holder = html("div", { class: "layers" }, canvas, axes.node);
   const paint = () => {
     const pen = canvas.getContext("2d"), dark = holder.closest(".dark") !== null;
@@ -127,22 +239,38 @@ function scatter({ groups, x, y, box, words, chosen, tell, limits = null, names 
     for (const { look, xs, ys, radius = 2 } of groups) {
       pen.fillStyle = dark ? look.dark : look.color;
       pen.globalAlpha = xs.length > 2000 ? 0.35 : 0.65;
-      for (let k = 0; k < xs.length; k += 1) { pen.beginPath(); pen.arc(axes.px(xs[k]), axes.py(ys[k]), radius, 0, 7); pen.fill(); }
+      for (let k = 0; k < xs.length; k += 1) {
+        pen.beginPath();
+        pen.arc(axes.px(xs[k]), axes.py(ys[k]), radius, 0, 7);
+        pen.fill();
+      }
     }
   };
   requestAnimationFrame(paint);
   for (const { x: at, y: height, text } of names) {
-    axes.body.append(svg("path", { class: "cross", transform: `translate(${axes.px(at)},${axes.py(height)})`, d: "M-5,-5L5,5M-5,5L5,-5" }), svg("text", { class: "name", x: axes.px(at) + 7, y: axes.py(height) + 4 }, text));
+    axes.body.append(
+      svg("path", {
+        class: "cross",
+        transform: `translate(${axes.px(at)},${axes.py(height)})`,
+        d: "M-5,-5L5,5M-5,5L5,-5",
+      }),
+      svg("text", { class: "name", x: axes.px(at) + 7, y: axes.py(height) + 4 }, text),
+    );
   }
   if (limits) {
-    axes.body.append(svg("path", { class: "limit", d: lineOf(axes, [[limits.x, y.low], [limits.x, y.high]]) }), svg("path", { class: "limit", d: lineOf(axes, [[x.low, limits.y], [x.high, limits.y]]) }));
+    axes.body.append(
+      svg("path", { class: "limit", d: lineOf(axes, [[limits.x, y.low], [limits.x, y.high]]) }),
+      svg("path", { class: "limit", d: lineOf(axes, [[x.low, limits.y], [x.high, limits.y]]) }),
+    );
   }
   const said = (place) => {
     let found = "", least = 144;
     for (const { label, xs, ys, names: called } of groups) {
       for (let k = 0; k < xs.length; k += 1) {
         const away = (axes.px(xs[k]) - place.px) ** 2 + (axes.py(ys[k]) - place.py) ** 2;
-        if (away < least) [least, found] = [away, `${label}${called ? ` ${called(k)}` : ""}: ${number(xs[k])}, ${number(ys[k])}`];
+        if (away < least) {
+          [least, found] = [away, `${label}${called ? ` ${called(k)}` : ""}: ${number(xs[k])}, ${number(ys[k])}`];
+        }
       }
     }
     return found;

@@ -5,31 +5,60 @@ function channel(model) {
     const waiting = open.get(message.id);
     if (!waiting) return;
     open.delete(message.id);
-    if (message.error) waiting.reject(new Error(message.error)); else waiting.resolve({ json: message.answer, buffers });
+    if (message.error) waiting.reject(new Error(message.error));
+    else waiting.resolve({ json: message.answer, buffers });
   };
   model.on("msg:custom", heard);
-  return { close: () => model.off("msg:custom", heard),
-    ask: (request, buffers = []) => new Promise((resolve, reject) => {
-      const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
-      open.set(id, { resolve, reject });
-      try { model.send({ id, request }, undefined, buffers); } catch { reject(new Error("The kernel was restarted: run the cell again.")); }
-    }) };
+  return {
+    close: () => model.off("msg:custom", heard),
+    ask: (request, buffers = []) =>
+      new Promise((resolve, reject) => {
+        const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
+        open.set(id, { resolve, reject });
+        try {
+          model.send({ id, request }, undefined, buffers);
+        } catch {
+          reject(new Error("The kernel was restarted: run the cell again."));
+        }
+      }),
+  };
 }
 
 export default {
   async render({ model, el }) {
-    const { ask, close } = channel(model), version = model.get("version"), modules = (globalThis.isomaxVizModules ??= {});
+    const { ask, close } = channel(model),
+      version = model.get("version"),
+      modules = (globalThis.isomaxVizModules ??= {});
     el.textContent = "Waiting for the kernel. If it was restarted, run the cell again.";
-    modules[version] ??= ask({ what: "module" }).then(({ buffers }) => import(URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }))));
+    modules[version] ??= ask({ what: "module" }).then(({ buffers }) =>
+      import(URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" })))
+    );
     try {
       const [{ mount }, { json: data }] = await Promise.all([modules[version], ask({ what: "start" })]);
       let said = "";
-      const explorer = mount(el, { data, ask, state: model.get("look"),
-        changed: (state) => { said = JSON.stringify(state); model.set("look", JSON.parse(said)); model.save_changes(); },
-        picked: (images) => { model.set("selected", images); model.save_changes(); } });
-      const look = () => { if (JSON.stringify(model.get("look")) !== said) explorer.restore(model.get("look")); };
+      const explorer = mount(el, {
+        data,
+        ask,
+        state: model.get("look"),
+        changed: (state) => {
+          said = JSON.stringify(state);
+          model.set("look", JSON.parse(said));
+          model.save_changes();
+        },
+        picked: (images) => {
+          model.set("selected", images);
+          model.save_changes();
+        },
+      });
+      const look = () => {
+        if (JSON.stringify(model.get("look")) !== said) explorer.restore(model.get("look"));
+      };
       model.on("change:look", look);
-      return () => { explorer.close(); close(); model.off("change:look", look); };
+      return () => {
+        explorer.close();
+        close();
+        model.off("change:look", look);
+      };
     } catch (error) {
       delete modules[version];
       el.textContent = `The explorer could not start: ${error.message}`;

@@ -1,4 +1,6 @@
 // Marks: elements, axes, legends and the one way in which every plot answers to pointer and keys.
+import { number } from "./numbers.js";
+
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -9,40 +11,77 @@ function fill(node, attributes, children) {
   return node;
 }
 // Names and words of data come in as text nodes and attributes only: they cannot become markup or code.
-const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
-const dashes = (look) => (look.dash || []).join(" ");
+export const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+export const svg = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+export const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
+export const dashes = (look) => (look.dash || []).join(" ");
 
 function ticks(low, high, most) {
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power, found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) found.push(Number((k * step).toPrecision(12)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) {
+    found.push(Number((k * step).toPrecision(12)));
+  }
   return found;
 }
 
 /** Draw axes; x and y are { low, high, label, percent }. The result converts values to places and back. */
-function plot({ width, height, size, x, y, words }) {
+export function plot({ width, height, size, x, y, words }) {
   const left = 4.6 * size, right = width - 1.6 * size, top = 1.9 * size, bottom = height - 2.9 * size;
   const scale = ({ low, high }, from, to) => (value) => from + ((value - low) / (high - low || 1)) * (to - from);
-  const back = ({ low, high }, from, to) => (place) => low + ((Math.min(Math.max(place, Math.min(from, to)), Math.max(from, to)) - from) / (to - from)) * (high - low);
+  const back = ({ low, high }, from, to) => (place) =>
+    low + ((Math.min(Math.max(place, Math.min(from, to)), Math.max(from, to)) - from) / (to - from)) * (high - low);
   const px = scale(x, left, right), py = scale(y, bottom, top);
   const text = (axis, value) => (axis.percent ? `${Math.round(100 * value)}\u00a0%` : number(value, 4));
-  const node = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words, "font-size": size });
+  const node = svg("svg", {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": words,
+    "font-size": size,
+  });
   for (const value of ticks(x.low, x.high, Math.max(2, (right - left) / (5.5 * size)))) {
-    node.append(svg("line", { class: "tick", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 4 }),
-      svg("text", { x: px(value), y: bottom + 1.25 * size, "text-anchor": "middle" }, text(x, value)));
+    node.append(
+      svg("line", { class: "tick", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 4 }),
+      svg("text", { x: px(value), y: bottom + 1.25 * size, "text-anchor": "middle" }, text(x, value)),
+    );
   }
   for (const value of ticks(y.low, y.high, Math.max(2, (bottom - top) / (3 * size)))) {
-    node.append(svg("line", { class: "grid", x1: left, x2: right, y1: py(value), y2: py(value) }),
-      svg("text", { x: left - 5, y: py(value) + 0.35 * size, "text-anchor": "end" }, text(y, value)));
+    node.append(
+      svg("line", { class: "grid", x1: left, x2: right, y1: py(value), y2: py(value) }),
+      svg("text", { x: left - 5, y: py(value) + 0.35 * size, "text-anchor": "end" }, text(y, value)),
+    );
   }
-  node.append(svg("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
+  node.append(
+    svg("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
     svg("text", { class: "label", x: (left + right) / 2, y: height - 0.35 * size, "text-anchor": "middle" }, x.label),
-    svg("text", { class: "label", x: 0, y: 0, "text-anchor": "middle", transform: `translate(${size},${(top + bottom) / 2}) rotate(-90)` }, y.label));
+    svg("text", {
+      class: "label",
+      x: 0,
+      y: 0,
+      "text-anchor": "middle",
+      transform: `translate(${size},${(top + bottom) / 2}) rotate(-90)`,
+    }, y.label),
+  );
   const body = svg("g");
   node.append(body);
-  return { node, body, px, py, vx: back(x, left, right), vy: back(y, bottom, top), left, right, top, bottom, size, x, y };
+  return {
+    node,
+    body,
+    px,
+    py,
+    vx: back(x, left, right),
+    vy: back(y, bottom, top),
+    left,
+    right,
+    top,
+    bottom,
+    size,
+    x,
+    y,
+  };
 }
 
 /**
@@ -51,7 +90,10 @@ function plot({ width, height, size, x, y, words }) {
  * grabs(place): what a press there would move, or null; moved(what, place); said(place): words; chosen(range): a range of
  * values was drawn; clicked(place). A place has px, py and the values x, y.
  */
-function answers(axes, { both = false, grabs = () => null, moved, said, chosen, clicked, tell }) {
+export function answers(
+  axes,
+  { tell, said, both = false, grabs = (_place) => null, moved = null, chosen = null, clicked = null },
+) {
   const brush = svg("rect", { class: "brush", visibility: "hidden" });
   axes.node.append(brush);
   let start = null, grabbed = null;
@@ -90,11 +132,34 @@ function answers(axes, { both = false, grabs = () => null, moved, said, chosen, 
     if (!wanted) return;
     const [x0, x1] = wanted.x ? wanted.x.map(axes.px) : [axes.left, axes.right];
     const [y1, y0] = wanted.y ? wanted.y.map(axes.py) : [axes.bottom, axes.top];
-    for (const [name, value] of Object.entries({ x: x0, y: y0, width: Math.max(1, x1 - x0), height: Math.max(1, y1 - y0) })) brush.setAttribute(name, value);
+    for (
+      const [name, value] of Object.entries({ x: x0, y: y0, width: Math.max(1, x1 - x0), height: Math.max(1, y1 - y0) })
+    ) brush.setAttribute(name, value);
   };
 }
 
-const legend = (items) => html("div", { class: "legend" }, items.map(({ look, label, mark }) => html("span", {},
-  svg("svg", { width: 26, height: 12, "aria-hidden": "true" }, mark === "point"
-    ? svg("circle", { class: "point", style: colors(look), cx: 13, cy: 6, r: 4 })
-    : svg("line", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), x1: 1, x2: 25, y1: 6, y2: 6 })), label)));
+export const legend = (items) =>
+  html(
+    "div",
+    { class: "legend" },
+    items.map(({ look, label, mark }) =>
+      html(
+        "span",
+        {},
+        svg(
+          "svg",
+          { width: 26, height: 12, "aria-hidden": "true" },
+          mark === "point" ? svg("circle", { class: "point", style: colors(look), cx: 13, cy: 6, r: 4 }) : svg("line", {
+            class: "line",
+            style: colors(look),
+            "stroke-dasharray": dashes(look),
+            x1: 1,
+            x2: 25,
+            y1: 6,
+            y2: 6,
+          }),
+        ),
+        label,
+      )
+    ),
+  );

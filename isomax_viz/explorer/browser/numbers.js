@@ -1,34 +1,45 @@
 // Numbers: what follows from scores, sets and a threshold. Counts are exact at every threshold: scores are compared in
 // single precision, as numpy compares them. Nothing here knows of the screen.
-const ID = "ID";
 
-const minus = (text) => text.replaceAll("-", "\u2212");
-const number = (value, digits = 3) => (!Number.isFinite(value) ? (value > 0 ? "\u221e" : "\u2212\u221e")
-  : minus(Math.abs(value) >= 1e9 ? value.toExponential(digits - 1)
-    : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)))));
-const count = (value) => value.toLocaleString("en");
-const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+export const ID = "ID";
+
+function written(value, digits) {
+  const size = Math.abs(value);
+  if (size === Infinity) return value > 0 ? "\u221e" : "-\u221e";
+  if (size >= 1e9) return value.toExponential(digits - 1);
+  return size >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+}
+export const number = (value, digits = 3) => written(value, digits).replaceAll("-", "\u2212");
+export const count = (value) => value.toLocaleString("en");
+export const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 /** Return how many of the sorted values lie below a value. */
-function below(sorted, value) {
+export function below(sorted, value) {
   let low = 0, high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (sorted[middle] < value) low = middle + 1; else high = middle;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
   }
   return low;
 }
 
-const accepted = (sorted, threshold) => sorted.length - below(sorted, Math.fround(threshold));
+export const accepted = (sorted, threshold) => sorted.length - below(sorted, Math.fround(threshold));
 
 /** Return how many of n known images a share takes: 0.95 of 20 are 19, whatever binary fractions say. */
 const needed = (share, n) => Math.ceil(Math.round(share * n * 1e9) / 1e9);
 
-const atShare = (sorted, share) => (needed(share, sorted.length) < 1 ? Infinity
-  : sorted[sorted.length - needed(share, sorted.length)]);
+/** Return the largest threshold that accepts this share of the known images. */
+export function atShare(sorted, share) {
+  const amount = needed(share, sorted.length);
+  return amount < 1 ? Infinity : sorted[sorted.length - amount];
+}
 
-function extent(columns) {
-  return [Math.min(...columns.map((sorted) => sorted[0])), Math.max(...columns.map((sorted) => sorted[sorted.length - 1]))];
+export function extent(columns) {
+  return [
+    Math.min(...columns.map((sorted) => sorted[0])),
+    Math.max(...columns.map((sorted) => sorted[sorted.length - 1])),
+  ];
 }
 
 /** Return the largest threshold with the greatest worth; worth takes counts of accepted known and unknown images. */
@@ -40,14 +51,17 @@ function best(known, unknown, worth, nothing = false) {
     for (let k = 0; k < all.length; k += 1) if (at[k] >= 0 && all[k][at[k]] > threshold) threshold = all[k][at[k]];
     if (threshold === -Infinity) return found;
     for (let k = 0; k < all.length; k += 1) {
-      while (at[k] >= 0 && all[k][at[k]] === threshold) { at[k] -= 1; passed[k] += 1; }
+      while (at[k] >= 0 && all[k][at[k]] === threshold) {
+        at[k] -= 1;
+        passed[k] += 1;
+      }
     }
     const value = worth(passed[0], passed.slice(1));
     if (value > top) [found, top] = [threshold, value];
   }
 }
 
-const sum = (values) => values.reduce((total, value) => total + value, 0);
+export const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 function bestDtacc(known, unknown) {
   const all = sum(unknown.map((sorted) => sorted.length));
@@ -56,16 +70,25 @@ function bestDtacc(known, unknown) {
 
 function cheapest(known, unknown, { accept_unknown: accept, reject_known: reject, share_unknown: share }) {
   const fpr = (fp) => sum(fp.map((passed, k) => passed / unknown[k].length)) / unknown.length;
-  return best(known, unknown, (tp, fp) => -(accept * share * fpr(fp) + reject * (1 - share) * (1 - tp / known.length)), true);
+  return best(
+    known,
+    unknown,
+    (tp, fp) => -(accept * share * fpr(fp) + reject * (1 - share) * (1 - tp / known.length)),
+    true,
+  );
 }
 
 /** Return the threshold of what was asked for: a rule, a share of the known images, costs, or a number. */
-function held(wanted, known, unknown) {
+export function held(wanted, known, unknown) {
   if (typeof wanted === "number") {
     const [low, high] = extent([known, ...unknown]);
     if (wanted >= low && wanted <= high) return { threshold: wanted, words: "" };
-    return { threshold: atShare(known, 0.95),
-      words: `${number(wanted, 4)} lies outside these scores (${number(low)} to ${number(high)}): 95\u00a0% of ID is held instead.` };
+    return {
+      threshold: atShare(known, 0.95),
+      words: `${number(wanted, 4)} lies outside these scores (${number(low)} to ${
+        number(high)
+      }): 95\u00a0% of ID is held instead.`,
+    };
   }
   if (wanted === "dtacc") return { threshold: bestDtacc(known, unknown), words: "" };
   if (wanted.costs) return { threshold: cheapest(known, unknown, wanted.costs), words: "" };
@@ -73,13 +96,13 @@ function held(wanted, known, unknown) {
 }
 
 /** Return edges as numpy.linspace gives them, equal ends moved apart as in the tables. */
-function linspace(low, high, parts) {
+export function linspace(low, high, parts) {
   const [from, to] = low < high ? [low, high] : [low - 0.5, high + 0.5], step = (to - from) / parts;
   return Array.from({ length: parts + 1 }, (_, k) => (k === parts ? to : from + k * step));
 }
 
 /** Count sorted values between edges; the last bin holds its right edge. */
-function binned(sorted, edges) {
+export function binned(sorted, edges) {
   const places = edges.map((edge) => below(sorted, edge)), last = edges.length - 1;
   let end = places[last];
   while (end < sorted.length && sorted[end] === edges[last]) end += 1;
@@ -88,21 +111,26 @@ function binned(sorted, edges) {
 }
 
 /** Return the ROC curve as points (fpr, tpr, threshold), each exact, at most some hundred of them. */
-function curve(known, unknown, most = 400) {
+export function curve(known, unknown, most = 400) {
   const thresholds = new Set();
   for (const sorted of [known, unknown]) {
     const step = Math.max(1, (sorted.length - 1) / most);
     for (let k = 0; k < sorted.length; k += step) thresholds.add(sorted[Math.floor(k)]);
     thresholds.add(sorted[sorted.length - 1]);
   }
-  const points = [...thresholds].sort((a, b) => b - a).map((threshold) => ({ threshold,
-    fpr: accepted(unknown, threshold) / unknown.length, tpr: accepted(known, threshold) / known.length }));
+  const points = [...thresholds].sort((a, b) => b - a).map((threshold) => ({
+    threshold,
+    fpr: accepted(unknown, threshold) / unknown.length,
+    tpr: accepted(known, threshold) / known.length,
+  }));
   return [{ threshold: Infinity, fpr: 0, tpr: 0 }, ...points];
 }
 
 /** Return where the y-axis ends: a few bars far above the others are cut, and said. */
-function densityTop(groups) {
-  const tallest = groups[0].density.map((_, k) => Math.max(...groups.map((group) => group.density[k]))).sort((a, b) => b - a);
+export function densityTop(groups) {
+  const tallest = groups[0].density.map((_, k) => Math.max(...groups.map((group) => group.density[k]))).sort((a, b) =>
+    b - a
+  );
   for (let k = 1; k <= Math.min(3, tallest.length - 1); k += 1) {
     if (tallest[k] > 0 && tallest[k - 1] >= 4 * tallest[k]) return 1.6 * tallest[k];
   }

@@ -1,14 +1,14 @@
 // Source: where numbers come from, whether a kernel answers or the page holds them already.
 const TYPES = { f4: Float32Array, i4: Int32Array };
 
-async function inflated(text) {
+export async function inflated(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 /** Return float32 values from the steps between their order keys, which lie in four planes of bytes. */
-function fromSteps(bytes) {
+export function fromSteps(bytes) {
   const n = bytes.length / 4, bits = new Uint32Array(n);
   for (let k = 0, key = 0; k < n; k += 1) {
     const step = (bytes[k] | (bytes[n + k] << 8) | (bytes[2 * n + k] << 16) | (bytes[3 * n + k] << 24)) >>> 0;
@@ -30,7 +30,7 @@ function revived(value, buffers) {
 }
 
 /** Return get(request), what is known already, and load(request), a promise; every answer is kept. */
-function source({ saved, ask }) {
+export function source({ saved, ask }) {
   const known = new Map(), coming = new Map();
   const fetched = async (key, request) => {
     if (saved && Object.hasOwn(saved.answers, key)) {
@@ -44,18 +44,29 @@ function source({ saved, ask }) {
     const key = JSON.stringify(request);
     if (known.has(key)) return Promise.resolve(known.get(key));
     if (!coming.has(key)) {
-      coming.set(key, fetched(key, request).then(({ json, buffers }) => {
-        const answer = revived(json, buffers);
-        for (const [name, values] of Object.entries(answer.columns || {})) {
-          const whole = values instanceof Float32Array;
-          const sorted = whole ? values.slice().sort() : values.negated ? values.sorted.map((value) => -value).reverse() : values.sorted;
-          answer.columns[name] = { values: whole ? values : null, sorted };
-        }
-        known.set(key, answer);
-        return answer;
-      }).finally(() => coming.delete(key)));
+      coming.set(
+        key,
+        fetched(key, request).then(({ json, buffers }) => {
+          const answer = revived(json, buffers);
+          for (const [name, values] of Object.entries(answer.columns || {})) {
+            const whole = values instanceof Float32Array;
+            const sorted = whole
+              ? values.slice().sort()
+              : values.negated
+              ? values.sorted.map((value) => -value).reverse()
+              : values.sorted;
+            answer.columns[name] = { values: whole ? values : null, sorted };
+          }
+          known.set(key, answer);
+          return answer;
+        }).finally(() => coming.delete(key)),
+      );
     }
     return coming.get(key);
   };
-  return { load, get: (request) => known.get(JSON.stringify(request)), offers: (request) => Boolean(ask) || Boolean(saved && Object.hasOwn(saved.answers, JSON.stringify(request))) };
+  return {
+    load,
+    get: (request) => known.get(JSON.stringify(request)),
+    offers: (request) => Boolean(ask) || Boolean(saved && Object.hasOwn(saved.answers, JSON.stringify(request))),
+  };
 }
