@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,15 @@ settings.register_profile("nightly", max_examples=20_000, deadline=None)
 
 GOLDEN = Path(__file__).parent / "golden"
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
+# What a Python where PyTorch is not installed would say.
+HIDDEN = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "pytorch_ood"):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+sys.meta_path.insert(0, Hidden())
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +50,15 @@ def _loud_buttons():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CallbackDispatcher, "__call__", call)
         yield
+
+
+@pytest.fixture
+def hide_torch(tmp_path, monkeypatch):
+    """Make importing PyTorch fail in every Python that the test starts."""
+    (tmp_path / "sitecustomize.py").write_text(HIDDEN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
+    assert "No module named 'torch'" in done.stderr
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,23 +23,6 @@ FROM_NOTHING = (
     "20_your_own",
     "21_hypotheses",
 )
-HIDDEN = """
-import sys
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "pytorch_ood"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-sys.meta_path.insert(0, Hidden())
-"""
-
-
-@pytest.fixture
-def hide_torch(tmp_path, monkeypatch):
-    """Make importing PyTorch fail in every Python that the test starts."""
-    (tmp_path / "sitecustomize.py").write_text(HIDDEN)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
-    assert "No module named 'torch'" in done.stderr
 
 
 def code_cells(notebook):

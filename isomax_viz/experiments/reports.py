@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-import torch
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
@@ -153,6 +152,8 @@ def build(
 
 def _suitable_workers() -> int:
     """Return how many trainings or notebooks to run at a time: small networks use one core each, or a GPU."""
+    import torch
+
     return available_cores() if choose_device().type == "cpu" else max(1, torch.cuda.device_count())
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from tqdm.auto import tqdm
 
 from isomax_viz.captures.capture import Capture
@@ -25,6 +24,9 @@ from isomax_viz.experiments import workers as _workers
 from isomax_viz.experiments.experiment import Experiment
 from isomax_viz.experiments.workers import Outcome, Task, WorkerError
 from isomax_viz.store.folder import Store, StoreError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Failure", "SweepError", "WorkerError", "sweep"]
 
