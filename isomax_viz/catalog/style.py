@@ -1,7 +1,7 @@
 """One colour, line style and label per loss and per data set, and the figures' own settings; nothing global.
 
-The colours are those of Okabe and Ito (distinguishable with the common kinds of colour blindness); a line style or a
-hatch always stands beside the colour.
+The losses' colours are those of Okabe and Ito (distinguishable with the common kinds of colour blindness); a line style
+or a hatch always stands beside the colour.
 """
 
 from __future__ import annotations
@@ -27,24 +27,26 @@ __all__ = [
     "zoom",
 ]
 
+# A colour has one meaning on a page: sets have none of the losses' colours. Most are Paul Tol's, told apart by their
+# lightness too; a known set stands in the colour of its loss.
 DATA_STYLES = {
-    "digits": Style("digits", "#4D4D4D"),
-    "letters": Style("letters", OKABE_ITO["orange"], "-", "o"),
-    "patches": Style("patches", OKABE_ITO["vermillion"], "--", "s"),
-    "gaussian": Style("gaussian noise", OKABE_ITO["purple"], "-.", "^"),
-    "uniform": Style("uniform noise", "#8C6D00", ":", "v"),
-    "unseen": Style("unseen classes", "#7F3C8D", (0, (5, 1)), "P"),
-    "cifar10": Style("CIFAR10", "#E69F00", "-", "o"),
+    "digits": Style("digits", "#5A4632"),
+    "letters": Style("letters", "#EE7733", "-", "o"),
+    "patches": Style("patches", "#AA3377", "--", "s"),
+    "gaussian": Style("gaussian noise", "#AA9900", "-.", "^"),
+    "uniform": Style("uniform noise", "#665500", ":", "v"),
+    "unseen": Style("unseen classes", "#A65628", (0, (5, 1)), "P"),
+    "cifar10": Style("CIFAR10", "#EE7733", "-", "o"),
     "cifar100": Style("CIFAR100", "#A65628", (0, (5, 1)), "D"),
-    "svhn": Style("SVHN", OKABE_ITO["vermillion"], "--", "s"),
-    "tinyimagenet": Style("TinyImageNet", OKABE_ITO["orange"], "-", "o"),
-    "tinyimagenet_resize": Style("TinyImageNet (resize)", OKABE_ITO["orange"], "-", "o"),
-    "lsun_resize": Style("LSUN (resize)", "#7F3C8D", "-.", "h"),
-    "fooling": Style("fooling images", OKABE_ITO["black"], (0, (3, 1, 1, 1)), "X"),
-    "mnist": Style("MNIST", "#4D4D4D", "-", "o"),
-    "fashion_mnist": Style("Fashion-MNIST", OKABE_ITO["vermillion"], "--", "s"),
-    "far blob": Style("far blob", "#000000", "-", "P"),
-    "ring": Style("ring", "#000000", "--", "X"),
+    "svhn": Style("SVHN", "#AA3377", "--", "s"),
+    "tinyimagenet": Style("TinyImageNet", "#EE7733", "-", "o"),
+    "tinyimagenet_resize": Style("TinyImageNet (resize)", "#EE7733", "-", "o"),
+    "lsun_resize": Style("LSUN (resize)", "#AA9900", "-.", "h"),
+    "fooling": Style("fooling images", "#665500", (0, (3, 1, 1, 1)), "X"),
+    "mnist": Style("MNIST", "#5A4632", "-", "o"),
+    "fashion_mnist": Style("Fashion-MNIST", "#AA3377", "--", "s"),
+    "far blob": Style("far blob", "#1A1A1A", "-", "P"),
+    "ring": Style("ring", "#1A1A1A", "--", "X"),
 }
 
 _UNKNOWN = Style("unknown loss", "#7F3C8D", (0, (4, 2, 1, 2)), "$?$")
@@ -60,7 +62,7 @@ SPARE_STYLES = (
 )
 
 # For what has no style of its own: a stable choice by name, so that a set keeps its colour from figure to figure.
-_SPARE = ("#D55E00", "#E69F00", "#CC79A7", "#8C6D00", "#7F3C8D", "#A65628")
+_SPARE = ("#AA3377", "#EE7733", "#EE3377", "#665500", "#AA9900", "#A65628")
 _SPARE_LINES = ("-", "--", "-.", ":")
 # For losses of the reader's own, in order: apart from the looks above and, mostly of Tol's muted scheme, safe for the
 # colour-blind.

@@ -20,7 +20,7 @@ from isomax_viz.analysis.features import Snapshot, ToyRun, surface_table
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog import style
 from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import OKABE_ITO, data_style
+from isomax_viz.catalog.style import data_style
 from isomax_viz.figures._canvas import (
     DPI,
     CanvasAxes,
@@ -37,7 +37,7 @@ from isomax_viz.figures.feature_space import CLASS_COLORS
 
 __all__ = ["Grid", "draw_lines", "draw_points", "draw_regions", "draw_score", "plot_surface", "plot_surfaces"]
 
-_FEW = ((OKABE_ITO["vermillion"], "o"), (OKABE_ITO["sky blue"], "s"), (OKABE_ITO["purple"], "^"))
+_FEW = ((CLASS_COLORS[2], "o"), (CLASS_COLORS[9], "s"), (CLASS_COLORS[4], "^"))
 MOST = 120  # points of a class or set that are drawn
 _HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
 _RIM = [Stroke(linewidth=1.9, foreground="#4D4D4D"), Normal()]  # white is lost on the bright end of the score

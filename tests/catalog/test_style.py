@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from isomax_viz.catalog.losses import LOSSES
-from isomax_viz.catalog.style import loss_style, loss_styles
+from isomax_viz.catalog.style import DATA_STYLES, OKABE_ITO, data_style, loss_style, loss_styles
+from isomax_viz.figures.feature_space import CLASS_COLORS
 
 
 def test_losses_of_one_figure_differ_in_colour_line_and_marker():
@@ -26,3 +27,12 @@ def test_extra_data_keeps_the_colour_of_its_loss():
     assert (
         looks["softmax+oe"].label == "SoftMax + outliers" and looks["softmax+oe"].color == loss_style("softmax").color
     )
+
+
+def test_a_colour_has_one_meaning_on_a_page():
+    own = [f"mine {k}" for k in range(40)]
+    losses = {look.color.lower() for look in loss_styles([*LOSSES, *own, "unknown"]).values()}
+    sets = {data_style(name).color.lower() for name in (*DATA_STYLES, *own)}
+    classes = {color.lower() for color in CLASS_COLORS}
+    assert not (losses | {color.lower() for color in OKABE_ITO.values()}) & sets
+    assert not (losses | sets) & classes
