@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 from torch import nn
 
-from benchmarks.rows import Row, seconds
+from benchmarks.rows import Row, in_turn, ratios, seconds
 from benchmarks.training import pictures
 from isomax_viz import Capture, Samples, evaluate, plot_logits, plot_scores, store
 from isomax_viz._common.files import json_digest
+from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import IsoMaxHead
@@ -101,6 +103,23 @@ def use_rows(path: Path) -> list[Row]:
     return rows
 
 
+def score_rows(n: int, classes: int, *, rounds: int) -> list[Row]:
+    """All scores of many classes beside one log-softmax for each of them."""
+    logits = np.random.default_rng(0).standard_normal((n, classes), dtype=np.float32)
+    keys = [key for key, score in SCORES.items() if score.needs == ("logits",)]
+
+    def ours() -> None:
+        samples = Samples(logits=logits, labels=np.full(n, -1))
+        for key in keys:
+            compute(key, samples)
+
+    times = in_turn({"ours": ours, "log-softmax": lambda: [log_softmax(logits, axis=1) for _ in keys]}, rounds=rounds)
+    note = f"{statistics.median(times['ours']):.2f} s"
+    ratio = ratios(times["ours"], times["log-softmax"])
+    what = f"{len(keys)} scores of {n:,} x {classes:,} logits"
+    return [Row(what, "SciPy, log_softmax, each", ratio, None, True, note=note)]
+
+
 def listing_rows(folder: Path, *, count: int, epochs: int = 300, rounds: int = 5) -> list[Row]:
     """Listing many experiments with the histories of long trainings."""
     history = {name: np.random.default_rng(0).random(2 * epochs).tolist() for name in map(str, range(14))}
@@ -134,4 +153,5 @@ def rows(*, tiny: bool = False) -> list[Row]:
         del capture, samples
         found += use_rows(path)
         (Path(folder) / "store").mkdir()
+        found += score_rows(30 if tiny else 300, 1000 if tiny else 100_000, rounds=rounds)
         return found + listing_rows(Path(folder) / "store", count=20 if tiny else 1000, rounds=rounds)

@@ -299,12 +299,12 @@ def of_counts(blocks: Iterable[Sequence[np.ndarray]], n: int, m: int, names: Ite
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     above: list[Any] = [0, 0]
     for block in blocks:
-        now = [accepted.astype(np.float64) for accepted in block]
-        if not len(now[0]):  # all of these scores equal the next
+        if not len(block[0]):  # all of these scores equal the next
             continue
-        before = [np.empty_like(accepted) for accepted in now]
-        for old, new, first in zip(before, now, above, strict=True):
-            old[0], old[1:] = first, new[:-1]
+        both = [np.empty((len(accepted) + 1, *accepted.shape[1:])) for accepted in block]
+        for counted, accepted, first in zip(both, block, above, strict=True):
+            counted[0], counted[1:] = first, accepted
+        now, before = [counted[1:] for counted in both], [counted[:-1] for counted in both]
         for name, found in parts.items():
             found.append(_TERMS[name](*now, *before, n, m))
         above = [accepted[-1] for accepted in now]

@@ -32,16 +32,23 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     >>> log_softmax(np.array([[0.0, -1000.0]])).tolist()
     [[0.0, -1000.0]]
     """
-    largest = logits.argmax(axis=-1)[..., None]
+    shifted, others, _ = _above_others(logits)
+    shifted -= np.log1p(others.sum(axis=-1, keepdims=True))
+    return shifted
+
+
+def _above_others(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the logits minus the largest one, the exponentials of these but for the largest one's, and the largest."""
+    place = logits.argmax(axis=-1)[..., None]
+    largest = np.take_along_axis(logits, place, axis=-1)
     with np.errstate(over="ignore"):
-        shifted = logits - np.take_along_axis(logits, largest, axis=-1)
+        shifted = logits - largest
     # Logits farther apart than any number: minus infinity times the probability 0 would be no number.
     np.maximum(shifted, np.finfo(shifted.dtype).min, out=shifted)
     others = np.exp(shifted)
     # Without the 1 of the largest class, in whose rounding the others would drown: entropies near 0 stay exact.
-    np.put_along_axis(others, largest, 0.0, axis=-1)
-    shifted -= np.log1p(others.sum(axis=-1, keepdims=True))
-    return shifted
+    np.put_along_axis(others, place, 0.0, axis=-1)
+    return shifted, others, largest
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
@@ -269,13 +276,22 @@ class Samples:
     @cached_property
     def max_probabilities(self) -> np.ndarray:
         """Largest probability of each sample, shape (n,)."""
-        return frozen(in_blocks(lambda logits: np.exp(log_softmax(logits).max(axis=1)), self.require("logits")))
+        return frozen(np.exp(-self._softmax[:, 1]))
 
     @cached_property
     def entropies(self) -> np.ndarray:
         """Entropy of the probabilities of each sample in nats, shape (n,); through log-softmax, so never NaN."""
-        # A saturated softmax gives -0.0; "+ 0.0" turns it into 0.0 for tables and log axes.
-        return frozen(in_blocks(_entropies, self.require("logits")) + 0.0)
+        return frozen(self._softmax[:, 2])
+
+    @cached_property
+    def energies(self) -> np.ndarray:
+        """Logarithm of the sum of the exponentials of the logits, shape (n,)."""
+        return frozen(self._softmax[:, :2].sum(axis=1))
+
+    @cached_property
+    def _softmax(self) -> np.ndarray:
+        """Largest logit, logarithm of the sum of all exponentials above its own, entropy: one pass for all scores."""
+        return in_blocks(_summed_up, self.require("logits"))
 
     @cached_property
     def min_distances(self) -> np.ndarray:
@@ -319,20 +335,18 @@ class Samples:
         return frozen(_others(self.require("distances"), self.labels))
 
 
-def _entropies(logits: np.ndarray) -> np.ndarray:
-    log_probabilities = log_softmax(logits)
-    return -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
+def _summed_up(logits: np.ndarray) -> np.ndarray:
+    shifted, others, largest = _above_others(logits)
+    rest = others.sum(axis=1)
+    log_sum = np.log1p(rest)
+    others *= shifted  # no term of the entropy is below 0, so none takes digits from another
+    return np.stack([largest[:, 0], log_sum, log_sum - others.sum(axis=1) / (1 + rest)], axis=1)
 
 
-def in_blocks(
-    function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray, dtype: type | None = None
-) -> np.ndarray:
+def in_blocks(function: Callable[[np.ndarray], np.ndarray], matrix: np.ndarray) -> np.ndarray:
     """Apply a function of rows to blocks that fit the processor's cache: less memory, and faster for many rows."""
     rows = max(1, 65_536 // matrix.shape[1])
-    result = np.empty(len(matrix), dtype=dtype or matrix.dtype)
-    for start in range(0, len(matrix), rows):
-        result[start : start + rows] = function(matrix[start : start + rows])
-    return result
+    return np.concatenate([function(matrix[start : start + rows]) for start in range(0, max(1, len(matrix)), rows)])
 
 
 def _others(matrix: np.ndarray, labels: np.ndarray) -> np.ndarray:

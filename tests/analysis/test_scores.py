@@ -32,6 +32,13 @@ def test_generalised_entropy_is_the_sum_of_its_paper(rng, exponent, top):
         assert value == pytest.approx(-sum(p**exponent * (1 - p) ** exponent for p in likeliest), rel=1e-9)
 
 
+def test_generalised_entropy_of_very_many_classes(rng):
+    logits = rng.normal(scale=2, size=(3, 5000)).astype(np.float32)
+    for row, value in zip(logits.tolist(), scores.compute("gen", samples_of(logits)), strict=True):
+        likeliest = sorted(probabilities(row), reverse=True)[:100]
+        assert value == pytest.approx(-sum(p**0.1 * (1 - p) ** 0.1 for p in likeliest), rel=1e-7)
+
+
 def test_generalised_entropy_agrees_with_pytorch_ood_but_for_sign_and_mean(rng):
     torch, library = pytest.importorskip("torch"), pytest.importorskip("pytorch_ood.detector")
     logits = rng.normal(scale=2, size=(50, 10)).astype(np.float32)
