@@ -24,12 +24,14 @@ help:
 # The stamps make the second call fast: pip runs again only when pyproject.toml changes.
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isomax_viz needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ". Choose another one: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Making .venv with a pip that shows its progress ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --no-compile --upgrade pip
 	@touch $@
 
-# pip is not silenced: its lines show that it lives. A PyTorch that is installed already is kept.
-PIP := $(BIN)/python -m pip install --editable
+# pip is not silenced: its lines show that it lives. What is imported is compiled then, which saves compiling all of it here.
+# A PyTorch that is installed already is kept.
+PIP := $(BIN)/python -m pip install --no-compile --editable
 
 .venv/installed-look: .venv/created pyproject.toml
 	@echo "Installing isomax_viz and what analyses recorded networks (under 1 GB) ..."
@@ -63,7 +65,8 @@ student: .venv/installed
 LAB := $(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 look: .venv/installed-look
-	$(LAB) notebooks/07_explorer.ipynb
+	@echo "JupyterLab opens on the tour: choose Run > Run All Cells. Ctrl-C here ends it. To train: make lab"
+	$(BIN)/python -m isomax_viz look notebooks
 
 lab: .venv/installed
 	$(LAB)

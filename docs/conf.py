@@ -1,6 +1,7 @@
 """The documentation site: ``make docs`` reads the docstrings and the executed notebooks and writes docs/_build/html.
 
-Nothing is fetched while building or reading: formulas become MathML, the notebooks show the outputs they carry.
+Nothing is fetched while building or reading: formulas become MathML, the notebooks show the outputs they carry, and the
+pictures of the first page are drawn from recorded captures.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-import isomax_viz  # noqa: E402
+import isomax_viz as iv  # noqa: E402
+
+# Where the public names live, from the one file that lists them.
+STUB = (ROOT / "isomax_viz" / "__init__.pyi").read_text(encoding="utf-8")
+HOMES = {name: home for home, name in re.findall(r"^from \.([\w.]+) import (\w+)", STUB, re.MULTILINE)}
 
 project = "isomax_viz"
 author = "the isomax_viz contributors"
-release = version = isomax_viz.__version__
+release = version = iv.__version__
 copyright = author  # noqa: A001 - Sphinx's name for it
 
 extensions = [
@@ -92,6 +97,22 @@ def _copy_notebooks(app) -> None:
         shutil.copyfile(path, target / path.name)
 
 
+def _draw_pictures(app) -> None:
+    """Draw what the first page shows, with the calls that it names."""
+    captures = iv.load_example("digits", seed=0)
+    plus = captures[2]
+    pictures = {
+        "logits": iv.plot_grid(iv.plot_logits, captures, ood="letters"),
+        "scores": iv.plot_scores(plus, ood=["letters", "uniform"], score="mds").figure,
+        "operating_point": iv.figures.plot_operating_point(plus, ood="letters", score="es"),
+        "feature_space": iv.plot_feature_space(plus, ood="letters").figure,
+        "blocks": iv.plot_loss_blocks("isomax+").figure,
+    }
+    (HERE / "drawn").mkdir(exist_ok=True)
+    for name, figure in pictures.items():
+        iv.save_figure(figure, HERE / "drawn" / f"{name}.png")
+
+
 def _links_out_of_the_site(app, docname: str, source: list[str]) -> None:
     """Notebooks point at files of the repository, such as ../README.md, which have no page here: keep their words."""
     if docname.startswith("notebooks/"):
@@ -101,10 +122,9 @@ def _links_out_of_the_site(app, docname: str, source: list[str]) -> None:
 def _by_public_name(app, env, node, contnode):
     """Lead a reference to a public name, such as isomax_viz.evaluate, to the module whose page describes it."""
     name = node.get("reftarget", "").rpartition(".")[2]
-    home = isomax_viz._NAMES.get(name, "tables" if "histograms" in node.get("reftarget", "") else None)
-    if node.get("refdomain") != "py" or home is None or not node["reftarget"].startswith("isomax_viz."):
+    if node.get("refdomain") != "py" or name not in HOMES or not node["reftarget"].startswith("isomax_viz."):
         return None
-    target = f"isomax_viz.{home}.{name}"
+    target = f"isomax_viz.{HOMES[name]}.{name}"
     return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, node["reftype"], target, node, contnode)
 
 
@@ -112,6 +132,7 @@ def setup(app):
     """Connect what stands above."""
     app.add_html_math_renderer("mathml", (_mathml_inline, None), (_mathml_block, None))
     app.connect("builder-inited", _copy_notebooks)
+    app.connect("builder-inited", _draw_pictures)
     app.connect("source-read", _links_out_of_the_site)
     app.connect("missing-reference", _by_public_name)
     return {"parallel_read_safe": True}

@@ -50,6 +50,9 @@ def test_notebook_runs(path, request, tmp_path, monkeypatch, record_property):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_thin_and_committed_with_its_figures(path):
     notebook = nbformat.read(path, as_version=4)
+    assert path.stat().st_size < 1_500_000, (
+        "pictures of fewer dots, or fewer of them: the repository keeps every version"
+    )
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
     for number, cell in enumerate(code_cells(notebook), start=1):
         assert len(cell.source.splitlines()) <= 15, cell.source

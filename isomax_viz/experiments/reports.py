@@ -6,7 +6,6 @@ Every figure that a notebook shows is written as PNG and SVG, every notebook as 
 from __future__ import annotations
 
 import base64
-import html
 import logging
 import re
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from PIL import Image
 from tqdm.auto import tqdm
 
 from isomax_viz._common.checks import check_choice
@@ -74,10 +74,13 @@ class ReportError(RuntimeError):
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure of the gallery."""
+    """One figure of the gallery: its file, what it stands below, its words, its shape in pixels."""
 
     stem: str
+    heading: str
     text: str
+    width: int
+    height: int
 
 
 def build(
@@ -143,7 +146,8 @@ def build(
                 nbformat.write(notebook, path)
             page = output / f"{path.stem}.html"
             page.write_text(_to_html(notebook, path.stem), encoding="utf-8")
-            chapters.append((_title(notebook, path.stem), page.name, pictures))
+            title = next((heading for cell in notebook.cells for heading in _headings(cell)), path.stem)
+            chapters.append((title, page.name, pictures))
     index = output / "index.html"
     if only is None or not index.exists():  # one notebook alone leaves the gallery of all as it is
         index.write_text(_gallery(chapters), encoding="utf-8")
@@ -195,25 +199,21 @@ def execute(path: Path, *, timeout_s: int = 600) -> NotebookNode:
     return notebook
 
 
-def _outputs(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            for output in cell.outputs:
-                yield cell, output
-
-
 def _extract_pictures(notebook: NotebookNode, name: str, folder: Path) -> Iterator[Picture]:
-    number = 0
-    for _, output in _outputs(notebook):
-        data = output.get("data", {})
-        if "image/png" not in data:
-            continue
-        number += 1
-        stem = f"{name}_{number}"
-        (folder / f"{stem}.png").write_bytes(base64.b64decode(data["image/png"]))
-        if _SVG in data:
-            (folder / f"{stem}.svg").write_text(data[_SVG], encoding="utf-8")
-        yield Picture(stem, output.metadata.get("image/png", {}).get("alt", ""))
+    number, heading = 0, name
+    for cell in notebook.cells:
+        heading = [heading, *_headings(cell)][-1]
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" not in data:
+                continue
+            number += 1
+            file = folder / f"{name}_{number}.png"
+            file.write_bytes(base64.b64decode(data["image/png"]))
+            if _SVG in data:
+                file.with_suffix(".svg").write_text(data[_SVG], encoding="utf-8")
+            with Image.open(file) as image:
+                yield Picture(file.stem, heading, output.metadata.get("image/png", {}).get("alt", ""), *image.size)
 
 
 def _without_volatile(notebook: NotebookNode) -> None:
@@ -239,12 +239,10 @@ def _is_volatile(output: NotebookNode) -> bool:
     return output.output_type == "stream" and output.name == "stderr" or _WIDGET in output.get("data", {})
 
 
-def _title(notebook: NotebookNode, fallback: str) -> str:
-    for cell in notebook.cells:
-        match = re.match(r"#\s+(.+)", cell.source) if cell.cell_type == "markdown" else None
-        if match:
-            return match[1].strip()
-    return fallback
+def _headings(cell: NotebookNode) -> list[str]:
+    """Return the headings of a cell, as plain words."""
+    found = re.findall(r"^#+\s+(.+)", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else []
+    return [re.sub(r"[`*$]", "", heading).strip() for heading in found]
 
 
 def _to_html(notebook: NotebookNode, title: str) -> str:
@@ -288,39 +286,7 @@ def _formulas_as_mathml(markdown: str) -> str:
 
 
 def _gallery(chapters: list[tuple[str, str, list[Picture]]]) -> str:
-    parts = [_HEAD]
-    for title, page, pictures in chapters:
-        parts.append(f'<h2><a href="{html.escape(page)}">{html.escape(title)}</a></h2><div class="grid">')
-        parts += [_card(picture) for picture in pictures]
-        parts.append("</div>")
-    parts.append("</main></body></html>\n")
-    return "\n".join(parts)
+    from jinja2 import Environment
 
-
-def _card(picture: Picture) -> str:
-    text = html.escape(picture.text)
-    stem = html.escape(f"figures/{picture.stem}")
-    return (
-        f'<figure><a href="{stem}.png"><img loading="lazy" src="{stem}.png" alt="{text}"></a>'
-        f'<figcaption>{text} <a href="{stem}.png">PNG</a> · <a href="{stem}.svg">SVG</a></figcaption></figure>'
-    )
-
-
-_HEAD = f"""<!doctype html>
-<html lang="en"><head>{_POLICY}<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>isomax_viz: figures</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0; }}
-main {{ max-width: 78rem; margin: 0 auto; padding: 1.5rem; }}
-.grid {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); gap: 1.25rem; }}
-figure {{ margin: 0; border: 1px solid #8886; border-radius: 6px; overflow: hidden; }}
-figure img {{ width: 100%; height: auto; display: block; background: white; }}
-figcaption {{ padding: .6rem .8rem; font-size: .85rem; }}
-</style></head>
-<body><main>
-<h1>isomax_viz: figures</h1>
-<p>Every figure that the notebooks show, from this run. Click a picture for its full size, a heading for the notebook.
-The numbers behind them: <a href="metrics.csv">metrics.csv</a>. To choose losses, scores, sets and a threshold
-yourself, without a kernel: <a href="explorer.html">the explorer as a page</a>.</p>"""
+    template = Path(__file__).with_name("gallery.html.j2").read_text(encoding="utf-8")
+    return Environment(autoescape=True, trim_blocks=True).from_string(template).render(chapters=chapters)

@@ -14,6 +14,7 @@ import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 import isomax_viz as iv
 from isomax_viz import Experiment, cli
@@ -49,6 +50,8 @@ def test_the_gallery_is_complete_and_self_contained(folder):
     assert source.read_text() == before
     page = index.read_text()
     assert "A &lt;title&gt;" in page and 'src="figures/00_small_1.png"' in page and "median entropy" in page
+    with Image.open(index.parent / "figures/00_small_1.png") as image:
+        assert 'width="{}" height="{}"'.format(*image.size) in page
     assert (index.parent / "figures/00_small_1.png").read_bytes()[:4] == b"\x89PNG"
     assert ET.parse(index.parent / "figures/00_small_1.svg").getroot().tag.endswith("svg")
     assert 'href="explorer.html"' in page and "mount(" in (index.parent / "explorer.html").read_text("utf-8")
@@ -59,6 +62,28 @@ def test_the_gallery_is_complete_and_self_contained(folder):
     assert "<script" not in notebook_page and "step 1 of 9" not in notebook_page
     for text in (page, notebook_page):
         assert not re.findall(r'(?:src|href)="(?:https?:)?//(?!isomax)[^"]*\.(?:js|css)', text)
+
+
+def test_the_gallery_has_contents_the_explorer_and_one_line_for_each_picture():
+    wide, tall = (
+        reports.Picture("00_a_1", "Logits", "Many words", 900, 300),
+        reports.Picture("01_b_1", "ROC", "More", 3, 4),
+    )
+    page = BeautifulSoup(reports._gallery([("One", "00_a.html", [wide]), ("Two", "01_b.html", [tall])]), "html.parser")
+    contents = page.select("nav a")
+    assert [link.text for link in contents] == ["One", "Two"]
+    assert [page.find(id=link["href"][1:]).h2.a["href"] for link in contents] == ["00_a.html", "01_b.html"]
+    frame = page.iframe
+    assert frame["src"] == "explorer.html" and "allow-same-origin" not in frame["sandbox"]
+    assert frame in page.nav.find_all_previous("iframe")
+    for figure, picture in zip(page.select("section .row figure"), (wide, tall), strict=True):
+        assert figure["style"] == f"--shape: {picture.width / picture.height:.3f}" and figure.img["alt"] == picture.text
+        folded = figure.figcaption.details
+        assert folded.summary.text == f"{picture.heading} {picture.text}" and not folded.has_attr("open")
+        assert [link["href"] for link in folded.select("a")] == [
+            f"figures/{picture.stem}.{kind}" for kind in ("png", "svg")
+        ]
+    assert page.find("meta", attrs={"name": "viewport"}) and "prefers-color-scheme: dark" in page.style.text
 
 
 def test_pictures_of_a_page_carry_their_words(folder, caplog):
@@ -117,11 +142,13 @@ def test_nothing_runs_in_a_page_whatever_a_notebook_holds(words):
     ]
     cells = [nbformat.v4.new_markdown_cell(f"# {words}\n\n{words}"), nbformat.v4.new_code_cell(words, outputs=outputs)]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    chapter = (reports._title(notebook, "x"), "x.html", [reports.Picture("x_1", f'">{words}')])
-    for page in (reports._to_html(notebook, words), reports._gallery([chapter])):
+    heading = reports._headings(cells[0])[0]
+    chapter = (heading, "x.html", [reports.Picture("x_1", heading, f'">{words}', 4, 3)])
+    # The one thing that runs in the gallery is the explorer's page, in a frame of another origin.
+    for page, runs in ((reports._to_html(notebook, words), []), (reports._gallery([chapter]), ["iframe"])):
         reader = Runs()
         reader.feed(page)
-        assert reader.found == [] and "default-src 'none'" in page.partition("</head>")[0]
+        assert reader.found == runs and "default-src 'none'" in page.partition("</head>")[0]
         assert "script-src" not in page  # none at all
 
 
