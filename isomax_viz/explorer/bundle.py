@@ -11,7 +11,7 @@ from importlib import resources
 __all__ = ["LOADER", "VERSION", "module"]
 
 # In this order: each uses those before it.
-PARTS = ("numbers", "source", "marks", "charts", "stage", "select", "drawer", "explorer")
+PARTS = ("numbers", "source", "marks", "charts", "stage", "compare", "select", "drawer", "explorer")
 _IMPORT, _EXPORT = re.compile(r"^import \{[^}]*\} from .*;\n", re.MULTILINE), re.compile(r"^export ", re.MULTILINE)
 
 

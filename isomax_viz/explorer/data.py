@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,6 @@ import pandas as pd
 from isomax_viz._common.checks import check_known, check_ood
 from isomax_viz.analysis import metrics, tables
 from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.compare import compare
 from isomax_viz.analysis.features import class_names
 from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN
 from isomax_viz.analysis.scores import Score
@@ -54,8 +54,6 @@ class Numbers:
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """Return what is asked for: ``what``, of which ``network`` (its number) and of which ``name``."""
-        if request["what"] == "compare":
-            return self._compare(request["sides"], request["ood"])
         return self._asked[request["what"]](self._shelf.captures[request["network"]], request["name"])
 
     def _columns(self, capture: Capture, key: str) -> Answer:
@@ -78,13 +76,6 @@ class Numbers:
         samples = capture.samples["test" if name == KNOWN else name]
         parts = {"logits": samples.logits, "distances": samples.distances}
         return {key: value.astype(np.float32).ravel() for key, value in parts.items() if value is not None}
-
-    def _compare(self, sides: Sequence[Sequence[Any]], ood: list[str]) -> Answer:
-        one, other = ((self._shelf.captures[number], self._scores[key]) for number, key in sides)
-        try:
-            return {"sentence": compare(one, other, ood=ood, resamples=500).sentence}
-        except ValueError as error:  # the two did not see the same images
-            return {"sentence": str(error)}
 
 
 def in_single_precision(columns: Mapping[str, np.ndarray], *, step: int = 1) -> dict[str, np.ndarray]:
@@ -189,11 +180,22 @@ def _network(shelf: Shelf, number: int, scores: Sequence[Score], sets: Sequence[
         "note": note(pd.DataFrame([source(capture)])),
         "known": f"{data_style(data).label}, ID" if data else KNOWN,
         "n": {KNOWN: len(capture.test)} | {name: len(capture.ood[name]) for name in held},
+        "seen": {name: _seen(capture, number, name) for name in (KNOWN, *held)},
         "classes": class_names(capture),
         "scores": [score.key for score in scores if gives(capture, score, held)],
         "views": [key for key, view in VIEWS.items() if view.given(capture)],
         **_look(loss_style(capture.loss)),
     }
+
+
+def _seen(capture: Capture, number: int, name: str) -> str | None:
+    """Return what is equal for two captures that recorded the same images in the same order; None where none knows."""
+    if ("test" if name == KNOWN else name) in capture.meta.get("unordered", ()):
+        return f"in an order of its own ({number})"
+    if name == KNOWN:
+        labels = hashlib.sha256(capture.test.labels.tobytes()).hexdigest()[:16]
+        return f"{capture.meta.get('data')} {labels}"
+    return capture.meta.get("ood", {}).get(name, {}).get("fingerprint")
 
 
 def _look(style: Style) -> Answer:

@@ -13,6 +13,7 @@ from isomax_viz import figures
 from isomax_viz.analysis import calibration, features, tables
 from isomax_viz.analysis.histograms import VALUES
 from isomax_viz.captures.capture import Capture
+from isomax_viz.catalog.losses import loss_record
 from isomax_viz.figures._words import number, percent, quantity_label
 from isomax_viz.figures.calibration import plot_reliability
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
@@ -84,7 +85,7 @@ def _logits(quantity: str) -> Callable[[Capture], Answer]:
             for name, rows in table.groupby("group", sort=False)
         ]
         low, high = float(table["left"].iloc[0]), float(table["right"].iloc[-1])
-        return {"label": label, "low": low, "high": high, "groups": groups}
+        return {"label": label, "low": low, "high": high, "groups": groups, "values": f"{quantity}s"}
 
     return send
 
@@ -139,7 +140,8 @@ def _features(capture: Capture) -> Answer:
     marks = [{"x": row["x"], "y": row["y"], "text": row["name"]} for row in marked.to_dict("records")]
     share = percent(float(table["explained"].iloc[0]))
     label = f"plane of most variance of the known features ({share} of it)"
-    return {"groups": groups, "marks": marks, "label": label, "classes": features.class_names(capture)}
+    marked = "prototypes" if loss_record(capture.loss).prototypes else "class means"
+    return {"groups": groups, "marks": marks, "marked": marked, "label": label}
 
 
 def _reliability_table(capture: Capture) -> pd.DataFrame:

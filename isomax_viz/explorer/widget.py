@@ -44,6 +44,8 @@ FORMATS = {
     "html": "all captures as a page whose controls work in any browser, without a kernel",
 }
 AXES = ("shared", "own", "rank")
+DRAWERS = ("", "pictures", "explain", "one", "take")
+COSTS = {"accept_unknown": 1.0, "reject_known": 1.0, "share_unknown": 0.5}
 PANEL = (4.8, 3.3)  # inches of each of two panels
 # What a person can choose, beside the dimensions of the captures, and where it begins.
 START: dict[str, Any] = {
@@ -210,7 +212,7 @@ class Explorer(anywidget.AnyWidget):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If a name or value is not on offer. Nothing is changed then.
 
         Examples
@@ -219,7 +221,7 @@ class Explorer(anywidget.AnyWidget):
         >>> view.restore('{"score": "mps", "view": "entropy"}').state()["view"]
         'entropy'
         """
-        wanted = json.loads(state) if isinstance(state, str) else dict(state)
+        wanted = dict(_mapping("state", json.loads(state) if isinstance(state, str) else state))
         choosers = self.shelf.choosers
         check_known("state", wanted, [*choosers, *(name for name in START if name != "network")])
         place = {name: wanted.pop(name) for name in choosers if name in wanted}
@@ -230,31 +232,30 @@ class Explorer(anywidget.AnyWidget):
             fits = [n for n in range(len(places)) if all(places[n].get(key) == value for key, value in place.items())]
             # What is not named stays as it is, where there is such a capture.
             look["network"] = max(fits, key=lambda n: sum(places[n].get(key) == value for key, value in now.items()))
-        if isinstance(wanted.get("beside"), Mapping):
-            score = wanted["beside"].get("score")
-            other = {name: value for name, value in wanted["beside"].items() if name != "score"}
-            look["beside"] = {"network": self.shelf.find(other), "score": score}
+        if wanted.get("beside") is not None:
+            other = dict(_mapping("beside", wanted["beside"]))
+            look["beside"] = {"score": other.pop("score", None), "network": self.shelf.find(other)}
         self._check(look)
         self.look = look
         return self
 
     def _check(self, look: dict[str, Any]) -> None:
-        capture = self.shelf.captures[look["network"]]
-        check_choice("score", look["score"], self._scores)
-        check_choice("view", look["view"], VIEWS)
+        capture, beside = self.shelf.captures[look["network"]], look["beside"]
+        look["ood"] = check_ood(_names("ood", look["ood"]), capture.ood)
+        check_choice("score", look["score"], [key for key in self._scores if self._gives(look["network"], key)])
+        if beside and beside["score"] is not None:
+            offered = [key for key in self._scores if self._gives(beside["network"], key)]
+            check_choice("beside['score']", beside["score"], offered)
+        check_choice("view", look["view"], [key for key, view in VIEWS.items() if view.given(capture)])
+        check_choice("quantity", look["quantity"], [START["quantity"], *self.shelf.quantities])
         check_choice("axes", look["axes"], AXES)
-        look["ood"] = check_ood(look["ood"], capture.ood)
+        check_choice("drawer", look["drawer"], DRAWERS)
         if not isinstance(look["present"], bool):
             raise ValueError(f"present must be True or False, but is {look['present']!r}.")
-        threshold = look["threshold"]
-        if isinstance(threshold, str):
-            check_choice("threshold", threshold, RULES, remedy="A number is accepted too, and {'share': 0.99}.")
-        elif isinstance(threshold, Mapping):
-            check_known("threshold", threshold, ("share", "costs"))
-            if "share" in threshold:
-                check_number("threshold['share']", threshold["share"], above=0, at_most=1)
-        else:
-            look["threshold"] = float(check_number("threshold", threshold))
+        for name in ("selection", "zoom"):
+            if not isinstance(look[name], (Mapping, list, type(None))):
+                raise TypeError(f"{name} must be None or what state() returned, but is {look[name]!r}.")
+        look["threshold"] = _threshold(look["threshold"])
 
     def code(self) -> str:
         """Return the plain Python that draws the same figure."""
@@ -351,6 +352,34 @@ class Explorer(anywidget.AnyWidget):
 
         figure = self._draw()
         display(Image(png(figure), format="png", alt=describe(figure)), Markdown(describe(figure)))
+
+
+def _mapping(parameter: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{parameter} must be a mapping, such as state() holds, but is {value!r}.")
+    return value
+
+
+def _names(parameter: str, value: Any) -> str | list[str]:
+    if not isinstance(value, (str, list, tuple)):
+        raise TypeError(f"{parameter} must be a name or a list of names, but is {value!r}.")
+    return value if isinstance(value, str) else list(value)
+
+
+def _threshold(wanted: Any) -> str | float | dict[str, Any]:
+    """Return what to hold as a threshold, checked: a rule, a share of the known images, costs, or a number."""
+    if isinstance(wanted, str):
+        return check_choice("threshold", wanted, RULES, remedy="A number is accepted too, and {'share': 0.99}.")
+    if not isinstance(wanted, Mapping):
+        return float(check_number("threshold", wanted))
+    check_known("threshold", wanted, ("share", "costs"))
+    if "share" in wanted:
+        return {"share": check_number("threshold['share']", wanted["share"], above=0, at_most=1)}
+    costs = COSTS | dict(_mapping("threshold['costs']", wanted.get("costs")))
+    check_known("threshold['costs']", costs, COSTS)
+    for name, value in costs.items():
+        check_number(name, value, at_least=0, at_most=1 if name == "share_unknown" else None)
+    return {"costs": costs}
 
 
 EACH = ("binned", "columns", "matrix", "points")  # one panel per capture

@@ -12,7 +12,8 @@ import {
   linspace,
   number,
 } from "../../isomax_viz/explorer/browser/numbers.js";
-import { failures, selected, selectionWords } from "../../isomax_viz/explorer/browser/select.js";
+import { failures, interval } from "../../isomax_viz/explorer/browser/compare.js";
+import { selected, selectionWords } from "../../isomax_viz/explorer/browser/select.js";
 import { fromSteps, source } from "../../isomax_viz/explorer/browser/source.js";
 
 const floats = (...values) => Float32Array.from(values);
@@ -99,7 +100,7 @@ test("what was asked for once is not asked for again; columns come sorted beside
 
 const column = (...values) => ({ values: floats(...values), sorted: floats(...values).sort() });
 const data = { views: { scores: { kind: "scores" } }, sets: { letters: { label: "letters" } } };
-const about = { n: { ID: 3, letters: 2 }, known: "digits" };
+const about = { n: { ID: 3, letters: 2 }, seen: { ID: "a", letters: null }, known: "digits" };
 const sides = [
   { about, answer: { columns: { ID: column(3, 1, 2), letters: column(0, 2.5) } } },
   { about, answer: { columns: { ID: column(3, 2, 1), letters: column(2.5, 0) } } },
@@ -124,4 +125,48 @@ test("the words of a choice count per set, and say what is rejected", () => {
   const now = state({ by: "value", range: [0, 1], side: 0 });
   const words = selectionWords(data, now, sides, limits, selected(data, now, sides, limits));
   assert.equal(words, "1 of 3 digits, 1 of 2 letters with scores from 0 to 1, rejected.");
+});
+
+test("images of another order are not paired", () => {
+  const other = { ...sides[1], about: { ...about, seen: { ID: "a", letters: "b" } } };
+  const first = { ...sides[0], about: { ...about, seen: { ID: "a", letters: "c" } } };
+  assert.deepEqual(failures([first, other], state(null), limits).map(({ name }) => name), ["ID"]);
+});
+
+test("the interval of a difference is that of a paired bootstrap", () => {
+  const known = floats(...Array.from({ length: 200 }, (_, k) => Math.sin(k) + 1));
+  const unknown = floats(...Array.from({ length: 150 }, (_, k) => Math.cos(2 * k)));
+  const side = { ID: known, letters: unknown };
+  assert.deepEqual(interval([side, side], ["ID", "letters"]), { difference: 0, low: 0, high: 0 });
+  const worse = { ID: known, letters: unknown.map((value) => value + 0.8) };
+  const { difference, low, high } = interval([side, worse], ["ID", "letters"]);
+  let wins = 0;
+  const won = (a, b) => (a > b ? 1 : a === b ? 0.5 : 0);
+  for (const a of known) for (const b of unknown) wins += won(a, b) - won(a, Math.fround(b + 0.8));
+  assert.ok(Math.abs(difference - wins / (200 * 150)) < 1e-9 && low < difference && difference < high);
+  assert.deepEqual(interval([side, worse], ["ID", "letters"]), { difference, low, high }); // the same at every visit
+});
+
+test("a range of a histogram over classes holds one value an image and class", () => {
+  const logits = { views: { logits: { kind: "binned", label: "Logits" } }, sets: data.sets };
+  const groups = [{ name: "intra-class ID", n: 2 }, { name: "inter-class ID", n: 2 }, { name: "letters", n: 2 }];
+  const details = [{ labels: [0, 1] }, { logits: floats(5, -1, 2, 4) }, { logits: floats(3, -3) }];
+  const one = {
+    about: { ...about, n: { ID: 2, letters: 1 }, classes: ["0", "1"] },
+    answer: { values: "logits", groups },
+    details,
+  };
+  const now = { view: "logits", ood: ["letters"], selection: { by: "value", range: [2, 5], side: 0 } };
+  const found = selected(logits, now, [one], null);
+  assert.deepEqual(found.map(({ group, index, of }) => [group, index, of]), [
+    ["inter-class ID", 1, 0],
+    ["letters", 0, 0],
+    ["intra-class ID", 1, 1],
+    ["intra-class ID", 0, 0],
+  ]);
+  assert.equal(
+    selectionWords(logits, now, [one], null, found),
+    "2 of 2 intra-class ID, 1 of 2 inter-class ID, 1 of 2 letters with logits from 2 to 5.",
+  );
+  assert.equal(selected(logits, now, [{ ...one, details: [undefined] }], null), null); // a page of counts only
 });

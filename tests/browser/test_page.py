@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from isomax_viz import Capture, evaluate, to_html
+from isomax_viz import Capture, compare, evaluate, to_html
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis.images import select_images
 from isomax_viz.analysis.risks import cheapest_threshold
-from isomax_viz.analysis.scores import compute
+from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.analysis.thresholds import find_threshold, same_share, threshold_table
+from isomax_viz.catalog.style import data_style
 from isomax_viz.explorer.bundle import module
+from isomax_viz.explorer.choices import Shelf
+from isomax_viz.explorer.data import Numbers, digest, packed
 
 pytestmark = pytest.mark.browser
 
@@ -22,8 +27,8 @@ N = 300
 
 
 def random_capture(loss, seed=0, *, n=N, sets=SETS, **meta):
+    labels = np.random.default_rng(seed).integers(0, 4, n)  # of the same images, whatever the loss
     rng = np.random.default_rng([seed, *loss.encode()])
-    labels = rng.integers(0, 4, n)
 
     def arrays(shift):
         distances = rng.gamma(9.0, 0.4, (n, 4)).astype(np.float32)
@@ -271,6 +276,30 @@ def test_what_belonged_to_another_network_is_gone_after_a_change(view):
     assert view.state["selection"] is None and view.page.locator(".thumbs").count() == 0
 
 
+@pytest.mark.parametrize(("key", "values"), [("logits", "logits"), ("distances", "distances")])
+def test_a_range_over_classes_holds_one_value_an_image_and_class(view, made, key, values):
+    view.set(network=2, view=key, ood=["letters"])
+    box = view.page.locator("svg[role=img]").first.bounding_box()
+    view.drag((box["x"] + 0.3 * box["width"], box["y"] + 80), (box["x"] + 0.6 * box["width"], box["y"] + 120))
+    low, high = view.state["selection"]["range"]
+    inside = [
+        (low <= part) & (part <= high)
+        for part in (getattr(made[2].test, values), getattr(made[2].ood["letters"], values))
+    ]
+    own = np.eye(4, dtype=bool)[made[2].test.labels]
+    said = view.page.locator("p.chosen").inner_text()
+    for amount, of, name in (
+        (inside[0][own].sum(), N, "intra-class ID"),
+        (inside[0][~own].sum(), 3 * N, "inter-class ID"),
+        (inside[1].sum(), 4 * N, "letters"),
+    ):
+        assert (f"{amount:,} of {of:,} {name}" in said) == (amount > 0)
+    assert view.page.locator(".thumbs button").count() == 16
+    view.press("zoom in")
+    view.page.wait_for_function("() => explorer.state().zoom !== null")
+    view.press("clear")
+
+
 def test_compare_counts_who_fails_where(view, made):
     view.set(network=2, view="compare", beside={"network": 0, "score": None}, drawer="pictures")
     wrong = []
@@ -286,6 +315,13 @@ def test_compare_counts_who_fails_where(view, made):
             .evaluate_all("all => all.map(c => Number(c.dataset.value))")
         )
         assert cells == [(one & ~two).sum(), (two & ~one).sum(), (one & two).sum(), N], name
+    view.page.get_by_text("It is one seed").wait_for()
+    said = view.page.locator("p[role=status]").nth(1).inner_text()
+    found = compare((made[2], "es"), (made[0], "es"), ood="letters", resamples=500)
+    figures = r"[+\u2212]?\d+\.\d"
+    assert re.sub(figures, "*", said) == re.sub(figures, "*", found.sentence)  # the same words ...
+    numbers = [[float(n.replace("\u2212", "-")) for n in re.findall(figures, text)] for text in (said, found.sentence)]
+    assert numbers[0][0] == numbers[1][0] and np.abs(np.subtract(*numbers)).max() < 0.6  # ... from other random draws
     view.press("wrong in A only")
     view.page.locator("p.chosen", has_text=f"{(wrong[0][0] & ~wrong[1][0]).sum()} of {N}").wait_for()
 
@@ -343,6 +379,78 @@ def test_a_phone_cuts_nothing_and_a_dark_page_is_legible(browser, made, tmp_path
     assert min(float(part) for part in shade.strip("rgba()").split(",")[:3]) > 150
     dark.screenshot(path=screenshots / "page_dark.png")
     dark.context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 1440])
+@pytest.mark.parametrize("present", [False, True])
+def test_no_table_or_plot_is_cut_off(view, width, present):
+    view.page.set_viewport_size({"width": width, "height": 720})
+    for drawer in ("", "pictures"):
+        for key in ("scores", "compare", "logits", "features"):
+            view.set(network=2, view=key, beside={"network": 0, "score": None}, drawer=drawer, present=present)
+            over = view.page.evaluate(
+                "() => [...document.querySelectorAll('.scroll, aside, .isomax-viz-explorer')].filter("
+                "e => e.scrollWidth > e.clientWidth + 1).map(e => e.className || e.tagName)"
+            )
+            assert over == [] and view.page.evaluate("document.documentElement.scrollWidth") <= width, (key, drawer)
+    view.page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def test_words_and_marks_of_a_legend_stand_beside_the_plot(view):
+    for key in ("features", "compare", "scores"):
+        view.set(network=2, view=key, beside={"network": 0, "score": None} if key == "compare" else None)
+        for legend in view.page.locator(".legend").all():
+            plot = legend.locator("xpath=..").locator("svg[role=img]").first.bounding_box()
+            assert legend.bounding_box()["y"] + legend.bounding_box()["height"] <= plot["y"] + 1, key
+
+
+def test_a_failure_is_told_in_place_of_the_picture_and_goes_with_it(browser, made):
+    numbers, sent = Numbers(Shelf(made), dict(SCORES)), []
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(10_000)
+
+    def answered(request):
+        if request["network"] == 1:
+            raise ValueError("these numbers are gone")
+        buffers: list[bytes] = []
+        sent.append(request)
+        return packed(numbers.answer(request), buffers), [list(part) for part in buffers]
+
+    page.expose_function("answered", answered)
+    page.set_content("<main></main>")
+    page.evaluate(
+        """async ([text, data]) => {
+          const { mount } = await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));
+          const ask = async (request) => {
+            try {
+              const [json, buffers] = await answered(request);
+              return { json, buffers: buffers.map((part) => Uint8Array.from(part)) };
+            } catch { throw new Error('these numbers are gone'); }
+          };
+          globalThis.explorer = mount(document.querySelector('main'), { data, ask, state: { ood: ['letters'] } });
+        }""",
+        [module(), digest(Shelf(made), list(SCORES.values()), ["letters"])],
+    )
+    page.locator("[data-drawn='1']").wait_for()
+    page.get_by_role("radio", name="IsoMax", exact=True).check(force=True)
+    message = page.get_by_role("alert").first
+    page.get_by_text("these numbers are gone").wait_for()
+    box = message.bounding_box()
+    assert 0 <= box["y"] and box["y"] + box["height"] <= 720  # on the screen, where the picture was
+    assert page.locator("svg[role=img]").count() == 0 and page.locator("p[role=status]").first.inner_text() == ""
+    page.get_by_role("radio", name="SoftMax").check(force=True)
+    page.locator("[data-drawn='2']").wait_for()
+    assert not message.is_visible() and page.locator("svg[role=img]").count() == 2
+    page.close()
+
+
+def test_sets_are_called_as_in_the_figures(browser, tmp_path):
+    made = [random_capture("isomax", data=data, sets=("svhn",)) for data in ("cifar10", "digits")]
+    page = opened_page(browser, to_html(made, tmp_path / "x.html"))
+    assert page.locator("[data-name=data] label").all_inner_texts() == ["CIFAR10", "digits"]
+    assert page.locator(".legend").first.inner_text().split(", ID")[0] == data_style("cifar10").label
+    assert "SVHN (n = 300)" in page.locator(".legend").first.inner_text()
+    page.context.close()
 
 
 def test_every_control_is_labelled_and_reached_by_keyboard(view):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -54,7 +55,12 @@ def test_the_gallery_is_complete_and_self_contained(folder):
         assert 'width="{}" height="{}"'.format(*image.size) in page
     assert (index.parent / "figures/00_small_1.png").read_bytes()[:4] == b"\x89PNG"
     assert ET.parse(index.parent / "figures/00_small_1.svg").getroot().tag.endswith("svg")
-    assert 'href="explorer.html"' in page and "mount(" in (index.parent / "explorer.html").read_text("utf-8")
+    assert 'href="explorer.html"' in page
+    explorer = (index.parent / "explorer.html").read_text("utf-8")
+    content = json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', explorer, re.S)[1])
+    losses = [network["label"] for network in content["data"]["networks"]]
+    assert losses == ["SoftMax", "IsoMax", "IsoMax+", "IsoMax2"] and len(content["saved"]["answers"]) > 20
+    assert 'mount(document.getElementById("explorer"), { data: page.data, saved: page.saved, state })' in explorer
     metrics = pd.read_csv(index.parent / "metrics.csv")
     assert set(metrics["score"]) == {"mps", "es", "mds", "max_logit", "energy"} and metrics["AUROC"].between(0, 1).all()
     notebook_page = (index.parent / "00_small.html").read_text()

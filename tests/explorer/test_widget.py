@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from explorer_captures import make_capture
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from isomax_viz import Capture, explore, figures, load_example, metrics, tables
@@ -112,12 +114,14 @@ def test_images_come_with_labels_and_logits(view, captures):
     )
 
 
-def test_a_comparison_is_the_sentence_of_compare(view, captures):
-    from isomax_viz import compare
-
-    request = {"what": "compare", "sides": [[0, "es"], [0, "mps"]], "ood": ["letters"]}
-    expected = compare((captures[0], "es"), (captures[0], "mps"), ood=["letters"], resamples=500).sentence
-    assert asked(view, request)[0]["answer"] == {"sentence": expected}
+def test_who_saw_the_same_images_is_told_by_labels_fingerprints_and_order():
+    one, other = make_capture("isomax"), make_capture("isomax+")  # with labels of their own
+    shuffled = one.replace(meta=dict(one.meta, unordered=["letters"], ood={"patches": {"fingerprint": "f"}}))
+    view = explore({"one": one, "other": other, "shuffled": shuffled})
+    a, b, c = (network["seen"] for network in asked(view, {"what": "start"})[0]["answer"]["networks"])
+    assert a["ID"] != b["ID"] and a["ID"] == c["ID"] and a["letters"] is None
+    assert "order of its own" in c["letters"] and c["patches"] == "f"
+    view.close()
 
 
 def test_an_error_reaches_the_browser_in_words(view):
@@ -174,6 +178,56 @@ def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(view, state, m
     with pytest.raises(ValueError, match=message):
         view.restore({"present": True} | state)
     assert view.state() == before
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        (5, TypeError, "state must be a mapping"),
+        ({"beside": 5}, TypeError, "beside must be a mapping"),
+        ({"beside": {"loss": "isomax", "score": "mdss"}}, ValueError, r"beside\['score'\] must be one of"),
+        ({"ood": 5}, TypeError, "ood must be a name or a list of names, but is 5"),
+        ({"zoom": 5}, TypeError, "zoom must be None or what state"),
+        ({"threshold": {}}, TypeError, r"threshold\['costs'\] must be a mapping"),
+        ({"threshold": {"costs": {"reject_known": -1}}}, ValueError, "reject_known must be a number of at least 0"),
+        ({"drawer": "explained"}, ValueError, "drawer must be one of .*Did you mean 'explain'"),
+        ({"quantity": "loss"}, ValueError, "quantity must be one of 'accuracy'"),
+    ],
+)
+def test_restore_says_what_a_setting_must_be(view, state, error, message):
+    with pytest.raises(error, match=message):
+        view.restore(state)
+
+
+def test_a_view_that_the_capture_lacks_is_refused():
+    view = explore(Capture.from_arrays([[3.0, 0.0], [0.0, 2.0]], [0, 1], ood={"mine": [[0.4, 0.1]]}, loss="softmax"))
+    for state in ({"view": "training"}, {"score": "mds"}):
+        with pytest.raises(ValueError, match="must be one of"):
+            view.restore(state)
+    view.close()
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "es", "letters", "isomax", "tpr95"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["share", "costs", "score", "loss", "by", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from([*START, "loss", "other"]), anything, max_size=4) | anything)
+def test_whatever_is_restored_is_refused_in_words_or_can_be_drawn(view, state):
+    before = view.state()
+    try:
+        view.restore(state)
+    except (TypeError, ValueError):
+        assert view.state() == before
+        return
+    assert view.code()
+    assert view.restore(json.dumps(view.state())).restore(before).state() == before
 
 
 def test_a_held_threshold_is_that_of_the_library(captures):

@@ -13,10 +13,11 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 import isomax_viz as iv
-from isomax_viz import Experiment, Samples, metrics
+from isomax_viz import Experiment, Samples, figures, metrics
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.experiments import add_scores as scoring
 from isomax_viz.explorer.lessons import score_lesson
+from isomax_viz.figures._canvas import png
 from isomax_viz.learning.backbones import Classifier, small_cnn
 from isomax_viz.learning.detectors import (
     DETECTORS,
@@ -378,6 +379,8 @@ def test_every_method_runs_through_evaluate_and_the_explorer(scored, tmp_path):
     for key in DETECTORS:
         view.restore({"score": key})
         assert view.state()["score"] == key
+    drawn = view._repr_mimebundle_()[0]["image/png"]
+    assert drawn == png(figures.plot_operating_point(loaded, ["uniform"], score=key))
     words = score_lesson(iv.scores.words("mahalanobis"))
     assert "<math" in words["formula"] and "Lee et al. 2018" in words["source"]
     view.close()

@@ -97,10 +97,11 @@ export function histogram(
       line.setAttribute("transform", `translate(${at},0)`);
       line.setAttribute("aria-valuenow", value);
       line.setAttribute("aria-valuetext", `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
-      const early = at < (axes.left + axes.right) / 2;
+      const early = at < (axes.left + axes.right) / 2, room = early ? axes.right - at : at - axes.left;
+      const accepts = `accepts ${percent(share)} of ID \u2192`, whole = `score \u2265 ${number(value)} ${accepts}`;
       label.setAttribute("x", early ? at + 8 : at - 8);
       label.setAttribute("text-anchor", early ? "start" : "end");
-      label.textContent = `score \u2265 ${number(value)} accepts ${percent(share)} of ID \u2192`;
+      label.textContent = whole.length * 0.56 * size < room ? whole : accepts;
     },
   };
 }
@@ -183,11 +184,10 @@ export function lines({ curves, x, y, box, words, tell }) {
 }
 
 /** A square of distances, darker = nearer. */
-export function matrix({ names, values, box, words, tell }) {
+export function matrix({ names, values, most, box, words, tell }) {
   const n = names.length,
     side = Math.min(box.width - 7 * box.size, box.height - 3 * box.size) / n,
-    left = 6 * box.size,
-    large = Math.max(...values);
+    left = 6 * box.size;
   const node = svg("svg", {
     width: box.width,
     height: box.height,
@@ -215,7 +215,7 @@ export function matrix({ names, values, box, words, tell }) {
           y: row * side,
           width: side,
           height: side,
-          "fill-opacity": 1 - 0.9 * (value / large),
+          "fill-opacity": 1 - 0.9 * (value / most),
           onpointermove: () => tell(`${name} \u2013 ${other}: ${number(value, 4)}`),
         }),
       );
@@ -225,7 +225,7 @@ export function matrix({ names, values, box, words, tell }) {
 }
 
 /** Points in a plane on a canvas below the axes; a rectangle chooses some. Each group: { look, label, xs, ys, names }. */
-export function scatter({ groups, x, y, box, words, chosen, tell, limits = null, names = [] }) {
+export function scatter({ groups, x, y, box, words, chosen, tell, limits = false, names = [] }) {
   const axes = plot({ ...box, x, y, words }), canvas = html("canvas", { "aria-hidden": "true" });
   const ratio = globalThis.devicePixelRatio || 1;
   canvas.width = box.width * ratio;
@@ -236,12 +236,15 @@ export function scatter({ groups, x, y, box, words, chosen, tell, limits = null,
   const paint = () => {
     const pen = canvas.getContext("2d"), dark = holder.closest(".dark") !== null;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    for (const { look, xs, ys, radius = 2 } of groups) {
+    pen.beginPath();
+    pen.rect(axes.left, axes.top, axes.right - axes.left, axes.bottom - axes.top);
+    pen.clip();
+    for (const { look, xs, ys } of groups) {
       pen.fillStyle = dark ? look.dark : look.color;
       pen.globalAlpha = xs.length > 2000 ? 0.35 : 0.65;
       for (let k = 0; k < xs.length; k += 1) {
         pen.beginPath();
-        pen.arc(axes.px(xs[k]), axes.py(ys[k]), radius, 0, 7);
+        pen.arc(axes.px(xs[k]), axes.py(ys[k]), 2, 0, 7);
         pen.fill();
       }
     }
@@ -257,12 +260,8 @@ export function scatter({ groups, x, y, box, words, chosen, tell, limits = null,
       svg("text", { class: "name", x: axes.px(at) + 7, y: axes.py(height) + 4 }, text),
     );
   }
-  if (limits) {
-    axes.body.append(
-      svg("path", { class: "limit", d: lineOf(axes, [[limits.x, y.low], [limits.x, y.high]]) }),
-      svg("path", { class: "limit", d: lineOf(axes, [[x.low, limits.y], [x.high, limits.y]]) }),
-    );
-  }
+  const lines = limits ? [svg("path", { class: "limit" }), svg("path", { class: "limit" })] : [];
+  axes.body.append(...lines);
   const said = (place) => {
     let found = "", least = 144;
     for (const { label, xs, ys, names: called } of groups) {
@@ -276,5 +275,12 @@ export function scatter({ groups, x, y, box, words, chosen, tell, limits = null,
     return found;
   };
   answers(axes, { both: true, tell, said, chosen });
-  return { node: holder, mark: (range) => axes.show(range && Array.isArray(range.x) ? range : null) };
+  return {
+    node: holder,
+    mark: (range) => axes.show(range),
+    move: ([across, up]) => {
+      lines[0].setAttribute("d", lineOf(axes, [[across, y.low], [across, y.high]]));
+      lines[1].setAttribute("d", lineOf(axes, [[x.low, up], [x.high, up]]));
+    },
+  };
 }

@@ -1,12 +1,12 @@
 // Drawer: what stands beside the plot: pictures behind the numbers, one image of one's own, words, files.
 import { below, count, held, ID, number, percent, sum } from "./numbers.js";
 import { inflated } from "./source.js";
-import { colors, html } from "./marks.js";
+import { colors, html, row, table } from "./marks.js";
 import { PRESETS, selected, selectionWords, WRONG } from "./select.js";
 import { chosenColumns, labelOf, look, scored } from "./stage.js";
 
 export const TABS = { pictures: "Pictures", explain: "Explain", one: "One image", take: "Take away" };
-const PAGE = 20;
+const PAGE = 16;
 
 function markup(text) { // formulas come as MathML, which the package itself made
   return html("span", { class: "formula" }, new DOMParser().parseFromString(text, "text/html").body.firstChild || "");
@@ -78,29 +78,10 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
         })
       )
       : [];
-    const wrong = failed
-      ? html(
-        "table",
-        {},
-        html(
-          "thead",
-          {},
-          html("tr", {}, ["", "A only", "B only", "both", "of"].map((text) => html("th", { scope: "col" }, text))),
-        ),
-        html(
-          "tbody",
-          {},
-          failed.map((tally) =>
-            html(
-              "tr",
-              {},
-              html("th", { scope: "row" }, labelOf(data, side.about, tally.name)),
-              ["a", "b", "both", "n"].map((name) => html("td", { "data-value": tally[name] }, count(tally[name]))),
-            )
-          ),
-        ),
-      )
-      : "";
+    const tallies = (failed || []).map(({ name, a, b, both, n }) =>
+      row(labelOf(data, side.about, name), [a, b, both, n].map((value) => [count(value), value]))
+    );
+    const wrong = failed ? table(["", "A only", "B only", "both", "of"], tallies) : "";
     const which = failed
       ? Object.entries(WRONG).map(([name, label]) =>
         button(label, () => change({ selection: { by: "wrong", which: name, side: 0 } }), {
@@ -170,7 +151,7 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
       const text = [
         known && own >= 0 ? `${item.set === ID ? "" : `${set} `}${classes[own]}` : set,
         known ? `says ${classes[known.predictions[item.index]]}` : `no. ${item.index}`,
-        item.value === null ? "" : number(item.value, 4),
+        item.value === null ? "" : `${item.of === undefined ? "" : `${classes[item.of]}: `}${number(item.value, 4)}`,
       ];
       const shown_ = button("", () => {
         about = item;
@@ -200,13 +181,11 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
       item = about,
       side = sides[(state.selection && state.selection.side) || 0],
       set = labelOf(data, side.about, item.set);
-    shows([
-      button("\u2039 back to the pictures", () => {
-        about = null;
-        refresh();
-      }),
-      html("p", {}, "\u2026"),
-    ]);
+    const back = button("\u2039 back to the pictures", () => {
+      about = null;
+      refresh();
+    });
+    shows([back, html("p", {}, "\u2026")]);
     const classes = side.about.classes, parts = [];
     const [labels, said, image] = await Promise.all([
       numbers.load({ what: "labels", network: side.network, name: item.set }).catch(() => null),
@@ -247,27 +226,9 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
         ["loss", "entropic_scale", "name"].includes(name) || value === side.about.place[name]
       )
     );
-    const body_ = html("tbody", {});
-    parts.push(
-      html("div", { class: "title" }, "Its place under every loss and score"),
-      html(
-        "table",
-        {},
-        html(
-          "thead",
-          {},
-          html("tr", {}, ["", "score", "ID below", "threshold", ""].map((text) => html("th", { scope: "col" }, text))),
-        ),
-        body_,
-      ),
-    );
-    shows([
-      button("\u2039 back to the pictures", () => {
-        about = null;
-        refresh();
-      }),
-      ...parts,
-    ]);
+    const places = table(["", "score", "ID below", "threshold", ""], []);
+    parts.push(html("div", { class: "title" }, "Its place under every loss and score"), places);
+    shows([back, ...parts]);
     for (const [network, k] of rivals) {
       for (const name of network.scores) {
         const answer = await numbers.load({ what: "scores", network: k, name }).catch(() => null);
@@ -277,17 +238,12 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
         const rule = typeof state.threshold === "number" && !same ? "tpr95" : state.threshold;
         const [known, ...unknown] = chosenColumns({ about: network, answer }, state).map(({ sorted }) => sorted),
           { threshold } = held(rule, known, unknown);
-        body_.append(
-          html(
-            "tr",
-            {},
-            html("th", { scope: "row" }, `${network.title} \u00b7 ${data.scores[name].label}`),
-            html("td", {}, number(value)),
-            html("td", {}, percent(below(known, value) / known.length)),
-            html("td", {}, number(threshold)),
-            html("td", {}, value >= Math.fround(threshold) ? "accepted" : "rejected"),
-          ),
-        );
+        places.tBodies[0].append(row(`${network.title} \u00b7 ${data.scores[name].label}`, [
+          number(value),
+          percent(below(known, value) / known.length),
+          number(threshold),
+          value >= Math.fround(threshold) ? "accepted" : "rejected",
+        ]));
       }
     }
   }
@@ -339,63 +295,31 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
 
   function verdict({ rows, problem }, seen) {
     const { state } = place();
-    const body_ = rows.flatMap(({ network, scores, called, probability, words }) => {
+    const said = rows.map(({ network, scores, called, probability, words }) => {
       const entry = data.networks[network];
-      if (words) return [html("tr", {}, html("th", { scope: "row" }, entry.title), html("td", { colspan: 3 }, words))];
-      const value = scores[state.score], answer = numbers.get({ what: "scores", network, name: state.score });
-      const columns = answer && chosenColumns({ about: entry, answer }, state).map(({ sorted }) => sorted),
-        at = columns &&
-          held(
-            typeof state.threshold === "number" && network !== state.network ? "tpr95" : state.threshold,
-            columns[0],
-            columns.slice(1),
-          ).threshold;
-      return [
-        html(
-          "tr",
-          {},
-          html("th", { scope: "row" }, entry.title),
-          html("td", {}, `${called} (${percent(probability)})`),
-          html("td", {}, value === undefined ? "" : number(value)),
-          html(
-            "td",
-            {},
-            columns && value !== undefined
-              ? `${value >= at ? "accepted" : "rejected"}; above ${
-                percent(below(columns[0], value) / columns[0].length)
-              } of ID, ${
-                percent(
-                  sum(columns.slice(1).map((sorted) => below(sorted, value))) / sum(
-                    columns.slice(1).map((sorted) => sorted.length),
-                  ),
-                )
-              } of OOD`
-              : "",
-          ),
-        ),
-      ];
+      if (words) return row(entry.title, ["", "", words]);
+      const says = `${called} (${percent(probability)})`, value = scores[state.score];
+      if (value === undefined) {
+        const stored = `${data.scores[state.score].label} is stored beside the recorded images: others have none.`;
+        return row(entry.title, [says, "", stored]);
+      }
+      const answer = numbers.get({ what: "scores", network, name: state.score });
+      if (!answer) return row(entry.title, [says, number(value), ""]);
+      const [known, ...unknown] = chosenColumns({ about: entry, answer }, state).map(({ sorted }) => sorted);
+      const rule = typeof state.threshold === "number" && network !== state.network ? "tpr95" : state.threshold;
+      const passed = value >= held(rule, known, unknown).threshold ? "accepted" : "rejected";
+      const share = (all) =>
+        percent(sum(all.map((sorted) => below(sorted, value))) / sum(all.map(({ length }) => length)));
+      return row(entry.title, [
+        says,
+        number(value),
+        `${passed}; above ${share([known])} of ID, ${share(unknown)} of OOD`,
+      ]);
     });
     return [
       seen || "",
       problem ? html("p", { role: "alert" }, problem) : "",
-      html(
-        "div",
-        { class: "scroll" },
-        html(
-          "table",
-          {},
-          html(
-            "thead",
-            {},
-            html(
-              "tr",
-              {},
-              ["", "says", data.scores[state.score].label, "where"].map((text) => html("th", { scope: "col" }, text)),
-            ),
-          ),
-          html("tbody", {}, body_),
-        ),
-      ),
+      html("div", { class: "scroll" }, table(["", "says", data.scores[state.score].label, "where"], said)),
       html("p", { class: "small" }, "The dashed line in the plot is this image."),
     ];
   }

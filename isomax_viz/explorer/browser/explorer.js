@@ -1,9 +1,10 @@
 // Explorer: the controls, and what follows from a change. mount() is all that pages and notebooks use.
 import { accepted, atShare, count, extent, ID, number, percent } from "./numbers.js";
 import { source } from "./source.js";
-import { html } from "./marks.js";
-import { failures, PRESETS, selected } from "./select.js";
-import { chosenColumns, requests, scored, sidesOf, stage } from "./stage.js";
+import { html, row, table } from "./marks.js";
+import { choosable, PRESETS, selected } from "./select.js";
+import { comparison, failures } from "./compare.js";
+import { chosenColumns, details, paired, requests, scored, sidesOf, stage } from "./stage.js";
 import { drawer, TABS } from "./drawer.js";
 
 const AXES = { shared: "same axes", own: "own axes", rank: "rank axis" };
@@ -45,9 +46,10 @@ function possible(data, wanted) {
   }
   const views = Object.keys(data.views).filter((key) =>
     about.views.includes(key) && (!other || other.views.includes(key)) &&
-    (key !== "compare" || (other && !data.counts_only))
+    (key !== "compare" || (other && !data.counts_only && paired(about, other, ID)))
   );
   state.view = first(views, state.view);
+  if (state.selection && !choosable(data.views[state.view].kind, state.selection.by)) state.selection = null;
   return { state, views };
 }
 
@@ -72,10 +74,11 @@ export function mount(
     hover = html("div", { class: "hover" }),
     message = html("p", { class: "error", role: "alert", hidden: true });
   const spoken = html("p", { role: "status", "aria-live": "polite" }),
-    table = html("div", { class: "scroll" }),
+    apart = html("p", { role: "status" }),
+    counts = html("div", { class: "scroll" }),
     aside = html("aside", { hidden: true }),
     note = html("p", { class: "small" });
-  const main = html("div", {}, message, plotted, hover, table, spoken, note),
+  const main = html("div", {}, message, plotted, hover, counts, spoken, apart, note),
     parts = html("div", { class: "parts" }, controls, main, aside);
   root.append(parts);
   element.replaceChildren(root);
@@ -168,10 +171,6 @@ export function mount(
     if (shown.counts) {
       fillTable();
       fillThreshold();
-    }
-    if (data.views[state.view].kind === "compare") {
-      show();
-      return;
     }
     later(() => {
       changed(state);
@@ -522,58 +521,33 @@ export function mount(
   function drawTable() {
     cells = [];
     if (!shown.counts) {
-      table.replaceChildren();
+      counts.replaceChildren();
       return;
     }
     const metrics = ["AUROC", "TNR@TPR95", "DTACC"], head = ["", "accepted", "rejected", ...metrics];
-    const body = html("tbody", {});
-    shown.counts.forEach((sets, s) =>
-      sets.forEach((set) => {
-        const row = html(
-          "tr",
-          { "data-set": set.name, "data-side": s },
-          html("th", { scope: "row" }, `${sides.length > 1 ? `${sides[s].title}: ` : ""}${set.label}`),
-        );
-        const two = [html("td", {}), html("td", {})];
-        row.append(
-          ...two,
-          ...metrics.map((name) =>
-            html(
-              "td",
-              { "data-value": set.metrics ? set.metrics[name] : null, "data-metric": name },
-              set.metrics ? percent(set.metrics[name]) : "",
-            )
-          ),
-        );
-        cells.push(two);
-        body.append(row);
+    const rows = shown.counts.flatMap((sets, s) =>
+      sets.map((set) => {
+        const title = `${sides.length > 1 ? `${sides[s].title}: ` : ""}${set.label}`;
+        const values = metrics.map((name) => (set.metrics ? [percent(set.metrics[name]), set.metrics[name]] : ""));
+        const line = row(title, ["", "", ...values], { "data-set": set.name, "data-side": s });
+        cells.push([line.children[1], line.children[2]]);
+        return line;
       })
     );
-    table.replaceChildren(
-      html(
-        "table",
-        {},
-        html(
-          "thead",
-          {},
-          html("tr", {}, head.map((text) => html("th", { scope: "col", title: data.metrics[text] || null }, text))),
-        ),
-        body,
-      ),
-    );
+    counts.replaceChildren(table(head, rows, data.metrics));
     fillTable();
   }
   function fillTable() {
     shown.counts.flat().forEach((set, k) =>
       [set.accepted, set.n - set.accepted].forEach((value, c) => {
-        cells[k][c].textContent = `${count(value)} of ${count(set.n)} (${percent(value / set.n)})`;
+        cells[k][c].textContent = `${count(value)}\u00a0of\u00a0${count(set.n)} (${percent(value / set.n)})`;
         cells[k][c].dataset.value = value;
       })
     );
   }
 
   async function show() {
-    const now = (turn += 1), wanted_ = requests(data, state);
+    const now = (turn += 1), wanted_ = [...requests(data, state), ...details(data, state).filter(numbers.offers)];
     root.classList.toggle("present", state.present);
     parts.classList.toggle("open", Boolean(state.drawer));
     root.classList.toggle("dark", darkBehind(element));
@@ -581,8 +555,8 @@ export function mount(
     const missing = wanted_.filter((request) => !numbers.get(request));
     const clear = () => {
       plotted.replaceChildren();
-      table.replaceChildren();
-      spoken.textContent = "";
+      counts.replaceChildren();
+      spoken.textContent = apart.textContent = "";
       aside.hidden = true;
       tell("");
     };
@@ -620,8 +594,9 @@ export function mount(
     const answers_ = requests(data, state).map(numbers.get);
     sides.forEach((item, s) => {
       item.answer = answers_[s];
+      item.details = details(data, state).map(numbers.get);
     });
-    const size = state.present ? 18 : 13;
+    const size = parseFloat(getComputedStyle(root).fontSize);
     aside.hidden = !state.drawer;
     drawControls();
     const width = Math.max(220, Math.floor(main.getBoundingClientRect().width) - 2);
@@ -640,19 +615,15 @@ export function mount(
     drawTable();
     if (shown.counts) fillThreshold();
     else fields = {};
-    if (data.views[state.view].kind === "compare") interval(turn);
+    apart.textContent = "";
+    const now = turn, compares = data.views[state.view].kind === "compare";
+    if (compares) setTimeout(() => now === turn && (apart.textContent = comparison(data, state, sides)));
     side.refresh();
     const found = state.selection ? selected(data, state, sides, shown.values) : [];
-    picked(found ? found.map(({ set, index }) => [set === ID ? "test" : set, index]) : []);
+    const names = new Set((found || []).map(({ set, index }) => JSON.stringify([set === ID ? "test" : set, index])));
+    picked([...names].map((name) => JSON.parse(name)));
     root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
     changed(state);
-  }
-
-  async function interval(now) {
-    const request = { what: "compare", sides: sides.map(({ network, score }) => [network, score]), ood: state.ood };
-    if (!numbers.offers(request)) return;
-    const { sentence: words } = await numbers.load(request);
-    if (now === turn) spoken.textContent = `${shown.sentence} ${words}`;
   }
 
   let last = 0;

@@ -17,6 +17,17 @@ export const svg = (tag, attributes = {}, ...children) =>
 export const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
 export const dashes = (look) => (look.dash || []).join(" ");
 
+/** A row of a table; a cell is a text, or a text with the exact value behind it. */
+export function row(title, cells, attributes = {}) {
+  const pairs = cells.map((cell) => (Array.isArray(cell) ? cell : [cell, null]));
+  const made = pairs.map(([text, value]) => html("td", { "data-value": value }, text));
+  return html("tr", attributes, html("th", { scope: "row" }, title), made);
+}
+export function table(head, rows, titles = {}) {
+  const names = head.map((text) => html("th", { scope: "col", title: titles[text] }, text));
+  return html("table", {}, html("thead", {}, html("tr", {}, names)), html("tbody", {}, rows));
+}
+
 function ticks(low, high, most) {
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power, found = [];
@@ -138,28 +149,19 @@ export function answers(
   };
 }
 
+function legendMark({ look, mark }) {
+  if (mark === "point") return svg("circle", { class: "point", style: colors(look), cx: 13, cy: 6, r: 4 });
+  if (mark === "cross") return svg("path", { class: "cross", d: "M8,1L18,11M8,11L18,1" });
+  if (mark === "limit") return svg("line", { class: "limit", x1: 1, x2: 25, y1: 6, y2: 6 });
+  const line = { class: "line", style: colors(look), "stroke-dasharray": dashes(look) };
+  return svg("line", { ...line, x1: 1, x2: 25, y1: 6, y2: 6 });
+}
+
 export const legend = (items) =>
   html(
     "div",
     { class: "legend" },
-    items.map(({ look, label, mark }) =>
-      html(
-        "span",
-        {},
-        svg(
-          "svg",
-          { width: 26, height: 12, "aria-hidden": "true" },
-          mark === "point" ? svg("circle", { class: "point", style: colors(look), cx: 13, cy: 6, r: 4 }) : svg("line", {
-            class: "line",
-            style: colors(look),
-            "stroke-dasharray": dashes(look),
-            x1: 1,
-            x2: 25,
-            y1: 6,
-            y2: 6,
-          }),
-        ),
-        label,
-      )
+    items.map((item) =>
+      html("span", {}, svg("svg", { width: 26, height: 12, "aria-hidden": "true" }, legendMark(item)), item.label)
     ),
   );

@@ -1,52 +1,77 @@
 // Select: which images a choice means, and what is said about them.
 import { count, ID, number } from "./numbers.js";
-import { chosenColumns, labelOf, setsOf } from "./stage.js";
+import { chosenColumns, labelOf, pairedSets, scored, setsOf } from "./stage.js";
 
 export const PRESETS = {
   confident_ood: ["most confident OOD", "out-of-distribution images with the highest scores: the surest errors"],
   doubtful_id: ["least confident ID", "in-distribution images with the lowest scores: known images that look unknown"],
   near_threshold: ["nearest the threshold", "images of all sets with scores nearest to the threshold"],
 };
+/** Whether a kind of picture has such a choice. */
+export function choosable(kind, by) {
+  if (by === "plane") return kind === "points" || kind === "compare";
+  if (by === "wrong") return kind === "compare";
+  return scored(kind) || (by === "value" && (kind === "binned" || kind === "columns"));
+}
 export const WRONG = { a: "wrong in A only", b: "wrong in B only", both: "wrong in both" };
 
-/** Return the images of a choice as { set, index, value }, in the order in which they are shown; null where samples are not held. */
+const within = (value, [low, high]) => value >= low && value <= high;
+
+/** Whether A and B (by their thresholds) are wrong about an image of a set as a choice wants it. */
+function wrongAs(which, set, scores, values) {
+  const [a, b] = scores.map((score, s) => (score >= Math.fround(values[s].threshold)) !== (set === ID));
+  return { both: a && b, a: a && !b, b: b && !a }[which];
+}
+
+/** Return the points of a plane that lie in a rectangle. */
+function inPlane({ answer }, state, wanted) {
+  const found = [];
+  for (const { name, x, y, index } of answer.groups) {
+    if (name !== ID && !state.ood.includes(name)) continue;
+    for (let k = 0; k < x.length; k += 1) {
+      if (within(x[k], wanted.x) && within(y[k], wanted.y)) found.push({ set: name, index: index[k], value: null });
+    }
+  }
+  return found;
+}
+
+/** Return the values (one an image and class) of a histogram over classes that lie in a range, with their group. */
+function inClasses({ about, answer, details }, state, { range }) {
+  if (details.some((found) => !found)) return null;
+  const [{ labels }, ...sets] = details, classes = about.classes.length, found = [];
+  [ID, ...setsOf(about, state)].forEach((name, s) => {
+    const values = sets[s][answer.values];
+    for (let k = 0; k < values.length; k += 1) {
+      if (!within(values[k], range)) continue;
+      const index = Math.floor(k / classes), of = k % classes;
+      const group = name !== ID ? name : of === labels[index] ? "intra-class ID" : "inter-class ID";
+      found.push({ set: name, index, value: values[k], of, group });
+    }
+  });
+  return found.sort((one, two) => one.value - two.value);
+}
+
+/** Return the images of a choice as { set, index, value }, as they are shown; null where single ones are not held. */
 export function selected(data, state, sides, values) {
-  const wanted = state.selection;
+  const wanted = state.selection, { kind } = data.views[state.view];
   if (!wanted) return [];
   const side = sides[wanted.side || 0], found = [];
-  if (wanted.by === "plane" && data.views[state.view].kind === "points") {
-    for (const group of side.answer.groups.filter(({ name }) => name === ID || state.ood.includes(name))) {
-      for (let k = 0; k < group.x.length; k += 1) {
-        if (within(group.x[k], wanted.x) && within(group.y[k], wanted.y)) {
-          found.push({ set: group.name, index: group.index[k], value: null });
-        }
-      }
-    }
-    return found;
-  }
-  const columns = chosenColumns(side, state);
+  if (wanted.by === "plane" && kind === "points") return inPlane(side, state, wanted);
+  if (wanted.by === "value" && kind === "binned") return inClasses(side, state, wanted);
+  const pairs = wanted.by === "plane" || wanted.by === "wrong" ? pairedSets(sides, state) : null;
+  const columns = chosenColumns(side, state).filter(({ name }) => !pairs || pairs.includes(name));
   if (columns.some(({ values: all }) => !all)) return null;
   for (const { name, values: all } of columns) {
-    const other = sides[1] && sides[1].answer.columns && sides[1].answer.columns[name] &&
-      sides[1].answer.columns[name].values;
-    for (let k = 0; k < all.length; k += 1) {
-      const value = all[k];
-      let taken = wanted.by === "value"
-        ? within(value, wanted.range)
-        : wanted.by === "plane"
-        ? other && within(value, wanted.x) && within(other[k], wanted.y)
-        : wanted.by === "confident_ood"
-        ? name !== ID
-        : wanted.by === "doubtful_id"
-        ? name === ID
-        : true;
-      if (wanted.by === "wrong") {
-        const wrong = (score, s) => (score >= Math.fround(values[s].threshold)) !== (name === ID);
-        const [a, b] = [wrong(value, 0), other && wrong(other[k], 1)];
-        taken = wanted.which === "both" ? a && b : wanted.which === "a" ? a && !b && other : b && !a;
-      }
-      if (taken) found.push({ set: name, index: k, value });
-    }
+    const other = pairs && sides[1].answer.columns[name].values;
+    const takes = {
+      value: (value) => within(value, wanted.range),
+      plane: (value, k) => within(value, wanted.x) && within(other[k], wanted.y),
+      wrong: (value, k) => wrongAs(wanted.which, name, [value, other[k]], values),
+      confident_ood: () => name !== ID,
+      doubtful_id: () => name === ID,
+      near_threshold: () => true,
+    }[wanted.by];
+    for (let k = 0; k < all.length; k += 1) if (takes(all[k], k)) found.push({ set: name, index: k, value: all[k] });
   }
   const at = values && values[wanted.side || 0].threshold;
   const order = {
@@ -55,48 +80,25 @@ export function selected(data, state, sides, values) {
   }[wanted.by];
   return found.sort(order || ((one, two) => one.value - two.value));
 }
-const within = (value, [low, high]) => value >= low && value <= high;
 
-/** Count how A and B fail, per set: { a, b, both, neither, n }. */
-export function failures(sides, state, values) {
-  const names = [ID, ...setsOf(sides[0].about, state)].filter((name) =>
-    sides.every(({ answer }) => answer.columns[name] && answer.columns[name].values)
-  );
-  return names.map((name) => {
-    const tally = { name, a: 0, b: 0, both: 0, n: 0 },
-      [one, two] = sides.map(({ answer }) => answer.columns[name].values),
-      limits = values.map(({ threshold }) => Math.fround(threshold));
-    for (let k = 0; k < one.length; k += 1) {
-      const a = (one[k] >= limits[0]) !== (name === ID), b = (two[k] >= limits[1]) !== (name === ID);
-      tally.n += 1;
-      if (a && b) tally.both += 1;
-      else if (a) tally.a += 1;
-      else if (b) tally.b += 1;
-    }
-    return tally;
-  });
-}
-
-/** Say how many images of each set a choice holds, and how many of them are rejected. */
+/** Say how many images of each set (of a histogram over classes: values of each group) a choice holds. */
 export function selectionWords(data, state, sides, values, found) {
   const wanted = state.selection, side = sides[wanted.side || 0], preset = PRESETS[wanted.by];
+  const { kind, label } = data.views[state.view];
   if (preset) return preset[1];
-  const range = wanted.range
-    ? ` with scores from ${number(wanted.range[0])} to ${number(wanted.range[1])}`
-    : wanted.which
-    ? ` ${WRONG[wanted.which]}`
-    : "";
-  const per = [ID, ...setsOf(side.about, state)].map((name) => [name, found.filter(({ set }) => set === name).length])
-    .filter(([, amount]) => amount)
-    .map(([name, amount]) => `${count(amount)} of ${count(side.about.n[name])} ${labelOf(data, side.about, name)}`);
-  const kind = data.views[state.view].kind, at = values && Math.fround(values[wanted.side || 0].threshold);
+  const what = kind === "binned" || kind === "columns" ? label.toLowerCase() : "scores";
+  const ends = wanted.range && `${number(wanted.range[0])} to ${number(wanted.range[1])}`;
+  const range = ends ? ` with ${what} from ${ends}` : wanted.which ? ` ${WRONG[wanted.which]}` : "";
+  const groups = kind === "binned"
+    ? side.answer.groups
+    : Object.entries(side.about.n).map(([name, n]) => ({ name, n }));
+  const per = groups.map(({ name, n }) => [found.filter(({ set, group = set }) => group === name).length, name, n])
+    .filter(([amount]) => amount)
+    .map(([amount, name, n]) => `${count(amount)} of ${count(n)} ${labelOf(data, side.about, name)}`);
+  const at = values && Math.fround(values[wanted.side || 0].threshold);
   const rejected = kind === "scores" || kind === "roc" ? found.filter(({ value }) => value < at).length : null;
-  const said = rejected === null || !found.length
-    ? ""
-    : rejected === found.length
-    ? ", rejected"
-    : rejected === 0
-    ? ", accepted"
-    : `; ${count(rejected)} of them rejected`;
+  let said = rejected === null || !found.length ? "" : `; ${count(rejected)} of them rejected`;
+  if (found.length && rejected === found.length) said = ", rejected";
+  if (found.length && rejected === 0) said = ", accepted";
   return per.length ? `${per.join(", ")}${range}${said}.` : `No image${range}.`;
 }

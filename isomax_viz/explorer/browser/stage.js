@@ -30,6 +30,7 @@ export function sidesOf(data, state) {
     ...side,
     about: data.networks[side.network],
     answer: null,
+    details: null,
     title: twice || sides[0].score !== sides[sides.length - 1].score
       ? `${titles[k]} \u00b7 ${data.scores[side.score].label}`
       : titles[k],
@@ -39,12 +40,27 @@ export function sidesOf(data, state) {
 export const scored = (kind) => ["scores", "roc", "compare"].includes(kind);
 export const setsOf = (about, state) => state.ood.filter((name) => Object.hasOwn(about.n, name));
 
+/** Whether two networks saw the same images of a set, in the same order, as far as the captures say. */
+export function paired(one, two, name) {
+  const [a, b] = [one.seen[name], two.seen[name]];
+  return one.n[name] === two.n[name] && (a === b || a === null || b === null);
+}
+export const pairedSets = ([one, two], state) =>
+  [ID, ...setsOf(one.about, state)].filter((name) => paired(one.about, two.about, name));
+
 /** Return what has to be known before a state can be drawn. */
 export function requests(data, state) {
   const { kind } = data.views[state.view];
   const asked = ({ network, score }) =>
     scored(kind) ? { what: "scores", network, name: score } : { what: "view", network, name: state.view };
   return sidesOf(data, state).map(asked);
+}
+
+/** Return what a choice in a histogram over classes needs to name its images. */
+export function details(data, state) {
+  if (!state.selection || data.views[state.view].kind !== "binned") return [];
+  const { network, about } = sidesOf(data, state)[state.selection.side || 0], sets = [ID, ...setsOf(about, state)];
+  return [{ what: "labels", network, name: ID }, ...sets.map((name) => ({ what: "logits", network, name }))];
 }
 
 export function look(data, about, name, crowded) {
@@ -72,9 +88,12 @@ function withDensity(groups, positions) {
 function merged({ groups, low, high }, state) {
   const shown = groups.filter((group) => !group.ood || state.ood.includes(group.name));
   const cells = shown[0].counts.length, width = (high - low) / cells, used = [];
-  for (let k = 0; k < cells; k += 1) if (shown.some((group) => group.counts[k])) used.push(k);
-  const first = used[0], size = Math.max(1, Math.ceil((used[used.length - 1] + 1 - first) / BARS));
-  const bars = Math.ceil((used[used.length - 1] + 1 - first) / size);
+  const [from, to] = (state.zoom || [low, high]).map((value) => (value - low) / width);
+  for (let k = 0; k < cells; k += 1) {
+    if (k + 1 > from && k < to && shown.some((group) => group.counts[k])) used.push(k);
+  }
+  const first = used[0] ?? 0, filled = (used.at(-1) ?? 0) + 1 - first;
+  const size = Math.max(1, Math.ceil(filled / BARS)), bars = Math.ceil(filled / size);
   const edges = Array.from({ length: bars + 1 }, (_, k) => low + (first + k * size) * width);
   return {
     edges,
@@ -200,223 +219,239 @@ function sentence(data, state, sides, values, counts, hists) {
   return `${sides.map((side) => side.title).join(" and ")}: ${data.views[state.view].tooltip.toLowerCase()}.`;
 }
 
-/**
- * Draw a state into a node. Returns { follow(state), counts, sentence, mark(range) }; hands: what the charts report to.
- */
-export function stage(node, { data, state, sides, width, size, hands, mine }) {
-  const { kind } = data.views[state.view],
-    two = sides.length === 2,
-    charts = html("div", { class: "charts" }),
-    notes = [];
-  const narrow = width < 44 * size, beside = kind === "scores" && !narrow, parts = {};
-  const room = {
+const titled = ({ sides, two }, s) => (two ? html("div", { class: "title" }, sides[s].title) : "");
+const pointLegend = (groups) => groups.map((group) => ({ ...group, mark: "point" }));
+
+/** One histogram a side, with the threshold where scores are shown. */
+function drawHistograms({ data, state, sides, width, size, kind, words, hands, mine, two, beside }) {
+  const hists = histograms(data, state, sides), shared = state.axes === "shared", notes = [];
+  const ranked = state.axes === "rank" && kind !== "binned",
+    ends = hists.map(({ positions: all }) => [all[0], all.at(-1)]);
+  const [low, high] = [Math.min(...ends.map(([first]) => first)), Math.max(...ends.map(([, last]) => last))];
+  const tops = hists.map((found) => (shared ? Math.max(...hists.map((item) => item.top)) : found.top));
+  const box = {
     size,
     width: beside ? Math.floor(width * 0.6) : width,
-    height: (two && kind !== "roc" ? 14 : 21) * size,
+    height: (two ? 14 : kind === "scores" ? 21 : 27) * size,
   };
-  const words = data.views[state.view].tooltip;
-  if (kind === "scores" || kind === "binned" || kind === "columns") {
-    const hists = histograms(data, state, sides), shared = state.axes === "shared";
-    const low = Math.min(...hists.map(({ positions }) => positions[0])),
-      high = Math.max(...hists.map(({ positions }) => positions[positions.length - 1]));
-    const top = Math.max(...hists.map((found) => found.top));
-    const column = html("div", { style: `width:${room.width}px` });
-    parts.histograms = hists.map((found, s) => {
-      const ends = state.axes === "rank" && kind !== "binned"
-        ? { low: 0, high: 1, percent: true }
-        : shared
-        ? { low, high }
-        : { low: found.positions[0], high: found.positions[found.positions.length - 1] };
-      const chart = histogram({
-        ...found,
-        top: shared ? top : found.top,
-        box: room,
-        words: `${sides[s].title}: ${words}`,
-        x: { ...ends, label: found.label },
-        threshold: kind === "scores",
-        tell: hands.tell,
-        drag: (value) => hands.drag(value, s),
-        step: hands.step,
-        chosen: kind === "binned" ? null : (range) => hands.chosen({ by: "value", side: s, range }),
-      });
-      if (two) column.append(html("div", { class: "title" }, sides[s].title));
-      column.append(
-        legend(found.groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }))),
-        chart.node,
-      );
-      const cut = cutWords({ ...found, top: shared ? top : found.top });
-      if (cut) notes.push(cut);
-      return chart;
-    });
-    charts.append(column);
-    parts.hists = hists;
-  }
-  if (kind === "scores" || kind === "roc") {
-    const curves = sides.flatMap((side, s) =>
-      chosenColumns(side, state).slice(1).map(({ name, sorted }) => ({
-        side: s,
-        name,
-        look: two && s ? { ...data.sets[name], dash: [2, 3] } : { ...data.sets[name], dash: [] },
-        label: `${two ? `${side.title}, ` : ""}${labelOf(data, side.about, name)} (AUROC ${
-          percent(side.answer.metrics[name].AUROC)
-        })`,
-        points: curve(side.answer.columns[ID].sorted, sorted),
-      }))
-    );
-    const box = kind === "roc"
-      ? { size, width: Math.min(width, 40 * size), height: 27 * size }
-      : { size, width: beside ? Math.floor(width * 0.4) - 1.1 * size : width, height: 21 * size };
-    parts.roc = roc({
-      curves,
+  const node = html("div", { style: `width:${box.width}px` });
+  const charts = hists.map((found, s) => {
+    const span = shared ? { low, high } : { low: ends[s][0], high: ends[s][1] };
+    const chart = histogram({
+      ...found,
       box,
-      words: "ROC curves",
+      top: tops[s],
+      words: `${sides[s].title}: ${words}`,
+      x: { ...(ranked ? { low: 0, high: 1, percent: true } : span), label: found.label },
+      threshold: kind === "scores",
       tell: hands.tell,
-      drag: hands.drag,
-      chosen: ([low, high]) => {
-        const known = sides[0].answer.columns[ID].sorted; // thresholds that accept these shares of ID
-        hands.chosen({
-          by: "value",
-          side: 0,
-          range: [atShare(known, high), Math.min(atShare(known, low), known[known.length - 1])],
-        });
-      },
+      drag: (value) => hands.drag(value, s),
+      step: hands.step,
+      chosen: (range) => hands.chosen({ by: "value", side: s, range }),
     });
-    charts.append(html("div", { style: `width:${box.width}px` }, legend(curves), parts.roc.node));
-    parts.curves = curves;
-  }
-  if (kind === "lines") {
-    const panels = sides.map((side) => side.answer.panels[state.quantity] || Object.values(side.answer.panels)[0]);
-    const curves = panels.flatMap((panel, s) =>
-      panel.curves.map((line) => ({
-        ...line,
-        look: { ...sides[s].about, dash: two && s ? [...(line.dash.length ? line.dash : [8]), 2, 1, 2] : line.dash },
-        label: `${sides[s].title}: ${line.label}`,
-      }))
-    );
-    const flat = (k) => curves.flatMap(({ points }) => points.map((point) => point[k]));
-    const span = (axis, k) => ({ low: Math.min(...flat(k)), high: Math.max(...flat(k)), ...axis });
-    const diagonal = panels[0].diagonal ? [{ look: NO_LOOK, label: "calibrated", points: [[0, 0], [1, 1]] }] : [];
-    const chart = lines({
-      curves: [...diagonal, ...curves],
-      x: span(panels[0].x, 0),
-      y: span(panels[0].y, 1),
-      box: { size, width: Math.min(width, 62 * size), height: 24 * size },
+    const names = found.groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }));
+    node.append(titled({ sides, two }, s), legend(names), chart.node);
+    notes.push(cutWords({ ...found, top: tops[s] }));
+    if (kind === "scores" && mine[sides[s].network] !== undefined) chart.own(mine[sides[s].network]);
+    return chart;
+  });
+  return {
+    nodes: [node],
+    notes,
+    hists,
+    follow: ({ values, shares }) => values && charts.forEach((chart, s) => chart.move(values[s].threshold, shares[s])),
+    mark: (chosen) =>
+      charts.forEach((chart, s) => chart.mark(chosen?.by === "value" && chosen.side === s ? chosen.range : null)),
+  };
+}
+
+function drawRoc({ data, state, sides, width, size, kind, hands, two, beside }) {
+  const curves = sides.flatMap((side, s) =>
+    chosenColumns(side, state).slice(1).map(({ name, sorted }) => ({
+      side: s,
+      name,
+      look: { ...data.sets[name], dash: two && s ? [2, 3] : [] },
+      label: `${two ? `${side.title}, ` : ""}${labelOf(data, side.about, name)} (AUROC ${
+        percent(side.answer.metrics[name].AUROC)
+      })`,
+      points: curve(side.answer.columns[ID].sorted, sorted),
+    }))
+  );
+  const box = kind === "roc"
+    ? { size, width: Math.min(width, 40 * size), height: 27 * size }
+    : { size, width: beside ? Math.floor(width * 0.4 - 1.1 * size) : width, height: 21 * size };
+  const known = sides[0].answer.columns[ID].sorted;
+  const chart = roc({
+    curves,
+    box,
+    words: "ROC curves",
+    tell: hands.tell,
+    drag: hands.drag,
+    chosen: ([low, high]) => { // thresholds that accept these shares of ID
+      const range = [atShare(known, high), Math.min(atShare(known, low), known.at(-1))];
+      hands.chosen({ by: "value", side: 0, range });
+    },
+  });
+  return {
+    nodes: [html("div", { style: `width:${box.width}px` }, legend(curves), chart.node)],
+    follow: ({ counts, shares }) =>
+      chart.move(curves.map(({ side, name }) => {
+        const set = counts[side].find((item) => item.name === name);
+        return { fpr: set.accepted / set.n, tpr: shares[side] };
+      })),
+  };
+}
+
+function drawLines({ state, sides, width, size, words, hands, two }) {
+  const panels = sides.map((side) => side.answer.panels[state.quantity] || Object.values(side.answer.panels)[0]);
+  const dashOf = (line, s) => (two && s ? [...(line.dash.length ? line.dash : [8]), 2, 1, 2] : line.dash);
+  const curves = panels.flatMap((panel, s) =>
+    panel.curves.map((line) => ({
+      ...line,
+      look: { ...sides[s].about, dash: dashOf(line, s) },
+      label: `${sides[s].title}: ${line.label}`,
+    }))
+  );
+  const span = (axis, k) => {
+    const all = curves.flatMap(({ points }) => points.map((point) => point[k]));
+    return { low: Math.min(...all), high: Math.max(...all), ...axis };
+  };
+  const diagonal = panels[0].diagonal ? [{ look: NO_LOOK, label: "calibrated", points: [[0, 0], [1, 1]] }] : [];
+  const chart = lines({
+    curves: [...diagonal, ...curves],
+    x: span(panels[0].x, 0),
+    y: span(panels[0].y, 1),
+    box: { size, width: Math.min(width, 62 * size), height: 27 * size },
+    words,
+    tell: hands.tell,
+  });
+  return { nodes: [html("div", {}, legend([...diagonal, ...curves]), chart.node)] };
+}
+
+/** A plane a side, beside each other where there is room. */
+function inPlanes({ sides, width, size, two, narrow }, draw) {
+  const box = {
+    size,
+    width: Math.floor(two && !narrow ? width / 2 - size : Math.min(width, 52 * size)),
+    height: 27 * size,
+  };
+  const charts = sides.map((side, s) => draw(side, s, box));
+  return {
+    nodes: charts.map(({ node, key }, s) =>
+      html("div", { style: `width:${box.width}px` }, titled({ sides, two }, s), key, node)
+    ),
+    mark: (chosen) =>
+      charts.forEach((chart, s) => chart.mark?.(chosen?.by === "plane" && chosen.side === s ? chosen : null)),
+  };
+}
+
+const drawMatrix = (shown) =>
+  inPlanes(shown, (side, _, box) => {
+    const most = Math.max(...side.answer.values);
+    const key = html("div", { class: "small" }, `darker = nearer; from 0 to ${number(most)}`);
+    return { key, ...matrix({ ...side.answer, most, box, words: shown.words, tell: shown.hands.tell }) };
+  });
+
+/** Ends of values on an axis, with some room for the points there. */
+function roomy(zoom, axis, values) {
+  if (zoom?.[axis]) return { low: zoom[axis][0], high: zoom[axis][1] };
+  const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+  return { low: low - 0.02 * (high - low), high: high + 0.02 * (high - low) };
+}
+
+function drawPoints(shown) {
+  const { data, state, sides, words, hands } = shown;
+  const flat = (of, axis) => of.flatMap((side) => side.answer.groups.flatMap((group) => [...group[axis]]));
+  return inPlanes(shown, (side, s, box) => {
+    const { classes } = side.about;
+    const groups = side.answer.groups.filter(({ name }) => name === ID || state.ood.includes(name)).map((group) => ({
+      look: look(data, side.about, group.name),
+      label: labelOf(data, side.about, group.name),
+      xs: group.x,
+      ys: group.y,
+      names: (k) => (group.labels[k] < 0 ? "" : classes[group.labels[k]]),
+    }));
+    const span = (axis) => roomy(state.zoom, axis, flat(state.axes === "shared" ? sides : [side], axis));
+    const chart = scatter({
+      groups,
+      x: { ...span("x"), label: side.answer.label },
+      y: { ...span("y"), label: "its other axis" },
+      box,
       words,
       tell: hands.tell,
+      names: side.answer.marks,
+      chosen: (range) => hands.chosen({ by: "plane", side: s, ...range }),
     });
-    charts.append(html("div", {}, legend(curves), chart.node));
-  }
-  if (kind === "matrix" || kind === "points") {
-    const box = {
-      size,
-      width: Math.floor(two && !narrow ? width / 2 - size : Math.min(width, 52 * size)),
-      height: 27 * size,
-    };
-    const flat = (side, axis) => side.answer.groups.flatMap((group) => [...group[axis]]);
-    const span = (side, axis) => {
-      const of = (state.axes === "shared" ? sides : [side]).flatMap((item) => flat(item, axis));
-      return { low: of.reduce((a, b) => Math.min(a, b)), high: of.reduce((a, b) => Math.max(a, b)) };
-    };
-    parts.planes = sides.map((side, s) => {
-      const called = (group) => (k) => (group.labels[k] < 0 ? "" : side.about.classes[group.labels[k]]);
-      const groups = kind === "matrix"
-        ? []
-        : side.answer.groups.filter((group) => group.name === ID || state.ood.includes(group.name)).map((group) => ({
-          look: look(data, side.about, group.name),
-          label: labelOf(data, side.about, group.name),
-          xs: group.x,
-          ys: group.y,
-          names: called(group),
-        }));
-      const zoomed = (
-        axis,
-      ) => (state.zoom && state.zoom[axis]
-        ? { low: state.zoom[axis][0], high: state.zoom[axis][1] }
-        : span(side, axis));
-      const chart = kind === "matrix" ? matrix({ ...side.answer, box, words, tell: hands.tell }) : scatter({
-        groups,
-        x: { ...zoomed("x"), label: side.answer.label },
-        y: { ...zoomed("y"), label: "" },
-        box,
-        words,
-        tell: hands.tell,
-        names: side.answer.marks,
-        chosen: (range) => hands.chosen({ by: "plane", side: s, ...range }),
-      });
-      const marks = groups.length ? legend([...groups.map((group) => ({ ...group, mark: "point" }))]) : "";
-      charts.append(
-        html(
-          "div",
-          { style: `width:${box.width}px` },
-          two ? html("div", { class: "title" }, side.title) : "",
-          marks,
-          chart.node,
-        ),
-      );
-      return chart;
-    });
-  }
-  if (kind === "compare") {
-    const names = [ID, ...setsOf(sides[0].about, state).filter((name) => Object.hasOwn(sides[1].answer.columns, name))];
-    const groups = names.map((name) => ({
-      look: look(data, sides[0].about, name),
-      label: labelOf(data, sides[0].about, name),
-      xs: sides[0].answer.columns[name].values,
-      ys: sides[1].answer.columns[name].values,
-    }));
-    const span = (side, axis) => {
-      const [low, high] = state.zoom && state.zoom[axis]
-        ? state.zoom[axis]
-        : extent(names.map((name) => side.answer.columns[name].sorted));
-      return { low, high, label: `${side.title} (${data.scores[side.score].label})` };
-    };
-    const at = thresholds(sides, state);
-    parts.planes = [
-      scatter({
-        groups,
-        x: span(sides[0], "x"),
-        y: span(sides[1], "y"),
-        limits: { x: at[0].threshold, y: at[1].threshold },
-        box: { size, width: Math.min(width, 56 * size), height: 27 * size },
-        words,
-        tell: hands.tell,
-        chosen: (range) => hands.chosen({ by: "plane", side: 0, ...range }),
-      }),
-    ];
-    charts.append(html("div", {}, legend(groups.map((group) => ({ ...group, mark: "point" }))), parts.planes[0].node));
-  }
-  node.replaceChildren(charts, ...notes.map((text) => html("p", { class: "small" }, text)));
-  const answer = { mark: () => {}, counts: null, values: null };
+    const crosses = side.answer.marks.length ? [{ label: side.answer.marked, mark: "cross" }] : [];
+    return { ...chart, key: legend([...pointLegend(groups), ...crosses]) };
+  });
+}
+
+function drawCompare({ data, state, sides, width, size, words, hands }) {
+  const [one, two] = sides.map(({ answer }) => answer.columns);
+  const groups = pairedSets(sides, state).map((name) => ({
+    name,
+    look: look(data, sides[0].about, name),
+    label: labelOf(data, sides[0].about, name),
+    xs: one[name].values,
+    ys: two[name].values,
+    names: (k) => `image ${k}`,
+  }));
+  const span = ({ title, score, answer }, axis) => ({
+    ...roomy(state.zoom, axis, extent(groups.map(({ name }) => answer.columns[name].sorted))),
+    label: `${title} (${data.scores[score].label})`,
+  });
+  const box = { size, width: Math.min(width, 56 * size), height: 24 * size };
+  const chart = scatter({
+    groups,
+    x: span(sides[0], "x"),
+    y: span(sides[1], "y"),
+    limits: true,
+    box,
+    words,
+    tell: hands.tell,
+    chosen: (range) => hands.chosen({ by: "plane", side: 0, ...range }),
+  });
+  const key = legend([...pointLegend(groups), { label: "thresholds", mark: "limit" }]);
+  return {
+    nodes: [html("div", {}, key, chart.node)],
+    follow: ({ values }) => chart.move(values.map(({ threshold }) => threshold)),
+    mark: (chosen) => chart.mark(chosen?.by === "plane" ? chosen : null),
+  };
+}
+
+const DRAWN = {
+  scores: [drawHistograms, drawRoc],
+  roc: [drawRoc],
+  compare: [drawCompare],
+  columns: [drawHistograms],
+  binned: [drawHistograms],
+  lines: [drawLines],
+  matrix: [drawMatrix],
+  points: [drawPoints],
+};
+
+/** Draw a state into a node. Returns { follow(state), counts, values, sentence }; hands: what the charts report to. */
+export function stage(node, { data, state, sides, width, size, hands, mine }) {
+  const { kind, tooltip: words } = data.views[state.view], narrow = width < 34 * size;
+  const shown = { data, state, sides, width, size, hands, mine, kind, words, narrow, two: sides.length === 2 };
+  const parts = DRAWN[kind].map((draw) => draw({ ...shown, beside: kind === "scores" && !narrow }));
+  const notes = parts.flatMap((part) => part.notes || []).filter(Boolean);
+  node.replaceChildren(
+    html("div", { class: "charts" }, parts.flatMap((part) => part.nodes)),
+    ...notes.map((text) => html("p", { class: "small" }, text)),
+  );
+  const answer = { counts: null, values: null, sentence: "" };
   answer.follow = (now) => {
     if (scored(kind)) {
       answer.values = thresholds(sides, now);
       answer.counts = counted(data, now, sides, answer.values);
-      const shares = answer.counts.map(([known]) => known.accepted / known.n);
-      if (parts.histograms) parts.histograms.forEach((chart, s) => chart.move(answer.values[s].threshold, shares[s]));
-      if (parts.roc) {
-        parts.roc.move(parts.curves.map(({ side, name }) => {
-          const set = answer.counts[side].find((item) => item.name === name);
-          return { fpr: set.accepted / set.n, tpr: shares[side] };
-        }));
-      }
     }
-    answer.sentence = sentence(data, now, sides, answer.values, answer.counts, parts.hists);
+    const shares = answer.counts?.map(([known]) => known.accepted / known.n);
+    for (const part of parts) part.follow?.({ ...answer, shares });
+    answer.sentence = sentence(data, now, sides, answer.values, answer.counts, parts[0].hists);
   };
-  answer.mark = () => {
-    const chosen = state.selection;
-    (parts.histograms || []).forEach((chart, s) =>
-      chart.mark(chosen && chosen.by === "value" && chosen.side === s ? chosen.range : null)
-    );
-    (parts.planes || []).forEach((chart, s) =>
-      chart.mark && chart.mark(chosen && chosen.by === "plane" && chosen.side === s ? chosen : null)
-    );
-  };
-  if (kind === "scores") {
-    parts.histograms.forEach((chart, s) => {
-      if (mine[sides[s].network] !== undefined) chart.own(mine[sides[s].network]);
-    });
-  }
   answer.follow(state);
-  answer.mark();
+  for (const part of parts) part.mark?.(state.selection);
   return answer;
 }
