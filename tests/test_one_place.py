@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 import isomax_viz as iv
 from isomax_viz import figures
 from isomax_viz.analysis import methods, scores
+from isomax_viz.captures.provenance import note, source
 from isomax_viz.catalog.looks import Style
 from isomax_viz.catalog.losses import LOSSES, Loss
+from isomax_viz.catalog.style import loss_style, titles
 from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.lessons import loss_lesson, score_lesson
+from isomax_viz.figures._canvas import Caption, attach, check_capture, check_options, draw_legend, drawing
 from isomax_viz.learning.losses import HEADS, IsoMaxHead
 
 
@@ -57,8 +66,57 @@ def test_a_score_is_a_function_in_its_record(monkeypatch, capture):
         scores.add_column(capture, "second", {"test": np.zeros(60)})
 
 
-def test_a_figure_is_a_function_and_its_export():
-    functions = [name for name in figures.__all__ if name.startswith("plot_")]
-    assert len(functions) > 15
-    for name in functions:
-        assert getattr(iv, name) is getattr(figures, name)
+def test_a_figure_is_a_function_and_its_export(monkeypatch, capture, tmp_path):
+    def plot_class_counts(data, *, legend=True, theme="paper", ax=None, **kwargs):
+        """Draw how many test images of each class there are."""
+        check_options(plot_class_counts, kwargs, Rectangle, Axes.bar)
+        capture = check_capture(plot_class_counts, data)
+        with drawing(ax, theme=theme) as axes:
+            counts = np.bincount(capture.test.labels)
+            bars = axes.bar(range(len(counts)), counts, color=loss_style(capture.loss).color, **kwargs)
+            axes.set(xlabel="class", ylabel="images")
+            if legend:
+                draw_legend(axes, [bars], ["test images"])
+            parts, frame = titles(capture.loss, capture.meta.get("data"), []), pd.DataFrame([source(capture)])
+            return attach(axes, Caption(parts, note(frame), f"Images of each class: {counts}."), own=ax is None)
+
+    monkeypatch.setattr(figures, "plot_class_counts", plot_class_counts, raising=False)
+    meta = {"data": "digits", "preset": "teaching", "backbone": "small_cnn", "seed": 0}
+    pair = [capture.replace(meta={**meta, "loss": loss}) for loss in ("isomax", "mine")]
+    ax = figures.plot_class_counts(pair[0], theme="talk", alpha=0.5)
+    assert ax.get_title(loc="left") == "IsoMax · digits" and ax._repr_png_()[1]["alt"].startswith(
+        "Images of each class"
+    )
+    assert "preset teaching" in "".join(text.get_text() for text in ax.figure.texts)
+    grid = iv.plot_grid(figures.plot_class_counts, pair)
+    assert [ax.get_title(loc="left") for ax in grid.axes] == ["IsoMax", "mine"] and grid.get_suptitle() == "digits"
+    assert len(grid.legends) == 1 and len({ax.get_ylim() for ax in grid.axes}) == 1
+    assert b"Images of each class" in iv.save_figure(ax, tmp_path / "counts.svg").read_bytes()
+    with pytest.raises(TypeError, match="plot_class_counts has no option 'colour'"):
+        figures.plot_class_counts(pair[0], colour="red")
+    with pytest.raises(TypeError, match="plot_class_counts draws one Capture, but received a list"):
+        figures.plot_class_counts(pair)
+
+
+def test_every_figure_is_exported_under_the_package():
+    for name in figures.__all__:
+        if name.startswith("plot_"):
+            assert getattr(iv, name) is getattr(figures, name)
+
+
+def test_the_way_from_a_capture_to_its_figure_is_short():
+    """A reader who follows one call meets few files: the figure, its canvas, its table, the data and their looks."""
+    package, (capture, *_) = Path(iv.__file__).parent, iv.load_example("digits", loss="isomax+")
+    entered = set()
+
+    def note_file(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and package in path.parents and frame.f_code.co_name != "<module>":
+            entered.add(path.relative_to(package).as_posix())
+
+    sys.setprofile(note_file)
+    try:
+        iv.plot_logits(capture, ood="letters")
+    finally:
+        sys.setprofile(None)
+    assert {"figures/histograms.py", "analysis/histograms.py"} < entered and len(entered) <= 7, sorted(entered)

@@ -16,7 +16,7 @@ from isomax_viz.analysis.metrics import threshold_at_tpr
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.losses import loss_record
+from isomax_viz.catalog.style import loss_record
 
 __all__ = ["Plane", "SPACES", "Snapshot", "ToyRun", "feature_space_table", "prototype_distances_table", "surface_table"]
 

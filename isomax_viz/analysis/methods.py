@@ -17,7 +17,8 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.analysis.scores import COLUMNS, SCORES, words
-from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, loss_record, split_loss
+from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, split_loss
+from isomax_viz.catalog.style import loss_record
 
 __all__ = [
     "COMPARED",

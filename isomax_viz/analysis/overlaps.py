@@ -15,7 +15,7 @@ from isomax_viz.analysis.tables import as_list, as_names
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.losses import loss_record
+from isomax_viz.catalog.style import loss_record
 
 __all__ = ["logit_overlaps", "overlap_coefficient", "sample_overlap"]
 

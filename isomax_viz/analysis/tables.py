@@ -6,7 +6,7 @@ table function for every figure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,7 @@ def roc_table(
     ood: str | Iterable[str] | None = None,
     *,
     score: str | Callable[[Samples], np.ndarray] | Iterable[Any] | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> pd.DataFrame:
     """Return receiver operating characteristics, one row per corner of each curve.
 
@@ -168,14 +169,15 @@ def roc_table(
     score : str, callable or list of them, optional
         By default ES; the first score column where there are no logits.
         Keys of ``iv.scores.SCORES`` or your own functions.
+    thresholds : sequence of float, optional
+        Where the operating points are, one per capture; by default the largest threshold that keeps TPR >= 0.95.
 
     Returns
     -------
     DataFrame
         ``loss, entropic_scale, data, backbone, preset, seed, capture`` (number in the list), ``score, ood, fpr`` (share
-        of OOD images accepted), ``tpr`` (share of ID images accepted), ``threshold``, ``operating_point`` (True at the
-        largest threshold that keeps TPR >= 0.95), ``n_id, n_ood, AUROC``. Points on a straight line between others are
-        left out.
+        of OOD images accepted), ``tpr`` (share of ID images accepted), ``threshold``, ``operating_point`` (True at one
+        row of each curve), ``n_id, n_ood, AUROC``. Points on a straight line between others are left out.
 
     Examples
     --------
@@ -194,7 +196,10 @@ def roc_table(
             for name, samples in sets.items():
                 ood_scores = scores_module.compute(chosen, samples)
                 fpr, tpr, threshold = metrics.roc(id_scores, ood_scores)
-                operating = int(np.argmax(tpr >= 0.95))
+                reached = tpr >= 0.95
+                if thresholds is not None:  # the last point at or above it, in the precision of the scores
+                    reached = np.append(threshold[1:].astype(id_scores.dtype) < thresholds[number], True)
+                operating = int(np.argmax(reached))
                 kept = _corners(fpr, tpr, len(samples), len(capture.test), operating)
                 columns = source(capture) | {"capture": number, "score": chosen.key, "ood": name}
                 columns |= {"fpr": fpr[kept], "tpr": tpr[kept], "threshold": threshold[kept]}

@@ -24,7 +24,9 @@ from isomax_viz.captures.files import (
     unpack,
     write_capture,
 )
+from isomax_viz.captures.provenance import loss_key
 from isomax_viz.captures.samples import Samples, are_log_probabilities, log_softmax
+from isomax_viz.catalog.style import loss_style
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
@@ -81,8 +83,6 @@ class Capture:
         restore_sealed(self, state)
 
     def __repr__(self) -> str:
-        from isomax_viz.catalog.style import loss_style
-
         where = [str(self.meta[key]) for key in ("data", "backbone", "preset") if self.meta.get(key)]
         parts = [f"test {len(self.test):,}"]
         if self.ood:
@@ -93,7 +93,7 @@ class Capture:
     @property
     def loss(self) -> str:
         """Key of the loss the network was trained with, ``"unknown"`` if nobody said."""
-        return str(self.meta.get("loss") or "unknown")
+        return loss_key(self.meta)
 
     @property
     def samples(self) -> dict[str, Samples]:

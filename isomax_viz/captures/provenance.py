@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
-from isomax_viz.captures.capture import Capture
+import pandas as pd
 
-__all__ = ["SOURCE_COLUMNS", "machine", "source", "variant"]
+from isomax_viz.catalog.style import known, plain
+
+if TYPE_CHECKING:
+    from isomax_viz.captures.capture import Capture
+
+__all__ = ["SOURCE_COLUMNS", "loss_key", "machine", "note", "source", "variant"]
 
 SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
+
+
+def loss_key(meta: Mapping[str, Any]) -> str:
+    """Return the key of the loss that a network was trained with, ``"unknown"`` if nobody said."""
+    return str(meta.get("loss") or "unknown")
 
 
 def variant(capture: Capture, *, without: Collection[str] = ()) -> str:
@@ -52,5 +62,36 @@ def source(capture: Capture) -> dict[str, Any]:
     >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
     'digits'
     """
-    told = {"loss": capture.loss, "variant": variant(capture) or None}
+    told = {"loss": loss_key(capture.meta), "variant": variant(capture) or None}
     return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | told
+
+
+def note(table: pd.DataFrame) -> str:
+    """Return the small print of figures that are not from preset "paper", empty if no preset is known.
+
+    Networks of the best test epoch are marked under any preset (their accuracy is optimistic), and so is what was
+    changed against it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"preset": ["quick"], "data": "digits", "backbone": "small_cnn", "seed": 0})
+    >>> note(table), note(table.assign(variant="epochs=2"))
+    ('preset quick · digits · small_cnn · seed 0', 'preset quick (epochs=2) · digits · small_cnn · seed 0')
+    """
+    if not {"preset", "data", "backbone", "seed"} <= set(table.columns):
+        return ""
+    presets = [str(value) for value in table["preset"].unique() if known(value)]
+    peeked = "select" in table and (table["select"] == "best_test").any()
+    changes = [text if known(text) else "" for text in table["variant"].unique()] if "variant" in table else [""]
+    if not presets or (presets == ["paper"] and not peeked and changes == [""]):
+        return ""
+    # One change is spelled out; what changes from network to network is what the figure is about.
+    changed = f" ({changes[0]})" if len(changes) == 1 and changes[0] else " (changed)" if len(changes) > 1 else ""
+    parts = [f"preset {', '.join(presets)}{changed}"]
+    for column in ("data", "backbone"):
+        values = [str(value) for value in table[column].unique() if known(value)]
+        parts += [", ".join(values)] if values else []
+    seeds = [value if isinstance(value, str) else f"{value:.0f}" for value in table["seed"].unique() if known(value)]
+    parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
+    parts += ["best test epoch"] if peeked else []
+    return " · ".join(plain(part, most=80) for part in parts)

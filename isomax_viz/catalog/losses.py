@@ -11,7 +11,7 @@ from typing import Any
 
 from isomax_viz.catalog.looks import OKABE_ITO, Style
 
-__all__ = ["EXTRA_DATA", "LOSSES", "ExtraData", "Loss", "loss_record", "split_loss", "without_extra_data"]
+__all__ = ["EXTRA_DATA", "LOSSES", "ExtraData", "Loss", "split_loss"]
 
 # From the features up: name, formula (mathtext without dollar signs), the artefact that it leaves in feature space.
 Block = tuple[str, str, str]
@@ -237,26 +237,3 @@ def split_loss(loss: Any) -> tuple[str, str]:
     name = str(loss)
     base, _, method = name.rpartition("+")
     return (base, method) if base and method in EXTRA_DATA else (name, "")
-
-
-def without_extra_data(loss: Any) -> str:
-    """Return the name of a loss without that of extra data.
-
-    Examples
-    --------
-    >>> without_extra_data("isomax++oe"), without_extra_data("isomax+")
-    ('isomax+', 'isomax+')
-    """
-    return split_loss(loss)[0]
-
-
-def loss_record(loss: Any) -> Loss:
-    """Return what is known of a loss, with or without extra data; of one of your own, that it has prototypes.
-
-    Examples
-    --------
-    >>> loss_record("softmax+oe").logits, loss_record("MyHead").logits
-    ('logit = wᵀf + b', 'logit')
-    """
-    name = without_extra_data(loss)
-    return LOSSES.get(name) or Loss(look=Style(name, OKABE_ITO["black"]))

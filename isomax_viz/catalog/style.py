@@ -1,4 +1,4 @@
-"""One colour, line style and label per loss and per data set, and the figures' own settings; nothing global.
+"""One colour, line style and label per loss and per data set, how numbers are written, and the figures' settings.
 
 The losses' colours are those of Okabe and Ito (distinguishable with the common kinds of colour blindness); a line style
 or a hatch always stands beside the colour.
@@ -10,10 +10,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import isnan
 from typing import Any
+from unicodedata import category
 
 from isomax_viz.catalog.looks import OKABE_ITO, Style
-from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, split_loss
+from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, Loss, split_loss
 
 __all__ = [
     "DATA_STYLES",
@@ -21,9 +23,16 @@ __all__ = [
     "SPARE_STYLES",
     "Style",
     "context",
+    "count_label",
     "data_style",
+    "known",
+    "loss_record",
     "loss_style",
     "loss_styles",
+    "number",
+    "percent",
+    "plain",
+    "titles",
     "zoom",
 ]
 
@@ -76,6 +85,30 @@ _OWN_LOOKS = (
 )
 
 
+def plain(words: Any, *, most: int = 40) -> str:
+    r"""Return somebody's words as one line that can be drawn and written to a file, and that a legend shows.
+
+    Parameters
+    ----------
+    words : object
+        Such as the name of a data set.
+    most : int
+        Letters; in longer words the middle is left out.
+
+    Examples
+    --------
+    >>> plain("two\nlines\0"), plain("a" * 50 + "b", most=7)
+    ('two lines�', 'aaa…aab')
+    """
+    # A file of SVG cannot hold control characters, nor a font half a pair of surrogates.
+    line = " ".join(str(words).split())
+    line = "".join("\N{REPLACEMENT CHARACTER}" if category(letter) in ("Cc", "Cs") else letter for letter in line)
+    if len(line) > most:
+        line = f"{line[: most // 2]}…{line[-((most - 1) // 2) :]}"
+    # Matplotlib leaves labels that begin with an underscore out of legends: a space of no width stands before it.
+    return "\N{ZERO WIDTH SPACE}" + line if line.startswith("_") else line
+
+
 def loss_styles(losses: Iterable[Any]) -> dict[str, Style]:
     """Return the styles of the losses of one figure: all differ in colour, line and marker.
 
@@ -97,27 +130,42 @@ def loss_styles(losses: Iterable[Any]) -> dict[str, Style]:
     >>> looks["isomax+"].label, looks["MyHead"].label, looks["MyHead"].color == looks["YourHead"].color
     ('IsoMax+', 'MyHead', False)
     """
-    known = {key: loss.look for key, loss in LOSSES.items()} | {"unknown": _UNKNOWN}
     looks: dict[str, Style] = {}
     own: list[str] = []
     for name in dict.fromkeys(map(str, losses)):
-        base, method = split_loss(name)
-        if base not in known and base not in own:
-            own.append(base)
-        look = known[base] if base in known else _own_look(base, own.index(base))
-        if method:
-            extra = EXTRA_DATA[method]
-            label = f"{look.label} + {extra.short}"
-            look = replace(look, label=label, linestyle=extra.linestyle, marker=extra.marker)
-        looks[name] = look
+        looks[name] = LOSSES[name].look if name in LOSSES else _other_look(name, own)
     return looks
 
 
-def _own_look(name: str, place: int) -> Style:
-    again, number = divmod(place, len(_OWN_LOOKS))
-    color, _, marker = _OWN_LOOKS[number]
-    line = _OWN_LOOKS[(number + again) % len(_OWN_LOOKS)][1]  # the seventh has the first one's colour, another line
-    return Style(name, color, line, marker)
+def _other_look(name: str, own: list[str]) -> Style:
+    """Return the look of a loss of one's own (``own`` lists those so far), or of any loss with extra data."""
+    base, method = split_loss(name)
+    if base in LOSSES:
+        look = LOSSES[base].look
+    elif base == "unknown":
+        look = _UNKNOWN
+    else:
+        own += [base] if base not in own else []
+        again, number = divmod(own.index(base), len(_OWN_LOOKS))
+        color, _, marker = _OWN_LOOKS[number]
+        line = _OWN_LOOKS[(number + again) % len(_OWN_LOOKS)][1]  # the seventh has the first one's colour, another line
+        look = Style(plain(base), color, line, marker)
+    if not method:
+        return look
+    extra = EXTRA_DATA[method]
+    return replace(look, label=f"{look.label} + {extra.short}", linestyle=extra.linestyle, marker=extra.marker)
+
+
+def loss_record(loss: Any) -> Loss:
+    """Return what is known of a loss, with or without extra data; of one of your own, that it has prototypes.
+
+    Examples
+    --------
+    >>> loss_record("softmax+oe").logits, loss_record("MyHead").logits
+    ('logit = wᵀf + b', 'logit')
+    """
+    name = str(loss)
+    return LOSSES.get(name) or LOSSES.get(split_loss(name)[0]) or Loss(look=loss_style(name))
 
 
 def loss_style(loss: Any) -> Style:
@@ -143,8 +191,67 @@ def data_style(name: str) -> Style:
     """
     if name in DATA_STYLES:
         return DATA_STYLES[name]
-    number = sum(name.encode())
-    return Style(name, _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h")
+    number = sum(name.encode(errors="surrogatepass"))
+    return Style(
+        plain(name), _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h"
+    )
+
+
+def known(value: Any) -> bool:
+    """Return whether a table says this: neither None nor NaN."""
+    return value is not None and not (isinstance(value, float) and isnan(value))
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits and a true minus sign.
+
+    Examples
+    --------
+    >>> number(-0.42189), number(1234.5), number(999.7)
+    ('−0.422', '1,234', '1,000')
+    """
+    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as percent with one decimal.
+
+    Examples
+    --------
+    >>> percent(0.9731)
+    '97.3 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def count_label(name: str, n: int, unit: str = "") -> str:
+    """Return a legend entry with its number of values.
+
+    Examples
+    --------
+    >>> count_label("letters", 1597)
+    'letters (n = 1,597)'
+    """
+    return f"{name} (n = {n:,}{' ' + unit if unit else ''})"
+
+
+def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
+    """Return the parts of a title, without what is not known.
+
+    Examples
+    --------
+    >>> titles("isomax+", "digits", ["letters"])
+    ('IsoMax+', 'digits', 'test against letters')
+    >>> titles("unknown", None, ["letters", "patches", "uniform"])
+    ('test against 3 sets',)
+    """
+    parts = [loss_style(loss).label] if known(loss) and loss != "unknown" else []
+    parts += [data_style(str(data)).label] if known(data) else []
+    names = [data_style(name).label for name in ood]
+    # The legend names them all; a title has room for two.
+    against = ", ".join(names) if len(names) < 3 else f"{len(names)} sets"
+    return (*parts, f"test against {against}") if names else tuple(parts)
 
 
 _LOCK = threading.RLock()
@@ -169,6 +276,7 @@ _SETTINGS = {
     "legend.frameon": False,
     "font.family": "DejaVu Sans",
     "hatch.linewidth": 0.6,
+    "text.usetex": False,
     # SVG text stays text (searchable, small), and ids do not change from run to run.
     "svg.fonttype": "none",
     "svg.hashsalt": "isomax_viz",

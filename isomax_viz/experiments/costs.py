@@ -19,7 +19,7 @@ from isomax_viz.analysis.comparable import check_alike, shared_ood
 from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.losses import without_extra_data
+from isomax_viz.catalog.losses import split_loss
 from isomax_viz.experiments.add_scores import experiment_of, known_of
 from isomax_viz.experiments.experiment import SETTINGS
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
@@ -122,7 +122,7 @@ def training_key(capture: Capture) -> str:
     'softmax+oe'
     """
     extra = capture.meta.get("outliers")
-    return f"{without_extra_data(capture.loss)}+{extra}" if extra else capture.loss
+    return f"{split_loss(capture.loss)[0]}+{extra}" if extra else capture.loss
 
 
 def _measured(group: list[Capture]) -> Capture:

@@ -16,13 +16,12 @@ from isomax_viz.analysis.features import class_names
 from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN
 from isomax_viz.analysis.scores import Score
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.provenance import source
+from isomax_viz.captures.provenance import note, source
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import Style, data_style, loss_style
 from isomax_viz.explorer.choices import DIMENSIONS, TOOLTIPS, Shelf, word
 from isomax_viz.explorer.lessons import loss_lesson, score_lesson
 from isomax_viz.explorer.views import VIEWS, Answer, columns_of
-from isomax_viz.figures._words import note
 
 __all__ = ["Numbers", "digest", "gives", "networks_of", "packed", "scores_of", "sets_of"]
 

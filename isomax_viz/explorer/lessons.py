@@ -6,8 +6,7 @@ from functools import cache
 from html import escape
 
 from isomax_viz.analysis.scores import Score
-from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import loss_style
+from isomax_viz.catalog.style import loss_record, loss_style
 
 __all__ = ["CSS", "error_html", "loss_lesson", "mathml", "score_lesson", "sentence_html"]
 

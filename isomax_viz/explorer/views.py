@@ -13,10 +13,10 @@ from isomax_viz import figures
 from isomax_viz.analysis import calibration, features, tables
 from isomax_viz.analysis.histograms import VALUES
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.losses import loss_record
-from isomax_viz.figures._words import number, percent, quantity_label
+from isomax_viz.catalog.style import loss_record, number, percent
 from isomax_viz.figures.calibration import plot_reliability
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
+from isomax_viz.figures.histograms import quantity_label
 from isomax_viz.figures.thresholds import plot_operating_point
 
 __all__ = ["VIEWS", "View", "columns_of"]

@@ -1,129 +1,181 @@
-"""Figures that show themselves in a notebook, without pyplot and its global list of figures."""
+"""What every figure shares: what it is given, the canvas and the words around it, and how it is shown and saved."""
 
 from __future__ import annotations
 
 import difflib
-import struct
-import traceback
-import zlib
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
+from matplotlib.transforms import ScaledTranslation
+from PIL import Image
 
-from isomax_viz._common.checks import check_choice
+from isomax_viz._common.checks import check_choice, check_ood, run_hint
+from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
 
 __all__ = [
     "CanvasAxes",
     "CanvasFigure",
     "Caption",
-    "KEPT",
-    "SHOWN",
-    "add_panel",
+    "as_table",
     "attach",
     "caption_of",
+    "check_capture",
+    "check_options",
+    "common_note",
     "describe",
+    "draw_legend",
     "drawing",
-    "encode_png",
-    "fixed_figure",
+    "entitle",
+    "entitle_all",
+    "grow",
+    "lay_out",
+    "legend_below",
+    "mosaic",
+    "new_figure",
     "png",
     "save_figure",
-    "worded_options",
+    "settle",
+    "small",
+    "write_note",
 ]
-
-
-@contextmanager
-def worded_options() -> Iterator[None]:
-    """Raise a TypeError about the plotting function where an option of it is misspelt."""
-    try:
-        yield
-    except AttributeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise TypeError(_words(error)) from error
-
-
-def _words(error: AttributeError) -> str:
-    option = str(error).rpartition(" argument ")[2].strip("'\"")
-    plotting = [
-        frame.f_code
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_name.startswith("plot_") and frame.f_code.co_name != "plot_grid"
-    ]
-    if not plotting:
-        return str(error)
-    code = plotting[0]
-    near = difflib.get_close_matches(option, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount], n=1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{code.co_name} has no option {option!r}, nor has what Matplotlib draws for it.{meant}"
-
-
-SHOWN, KEPT = 3, 6  # zlib levels
-
-
-def encode_png(pixels: np.ndarray, *, dpi: float, level: int = SHOWN) -> bytes:
-    """Return an opaque PNG picture; the same pixels give the same bytes.
-
-    Parameters
-    ----------
-    pixels : array of uint8, shape (height, width, 3 or 4)
-        What stands behind the first three channels is dropped.
-    dpi : float
-        Dots per inch, for programs that place pictures by their size on paper.
-    level : int
-        Of compression: what a widget shows for a moment must be ready soon; what a file keeps (:data:`KEPT`) takes
-        twice the time and a tenth less room.
-
-    Returns
-    -------
-    bytes
-
-    Notes
-    -----
-    A widget waits for this: it takes less than half the time that Pillow needs, for a smaller file. The filters of PNG
-    (differences to the pixel above or to the left) make drawings larger, those with smooth colour maps too: their eight
-    bits per channel lie in runs, which differences break up.
-
-    Examples
-    --------
-    >>> from io import BytesIO
-    >>> from PIL import Image
-    >>> pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    >>> np.array_equal(np.asarray(Image.open(BytesIO(encode_png(pixels, dpi=100)))), pixels)
-    True
-    """
-    height, width = pixels.shape[:2]
-    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # each row starts with its filter: 0, none
-    rows[:, 1:] = pixels[:, :, :3].reshape(height, 3 * width)
-    per_metre = round(dpi / 0.0254)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
-        (b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)),
-        (b"IDAT", zlib.compress(rows.data, level)),
-        (b"IEND", b""),
-    )
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for kind, content in chunks:
-        parts += [struct.pack(">I", len(content)), kind, content, struct.pack(">I", zlib.crc32(kind + content))]
-    return b"".join(parts)
-
 
 DPI = 110
 FORMATS = ("png", "svg", "pdf")
-NOTE_COLOR = "#767676"
-NOTE_STRIP = 0.15  # inches
-# What a wide legend must cover stays visible through it.
-LEGEND = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.85, "fancybox": False}
+GREY = "#767676"  # of small print: as pale as can be read
+NOTE_STRIP = 0.17  # inches
+HEAD = 0.22  # share of a figure that title, legend and lines above the axes may take before the figure grows
+
+
+def check_options(plot: Callable[..., Any], options: dict[str, Any], artist: type, method: Callable[..., Any]) -> None:
+    """Raise a TypeError about the plotting function where an option is neither its own nor Matplotlib's.
+
+    Parameters
+    ----------
+    plot : callable
+        The function of this package.
+    options : dict
+        What it passes on.
+    artist : type
+        Class of the artists that are drawn: their properties are accepted.
+    method : callable
+        Method of Matplotlib or seaborn that draws them: what it takes by name is accepted, too.
+
+    Examples
+    --------
+    >>> from matplotlib.lines import Line2D
+    >>> def plot_this(data, *, score="es", **kwargs): ...
+    >>> check_options(plot_this, {"lw": 2, "scalex": False}, Line2D, Axes.plot)
+    >>> check_options(plot_this, {"scores": "mps"}, Line2D, Axes.plot)
+    Traceback (most recent call last):
+        ...
+    TypeError: plot_this has no option 'scores', nor has what Matplotlib draws for it. Did you mean 'score'?
+    """
+    for option in options:
+        if not hasattr(artist, f"set_{option}") and option not in inspect.signature(method).parameters:
+            near = difflib.get_close_matches(option, inspect.signature(plot).parameters, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            name = plot.__name__
+            raise TypeError(f"{name} has no option {option!r}, nor has what Matplotlib draws for it.{meant}")
+
+
+def as_table(
+    plot: Callable[..., Any],
+    data: Any,
+    make: Callable[..., pd.DataFrame],
+    columns: Iterable[str],
+    *,
+    module: str = "iv.tables",
+    narrow: bool = False,
+    **options: Any,
+) -> pd.DataFrame:
+    """Return the table to draw: the given one, or what ``make(data, **options)`` makes of captures.
+
+    Parameters
+    ----------
+    plot : callable
+        The plotting function, whose signature says what is the default of an option.
+    data : object
+        What it was given.
+    make : callable
+        Makes its table.
+    columns : iterable of str
+        What a given table must have.
+    module : str
+        In which a reader finds ``make``.
+    narrow : bool
+        Whether ``ood`` chooses among the sets of a table, as it does among those of a capture.
+    **options
+        Of ``make``. They change nothing in a table that is made already, and are refused with one.
+
+    Raises
+    ------
+    ValueError
+        If the table is another one, or an option is given with it.
+
+    Examples
+    --------
+    >>> def plot_this(data, *, bins=50): ...
+    >>> def this_table(data, *, bins): ...
+    >>> as_table(plot_this, pd.DataFrame({"loss": ["isomax"]}), this_table, ["loss"], bins=10)
+    Traceback (most recent call last):
+        ...
+    ValueError: bins=10 changes nothing in a table that is made already. Give it to iv.tables.this_table, or plot_this
+    the captures.
+    """
+    if not isinstance(data, pd.DataFrame):
+        return make(data, **options)
+    ood = options.pop("ood") if narrow else None
+    made, defaults = f"{module}.{make.__name__}", inspect.signature(plot).parameters
+    for name, value in options.items():
+        given = name in defaults and value is not defaults[name].default
+        if given and not (isinstance(value, (int, float, str)) and value == defaults[name].default):
+            raise ValueError(
+                f"{name}={value!r} changes nothing in a table that is made already. "
+                f"Give it to {made}, or {plot.__name__} the captures."
+            )
+    missing = ", ".join(name for name in columns if name not in data.columns) or ("" if len(data) else "rows")
+    if missing:
+        raise ValueError(
+            f"data is a DataFrame without {missing}. Give captures, or the table that {made} made from them."
+        )
+    if not narrow:
+        return data
+    names, is_set = (data["group"], data["ood"]) if "group" in data else (data["ood"], data["ood"].notna())
+    return data[~is_set | names.isin(check_ood(ood, names[is_set].unique()))]
+
+
+def check_capture(plot: Callable[..., Any], value: Any) -> Capture:
+    """Return what is one capture, else say what a plotting function needs.
+
+    Examples
+    --------
+    >>> def plot_this(capture): ...
+    >>> check_capture(plot_this, [])
+    Traceback (most recent call last):
+        ...
+    TypeError: plot_this draws one Capture, but received a list. Call it once for each capture.
+    """
+    if isinstance(value, Capture):
+        return value
+    remedy = run_hint(value) or "Call it once for each capture."
+    raise TypeError(f"{plot.__name__} draws one Capture, but received a {type(value).__name__}. {remedy}")
 
 
 @dataclass(frozen=True)
@@ -139,17 +191,17 @@ class Caption:
         Small print: preset, data, backbone and seed, empty for the papers' own protocol.
     alt : str
         The figure in one sentence of text.
-    drawn : object
-        What a histogram figure drew, so that a grid can give its panels one density axis.
-    pad : float, optional
-        Space under the title in points.
+    lines : tuple of str
+        Small words between title and axes.
+    histogram : bool
+        Whether limits and density axis belong to this panel alone, unless asked for otherwise.
     """
 
     parts: tuple[str, ...] = ()
     note: str = ""
     alt: str = ""
-    drawn: Any = None
-    pad: float | None = None
+    lines: tuple[str, ...] = ()
+    histogram: bool = False
 
     @property
     def title(self) -> str:
@@ -160,11 +212,9 @@ class Caption:
 class CanvasFigure(Figure):
     """A figure that pyplot does not know (so nothing leaks) and that a notebook shows as the result of a cell."""
 
-    one_note = False  # a grid writes the small print of its panels once
-
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         # The second part becomes the picture's metadata in the notebook, from where pages take the alternative text.
-        return png(self, level=KEPT), {"alt": describe(self)}
+        return png(self), {"alt": describe(self)}
 
 
 class CanvasAxes(Axes):
@@ -172,52 +222,56 @@ class CanvasAxes(Axes):
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         figure = self.get_figure(root=True)
-        return png(figure, level=KEPT), {"alt": describe(figure)}
-
-
-def legend_size() -> float:
-    """Return the legend's font size in points; outside our own settings it may be a word such as "medium"."""
-    return FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+        return png(figure), {"alt": describe(figure)}
 
 
 def small() -> float:
-    """Return the size of words inside the axes, which follow the legend's."""
-    return 0.9 * legend_size()
-
-
-def title_pad(lines: int) -> float:
-    """Return the space between axes and title, in points, that holds so many lines of small words."""
-    return 5 + 1.35 * lines * legend_size()
+    """Return the size of small words in points: those of the legend, which outside our settings may be a word."""
+    return 0.9 * FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
 
 
 def new_figure(width: float, height: float, *, panels: int = 1) -> CanvasFigure:
-    """Return an empty figure of that size in inches (times the theme's zoom), whose layout follows the labels."""
+    """Return an empty figure of that size in inches (times the theme's zoom), whose layout follows the words."""
     zoom = style.zoom(panels)
     return CanvasFigure(figsize=(zoom * width, zoom * height), dpi=DPI, layout="constrained")
 
 
-def _still_figure(width: float, height: float, lines: int) -> CanvasFigure:
-    """Return an empty figure with margins from the font sizes.
+@contextmanager
+def mosaic(
+    layout: Sequence[Sequence[Any]], width: float, height: float, *, theme: str, **options: Any
+) -> Iterator[dict[Any, Axes]]:
+    """Yield the axes of a new figure of several panels by name, and lay the figure out when they are drawn.
 
-    Axes stand still while a widget switches what they show, and a quarter of the drawing time is saved.
+    Parameters
+    ----------
+    layout, **options
+        See :meth:`matplotlib.figure.Figure.subplot_mosaic`.
+    width, height : float
+        Inches, before the theme's zoom.
+    theme : {"paper", "talk"}
     """
-    width, height = style.zoom(1) * width, style.zoom(1) * height
-    figure = CanvasFigure(figsize=(width, height), dpi=DPI)
-    across, up = width * 72, height * 72
-    title, label, tick = (float(rcParams[name]) for name in ("axes.titlesize", "axes.labelsize", "xtick.labelsize"))
-    figure.subplots_adjust(
-        left=(1.5 * label + 3.4 * tick + 8) / across,
-        right=1 - 12 / across,
-        bottom=(1.6 * label + 1.3 * tick + 6 + 72 * NOTE_STRIP) / up,
-        top=1 - (1.45 * title + title_pad(lines)) / up,
-    )
-    return figure
+    with style.context(theme):
+        figure = new_figure(width, height, panels=2)
+        yield figure.subplot_mosaic(layout, subplot_kw={"axes_class": CanvasAxes}, **options)
+        settle(figure, rows=len(layout))
+
+
+def settle(figure: Figure, *, rows: int) -> None:
+    """Lay a figure of so many rows of panels out once: axes stand still while a widget switches what they show."""
+    grow(figure, figure.axes, rows=rows)
+    write_note(figure, common_note(figure.axes))
+    lay_out(figure)
+    figure.set_layout_engine("none")
+
+
+def lay_out(figure: Figure) -> None:
+    """Run the layout until axes of equal scales are at their place, so that the first picture is like all others."""
+    for _ in range(1 if all(ax.get_aspect() == "auto" for ax in figure.axes) else 5):
+        figure.get_layout_engine().execute(figure)
 
 
 @contextmanager
-def drawing(
-    ax: Axes | None, *, theme: str = "paper", size: tuple[float, float] = (6.0, 3.8), lines: int | None = None
-) -> Iterator[Axes]:
+def drawing(ax: Axes | None, *, theme: str = "paper", size: tuple[float, float] = (6.0, 3.8)) -> Iterator[Axes]:
     """Yield axes to draw on: the given ones under the caller's settings, else those of a new figure in that theme.
 
     Parameters
@@ -228,21 +282,96 @@ def drawing(
         Settings of a new figure, see :func:`isomax_viz.catalog.style.context`.
     size : (float, float)
         Width and height of a new figure in inches.
-    lines : int, optional
-        Lines of small words between axes and title. If given, a new figure has fixed margins; by default its layout
-        follows the labels.
     """
     if ax is not None:
         yield ax
         return
     with style.context(theme):
-        figure = new_figure(*size) if lines is None else _still_figure(*size, lines)
-        with worded_options():
-            yield figure.add_subplot(axes_class=CanvasAxes)
+        yield new_figure(*size).add_subplot(axes_class=CanvasAxes)
+
+
+def draw_legend(ax: Axes, handles: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
+    """Draw a legend above the axes, where no data can be; in figures of the caller's, where Matplotlib finds room.
+
+    :func:`attach` puts it over the lines of small words and the title over both.
+
+    Parameters
+    ----------
+    ax : Axes
+    handles, labels : sequence
+        As for :meth:`matplotlib.axes.Axes.legend`.
+    **options
+        Passed on to it.
+    """
+    if not handles:
+        return
+    if ax.get_figure(root=True).get_layout_engine() is None:
+        _literal(ax.legend(handles, labels, loc="best", **options).get_texts())
+        return
+    look = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0.1, "borderaxespad": 0} | options
+    _fit(lambda columns: ax.legend(handles, labels, ncols=columns, **look), len(labels), _room(ax)[0])
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
+    """Draw one legend for all panels at the bottom of a figure."""
+    # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
+    look = {"loc": "outside lower center", "borderaxespad": 0.6 + NOTE_STRIP * 72 / (small() / 0.9)} | options
+    room = 0.98 * figure.bbox.width
+    _fit(lambda columns: figure.legend(handles, labels, ncols=columns, **look), len(labels), room)
+
+
+def _fit(draw: Callable[[int], Legend], entries: int, room: float) -> Legend:
+    """Draw a legend in as many columns as there is room for (in pixels), one at least, with its lines broken."""
+    for columns in range(min(4, entries), 0, -1):
+        legend = draw(columns)
+        _literal(legend.get_texts())
+        too_wide = legend.get_window_extent().width - room
+        if too_wide <= 0:
+            return legend
+        if columns > 1:
+            legend.remove()
+    wide = max(text.get_window_extent().width for text in legend.get_texts())
+    for text in legend.get_texts():
+        _break(text, wide - too_wide)
+    return legend
+
+
+def _room(ax: Axes) -> tuple[float, float]:
+    """Return how wide and high words along the axes may be, in pixels, before the layout is known."""
+    figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
+    if figure.get_layout_engine() is None or spec is None:
+        return float(ax.bbox.width), float(ax.bbox.height)
+    grid, parts = spec.get_gridspec(), []
+    for ratios, span in ((grid.get_width_ratios(), spec.colspan), (grid.get_height_ratios(), spec.rowspan)):
+        # Columns share their widest labels: a panel may be narrower than its part.
+        parts.append(sum(ratios[span.start : span.stop]) / sum(ratios) * (0.93 if len(ratios) > 1 else 1.0))
+    # What stands beside the axes: numbers, a label, and gaps.
+    sides = [axis.get_tightbbox() for axis in (ax.yaxis, ax.xaxis)]
+    wide, high = (sides[0].width if sides[0] else 0.0), (sides[1].height if sides[1] else 0.0)
+    wide += sum(bar.get_tightbbox().width + 0.03 * figure.bbox.width for bar in _bars(ax))
+    gap = 2.5 * FontProperties(size=rcParams["axes.labelsize"]).get_size_in_points() * figure.dpi / 72
+    return parts[0] * figure.bbox.width - wide - gap, parts[1] * figure.bbox.height - high - gap
+
+
+def _bars(ax: Axes) -> list[Axes]:
+    return [item.colorbar.ax for item in (*ax.images, *ax.collections) if item.colorbar is not None]
+
+
+def _break(text: Text, room: float) -> None:
+    """Break words into lines that are no wider (or, upright, no higher) than so many pixels."""
+    words = text.get_text().replace(" %", "\N{NO-BREAK SPACE}%")
+    letters, upright = len(words), text.get_rotation() == 90
+    while letters > 8:
+        box = text.get_window_extent()
+        length = box.height if upright else box.width
+        if length <= room:
+            return
+        letters = max(8, int(min(0.95, room / length) * letters))
+        text.set_text("\n".join(wrap(words, letters, break_on_hyphens=False)))
 
 
 def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
-    """Write title and note, remember the caption, and return the axes.
+    """Write what stands around a drawing: lines, title and note; remember the caption, and return the axes.
 
     Parameters
     ----------
@@ -251,37 +380,95 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     own : bool
         Whether the figure was made here: then its note stands at the bottom of the figure, else under the axes.
     """
-    ax.set_title(caption.title, loc="left", pad=caption.pad)
     ax.isomax_caption = caption
+    for row, line in enumerate(reversed(caption.lines)):
+        ax.annotate(line, (0, 1), (0, 4 + 1.3 * row * small()), xycoords="axes fraction", textcoords="offset points",
+                    va="bottom", fontsize=small(), annotation_clip=False)  # fmt: skip
+    _literal([*ax.texts, ax.xaxis.label, ax.yaxis.label])
+    for axis in (ax.xaxis, ax.yaxis):
+        if isinstance(axis.get_major_formatter(), FixedFormatter):  # names; numbers of logarithmic axes are formulas
+            _literal(axis.get_ticklabels())
+    wide, high = _room(ax)
+    for words, room in (
+        (ax.xaxis.label, wide),
+        (ax.yaxis.label, high),
+        *((bar.yaxis.label, high) for bar in _bars(ax)),
+    ):
+        _break(words, room)
+    entitle(ax, caption.title)
+    figure = ax.get_figure(root=True)
     if own:
-        write_note(ax.get_figure(root=True), caption.note)
-    elif caption.note and not getattr(ax.get_figure(root=True), "one_note", False):
-        for old in [text for text in ax.texts if text.get_gid() == "note"]:
-            old.remove()
-        ax.annotate(
-            caption.note,
-            (1, 0),
-            (0, -33),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=6.5,
-            color=NOTE_COLOR,
-            gid="note",
-            annotation_clip=False,
-        )
+        grow(figure, [ax], rows=1)
+        write_note(figure, caption.note)
+        if ax.get_aspect() != "auto":
+            lay_out(figure)
+    elif caption.note and not isinstance(figure, CanvasFigure):
+        ax.annotate(caption.note, (1, 0), (0, -33), xycoords="axes fraction", textcoords="offset points", ha="right",
+                    va="top", fontsize=6.5, color=GREY, gid="note", annotation_clip=False)  # fmt: skip
+        _literal(ax.texts)
     return ax
 
 
-def write_note(figure: Figure, note: str) -> None:
-    """Write small print at the bottom right of the figure, on a strip that the layout leaves free."""
-    if not note:
+def entitle(ax: Axes, title: str) -> None:
+    """Write the title of axes over all that stands above them: lines of small words, then the legend."""
+    lines = caption_of(ax).lines
+    height = 4 + 1.3 * len(lines) * small() if lines else 0.0
+    legend = ax.get_legend()
+    if legend is not None and ax.get_figure(root=True).get_layout_engine() is not None:
+        up = ScaledTranslation(0, (height + 2) / 72, ax.get_figure(root=True).dpi_scale_trans)
+        legend.set_bbox_to_anchor((0, 1), ax.transAxes + up)
+        height += 2 + legend.get_window_extent().height * 72 / ax.get_figure(root=True).dpi
+    words = ax.set_title(title, loc="left", pad=5 + height)
+    _literal([words])
+    _break(words, _room(ax)[0])
+    ax.isomax_head = (5 + height) / 72 + words.get_window_extent().height / ax.get_figure(root=True).dpi
+
+
+def entitle_all(figure: Figure, title: str) -> None:
+    """Write the title of a figure of several panels."""
+    if title:
+        words = figure.suptitle(title, x=0.01, ha="left")
+        _literal([words])
+        _break(words, 0.97 * figure.bbox.width)
+
+
+def grow(figure: Figure, axes: Sequence[Axes], *, rows: int) -> None:
+    """Make a figure higher where titles and legends above its rows of axes would leave these too little room."""
+    width, height = figure.get_size_inches()
+    more = max(getattr(ax, "isomax_head", 0.0) for ax in axes) - HEAD * height / rows
+    if more > 0:
+        figure.set_size_inches(width, height + rows * more)
+
+
+def _literal(texts: Iterable[Text]) -> None:
+    """Make words mean themselves: a name with dollars or underscores is neither a formula nor TeX."""
+    for text in texts:
+        text.set_usetex(False)
+        if text.get_gid() != "formula":
+            text.set_parse_math(False)
+
+
+def common_note(axes: Iterable[Axes]) -> str:
+    """Return the small print of all panels in one line, what they share once."""
+    notes = [note.split(" · ") for note in dict.fromkeys(caption_of(ax).note for ax in axes) if note]
+    if len({len(parts) for parts in notes}) > 1:
+        return " | ".join(" · ".join(parts) for parts in notes)
+    return " · ".join(", ".join(dict.fromkeys(values)) for values in zip(*notes, strict=True))
+
+
+def write_note(figure: Figure, note: str, *, warning: str = "") -> None:
+    """Write small print at the bottom right of a figure, a warning left of it, on a strip kept free."""
+    if not note and not warning:
         return
-    if figure.get_layout_engine() is not None:
-        strip = NOTE_STRIP / figure.get_size_inches()[1]
-        figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))
-    figure.text(0.994, 0.012, note, ha="right", va="bottom", fontsize=6.5, color=NOTE_COLOR, gid="note")
+    height = figure.get_size_inches()[1]
+    words = figure.text(0.994, 0.04 / height, note, ha="right", va="bottom", fontsize=6.5, color=GREY, gid="note")
+    _literal([words])
+    room = 0.98 * figure.bbox.width
+    if warning:
+        room -= figure.text(0.006, 0.04 / height, warning, va="bottom", fontsize=small()).get_window_extent().width
+    _break(words, room)
+    strip = NOTE_STRIP + 0.11 * words.get_text().count("\n")
+    figure.get_layout_engine().set(rect=(0, strip / height, 1, 1 - strip / height))
 
 
 def caption_of(ax: Axes) -> Caption:
@@ -314,14 +501,16 @@ def describe(drawn: Axes | Figure) -> str:
     return " ".join(alt for alt in (caption_of(ax).alt for ax in panels) if alt)
 
 
-def png(figure: Figure, *, level: int = SHOWN) -> bytes:
-    """Return the figure as an opaque PNG picture; the same figure gives the same bytes at each level of compression.
+def png(figure: Figure) -> bytes:
+    """Return the figure as an opaque PNG picture; the same figure gives the same bytes.
 
     One drawing pass: ``savefig`` would draw a figure with automatic layout twice, and a widget waits for this.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return encode_png(np.asarray(canvas.buffer_rgba()), dpi=figure.dpi, level=level)
+    buffer, opaque = BytesIO(), np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    Image.fromarray(opaque).save(buffer, format="png", dpi=(figure.dpi, figure.dpi))
+    return buffer.getvalue()
 
 
 def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> Path:
@@ -380,16 +569,3 @@ def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> 
             "Choose a folder that you may write to."
         ) from error
     return path
-
-
-def fixed_figure(width: float, height: float) -> CanvasFigure:
-    """Return an empty figure of that size in inches."""
-    figure = CanvasFigure(figsize=(width, height), dpi=DPI)
-    figure.one_note = True
-    return figure
-
-
-def add_panel(figure: CanvasFigure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Return axes at that place, in inches from the bottom left; labels and title lie outside it."""
-    wide, high = figure.get_size_inches()
-    return figure.add_axes((left / wide, bottom / high, width / wide, height / high), axes_class=CanvasAxes)

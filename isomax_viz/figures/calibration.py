@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_number
 from isomax_viz.analysis.calibration import (
@@ -23,16 +25,26 @@ from isomax_viz.analysis.calibration import (
     temperature_table,
 )
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.provenance import source
-from isomax_viz.catalog import style
-from isomax_viz.catalog.style import OKABE_ITO, SPARE_STYLES, loss_style
-from isomax_viz.figures._canvas import Caption, add_panel, attach, drawing, fixed_figure, small, title_pad, write_note
-from isomax_viz.figures._words import check_table, known, note, number, percent, titles
+from isomax_viz.captures.provenance import note, source
+from isomax_viz.catalog.style import OKABE_ITO, SPARE_STYLES, known, loss_style, number, percent, titles
+from isomax_viz.figures._canvas import (
+    GREY,
+    Caption,
+    as_table,
+    attach,
+    check_capture,
+    check_options,
+    draw_legend,
+    drawing,
+    mosaic,
+    small,
+)
 from isomax_viz.figures.studies import set_percent_axis
 
 __all__ = ["plot_reliability", "plot_simplex", "plot_temperature"]
 
 BINS = 15
+MOST_COUNTS = 16  # more bins have no room for numbers
 TEMPERATURES = np.geomspace(0.02, 5.0, 31)
 _COLUMNS = ("temperature", "cross_entropy", "entropy", "ES", "MPS")
 _DARK = "#1a1a1a"
@@ -78,6 +90,8 @@ def plot_reliability(
     >>> plot_reliability(capture).get_xlabel()
     'confidence: probability of the predicted class'
     """
+    check_options(plot_reliability, kwargs, Rectangle, Axes.bar)
+    check_capture(plot_reliability, capture)
     test = at_temperature(capture, temperature).test
     confidences, correct = decided_probabilities(test), test.predictions == test.labels
     table = reliability_table(confidences, correct, bins=bins, binning=binning)
@@ -95,19 +109,25 @@ def plot_reliability(
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MultipleLocator(0.2))
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal", anchor="SW")
+        if len(table) <= MOST_COUNTS:
+            axes.set_ylim(0, 1.2)
+            axes.spines["left"].set_bounds(0, 1)
+            axes.yaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6)))
+            for row in table.to_dict("records"):  # above every bar: none is higher than 1
+                place = (row["left"] + row["right"]) / 2, 1.04
+                axes.annotate(f"{row['n']:,}", place, rotation=90, ha="center", fontsize=0.8 * small(), gid="count")
         axes.set_xlabel("confidence: probability of the predicted class")
-        axes.set_ylabel("accuracy in the bin")
+        axes.set_ylabel("accuracy in the bin (above: images)" if len(table) <= MOST_COUNTS else "accuracy in the bin")
         # Equal confidences share a bin of equal count, so there may be fewer than asked for.
         number_of = bins if binning == "width" else len(table)
         kind = f"{number_of} bin{'s' * (number_of > 1)} of equal {binning}"
         words = f"ECE {percent(error)} ({kind}), NLL {number(loss)}"
-        axes.annotate(words, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=small())
         parts = (*titles(capture.loss, capture.meta.get("data"), []), f"temperature {number(temperature)}")
         alt = f"{', '.join(parts)}: mean confidence {percent(float(confidences.mean()))}, "
         alt += f"accuracy {percent(test.accuracy)}, {words}."
         told = note(pd.DataFrame([source(capture)]))
-        return attach(axes, Caption(parts, told, alt, pad=title_pad(1)), own=ax is None)
+        return attach(axes, Caption(parts, told, alt, (words,)), own=ax is None)
 
 
 def plot_temperature(
@@ -147,52 +167,40 @@ def plot_temperature(
     >>> len(plot_temperature(capture).axes)
     3
     """
+    check_capture(plot_temperature, capture)
     check_number("temperature", temperature, above=0)
     table = temperature_table(capture, TEMPERATURES, bins=bins) if table is None else table
-    check_table(table, _COLUMNS, "temperature_table", module="calibration")
-    table = table.sort_values("temperature")
-    marks = _marks(capture)
-    with style.context(theme):
-        figure = fixed_figure(11.6, 4.5)
-        plot_reliability(capture, temperature=temperature, bins=bins, ax=add_panel(figure, 0.75, 0.75, 3.0, 3.0))
-        middle = add_panel(figure, 4.75, 0.75, 2.7, 3.0)
-        curves = (("cross_entropy", "cross-entropy (NLL)"), ("entropy", "entropy"))
-        _draw_over(middle, table, curves, temperature, marks, "nats, mean over the test images", up=True)
-        _legend_above(middle)
-        top = np.log(capture.test.classes)
-        middle.set_ylim(0, 1.45 * top)
-        middle.axhline(top, color="#B0B0B0", linewidth=0.8, zorder=1)
-        middle.annotate("log K", (1, top), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                        va="center", fontsize=small() - 1, color="#767676")  # fmt: skip
-        here = temperature_table(capture.replace(ood={}), [temperature], bins=bins).iloc[0]
+    table = as_table(plot_temperature, table, temperature_table, _COLUMNS, module="iv.calibration")
+    table, marks = table.sort_values("temperature"), _marks(capture)
+    here = temperature_table(capture.replace(ood={}), [temperature], bins=bins).iloc[0]
+    with mosaic([["reliability", "fit", "detection"]], 11.6, 4.5, theme=theme, width_ratios=[1.1, 1, 1]) as axes:
+        plot_reliability(capture, temperature=temperature, bins=bins, ax=axes["reliability"])
+        for name in ("fit", "detection"):
+            axes[name].set(xscale="log", xlim=(table["temperature"].min(), table["temperature"].max()))
+        curves = {"cross_entropy": "cross-entropy (NLL)", "entropy": "entropy"}
+        lines = _draw_over(axes["fit"], table, "temperature", curves, temperature, marks)
+        _mark_height(axes["fit"], "log K", top := float(np.log(capture.test.classes)))
+        axes["fit"].set(ylim=(0, 1.2 * top), ylabel="nats, mean over the test images")
         words = f"cross-entropy {number(here['cross_entropy'])}, entropy {number(here['entropy'])} nats"
         alt = f"At temperature {number(temperature)}: {words}."
-        attach(middle, Caption(("fit and doubt",), alt=alt, pad=title_pad(1)), own=False)
-        _draw_detection(add_panel(figure, 8.5, 0.75, 2.7, 3.0), table, temperature, marks)
-        write_note(figure, note(pd.DataFrame([source(capture)])))
-    return figure
+        attach(axes["fit"], Caption(("fit and doubt",), alt=alt, lines=lines), own=False)
+        lines = _draw_over(axes["detection"], table, "temperature", {"ES": "ES", "MPS": "MPS"}, temperature, marks)
+        attach(
+            axes["detection"], Caption(("detection",), alt=_say_auroc(axes["detection"], table), lines=lines), own=False
+        )
+    return axes["fit"].get_figure(root=True)
 
 
-def _draw_detection(ax: Axes, table: pd.DataFrame, temperature: float, marks: dict[str, float]) -> None:
-    label = "AUROC, mean over the OOD sets"
-    _draw_over(ax, table, (("ES", "ES"), ("MPS", "MPS")), temperature, marks, label)
-    _legend_above(ax)
-    set_percent_axis(ax, label)
+def _say_auroc(ax: Axes, table: pd.DataFrame) -> str:
+    """Set an axis of AUROC, and return what it shows in words."""
+    set_percent_axis(ax, "AUROC, mean over the OOD sets")
     if table["ES"].isna().all():
-        alt = "There is no out-of-distribution set to detect."
-        ax.text(0.5, 0.6, "no OOD set", transform=ax.transAxes, ha="center", color="#767676")
-    else:
-        low = min(table["ES"].min(), table["MPS"].min())
-        ax.set_ylim(max(0.0, min(low, 0.99) - 0.25 * (1 - low)), 1.002)
-        best = table.loc[table["ES"].idxmax()]
-        alt = f"AUROC of ES is largest ({percent(best['ES'])}) at temperature {number(best['temperature'])}."
-    attach(ax, Caption(("detection",), alt=alt, pad=title_pad(1)), own=False)
-
-
-def _legend_above(ax: Axes) -> None:
-    """Write the legend between title and axes, where no curve or mark can be."""
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, fontsize=small(), frameon=False, borderpad=0.2,
-              borderaxespad=0, handlelength=1.8, columnspacing=1.2)  # fmt: skip
+        ax.text(0.5, 0.6, "no OOD set", transform=ax.transAxes, ha="center", color=GREY)
+        return "There is no out-of-distribution set to detect."
+    low = min(table["ES"].min(), table["MPS"].min())
+    ax.set_ylim(max(0.0, min(low, 0.99) - 0.1 * (1 - low)), 1.002)
+    best = table.loc[table["ES"].idxmax()]
+    return f"AUROC of ES is largest ({percent(best['ES'])}) at temperature {number(best['temperature'])}."
 
 
 def _marks(capture: Capture) -> dict[str, float]:
@@ -201,49 +209,40 @@ def _marks(capture: Capture) -> dict[str, float]:
     recorded = 1 / float(capture.meta.get("logits_divided_by", 1.0))  # see at_temperature
     marks = {"training": recorded / float(scale)} if known(scale) and scale else {}
     marks["detection"] = recorded
-    try:
+    with suppress(ValueError):  # none fits, for instance because no test image is misclassified
         marks["fitted"] = fit_temperature(capture.test.require("logits"), capture.test.labels)
-    except ValueError:  # none fits, for instance because no test image is misclassified
-        pass
     return marks
 
 
 def _draw_over(
-    ax: Axes,
-    table: pd.DataFrame,
-    curves: Sequence[tuple[str, str]],
-    temperature: float,
-    marks: dict[str, float],
-    label: str,
-    *,
-    up: bool = False,
-) -> None:
-    x = table["temperature"].to_numpy()
-    for (column, words), look in zip(curves, SPARE_STYLES, strict=False):
+    ax: Axes, table: pd.DataFrame, over: str, curves: dict[str, str], chosen: float, marks: dict[str, float]
+) -> tuple[str, ...]:
+    """Draw curves with a point on each at the chosen place and dotted lines at the marks, and return their names."""
+    x, place = table[over].to_numpy(), np.log if ax.get_xscale() == "log" else np.asarray
+    for (column, words), look in zip(curves.items(), SPARE_STYLES, strict=False):
         y = table[column].to_numpy()
         ax.plot(x, y, color=look.color, linestyle=look.linestyle, linewidth=1.8, label=words)
-        at = float(np.interp(np.log(temperature), np.log(x), y))
-        ax.plot([temperature], [at], marker="o", markersize=8, color=look.color, markeredgecolor="white", zorder=6)
-    ax.axvline(temperature, color=_DARK, linewidth=1.2, zorder=2)
-    ax.set_xscale("log")
-    ax.set_xlim(x[0], x[-1])
-    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if x[0] <= tick <= x[-1] * 1.001]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
-    ax.xaxis.set_minor_locator(NullLocator())
-    named: list[tuple[float, str]] = []
-    for name, value in sorted(marks.items(), key=lambda item: item[1]):
-        if x[0] <= value <= x[-1]:
-            ax.axvline(value, color="#767676", linewidth=1.0, linestyle=":", zorder=1)
-            # Marks that are too near each other for names side by side share one.
-            near = bool(named) and np.log(value / named[-1][0]) < 0.05 * np.log(x[-1] / x[0])
-            named = [*named[:-1], (value, f"{named[-1][1]}, {name}")] if near else [*named, (value, name)]
-    for value, name in named:
-        # Upright, where the curves are not: along the dotted line, not across its neighbours.
-        ax.annotate(name, (value, 0.985 if up else 0.02), (2, 0), xycoords=("data", "axes fraction"), rotation=90,
-                    textcoords="offset points", va="top" if up else "bottom", fontsize=small() - 1, color="#4D4D4D",
-                    annotation_clip=False)  # fmt: skip
-    ax.set_xlabel("temperature")
-    ax.set_ylabel(label)
+        point = {"marker": "o", "markersize": 8, "color": look.color, "markeredgecolor": "white", "zorder": 6}
+        ax.plot([chosen], [np.interp(place(chosen), place(x), y)], **point)
+    ax.axvline(chosen, color=_DARK, linewidth=1.2, zorder=2)
+    shown = {name: value for name, value in sorted(marks.items(), key=lambda item: item[1]) if x[0] <= value <= x[-1]}
+    for name, value in shown.items():
+        ax.axvline(value, color=GREY, linewidth=1.0, linestyle=":", zorder=1, gid=name)
+    if ax.get_xscale() == "log":
+        ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if x[0] <= tick <= x[-1] * 1.001]
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel(over)
+    draw_legend(ax, *ax.get_legend_handles_labels())
+    # Their names stand above the axes, where no curve can be.
+    return (f"dotted: {', '.join(f'{name} {number(value)}' for name, value in shown.items())}",) if shown else ()
+
+
+def _mark_height(ax: Axes, words: str, height: float) -> None:
+    """Draw a horizontal line with its name at its right end, outside the axes."""
+    ax.axhline(height, color="#B0B0B0", linewidth=0.8, zorder=1)
+    ax.annotate(words, (1, height), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                va="center", fontsize=small(), color=GREY)  # fmt: skip
 
 
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
@@ -295,11 +294,18 @@ def plot_simplex(
     last = max(2.0 * entropic_scale, scale)
     path = scale_table(logits, label, np.concatenate([np.linspace(0, 1, 40), np.geomspace(1, last, 200)[1:]]))
     marked = scale_table(logits, label, [1.0, entropic_scale, scale])
-    with style.context(theme):
-        figure = fixed_figure(9.6, 4.4)
-        _draw_simplex(add_panel(figure, 0.35, 0.45, 4.0, 3.45), path, marked, label, (1.0, entropic_scale, scale))
-        _draw_scales(add_panel(figure, 6.1, 0.75, 3.2, 3.0), path, marked, entropic_scale, scale)
-    return figure
+    with mosaic([["simplex", "scales"]], 9.6, 4.8, theme=theme, width_ratios=[1.3, 1]) as axes:
+        _draw_simplex(axes["simplex"], path, marked, label, (1.0, entropic_scale, scale))
+        ax, marks = axes["scales"], {"detection": 1.0, "training": entropic_scale}
+        curves = {"cross_entropy": "cross-entropy", "entropy": "entropy"}
+        lines = _draw_over(ax, path, "scale", curves, scale, marks)
+        _mark_height(ax, "log 3", float(np.log(3)))
+        ax.set(xlim=(0, last), ylim=(0, 1.08 * max(np.log(3), float(path["cross_entropy"].max()))))
+        ax.set(xlabel="scale on the logits (1 / temperature)", ylabel="nats")
+        here = f"cross-entropy {number(marked['cross_entropy'].iloc[2])}, entropy {number(marked['entropy'].iloc[2])}"
+        alt = f"At scale {scale:.3g}: {here} nats."
+        attach(ax, Caption(("entropy and cross-entropy",), alt=alt, lines=lines), own=False)
+    return axes["simplex"].get_figure(root=True)
 
 
 def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int, scales: tuple[float, ...]) -> None:
@@ -309,7 +315,7 @@ def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int
     entropy = -(steps * np.log(np.where(steps > 0, steps, 1))).sum(axis=1)
     x, y = (steps @ _CORNERS).T
     shades = ax.tricontourf(x, y, entropy, levels=24, cmap="cividis_r")
-    bar = ax.get_figure().colorbar(shades, ax=ax, fraction=0.045, pad=0.1, ticks=MultipleLocator(0.25))
+    bar = ax.get_figure().colorbar(shades, ax=ax, shrink=0.8, ticks=MultipleLocator(0.25))
     bar.set_label("entropy (nats)")
     bar.outline.set_visible(False)
     way = path[["p0", "p1", "p2"]].to_numpy() @ _CORNERS
@@ -319,17 +325,14 @@ def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int
     names = (f"scale 1: detection ({_numbers(marked, 0)})", f"scale {scales[1]:g}: training ({_numbers(marked, 1)})")
     for place, (name, marker) in enumerate(zip((*names, f"scale {scales[2]:.3g}: chosen"), "s^o", strict=True)):
         size, color = (12, OKABE_ITO["vermillion"]) if marker == "o" else (8, "white")
-        ax.plot(*points[place], linestyle="none", marker=marker, markersize=size, color=color, label=name, zorder=5,
-                markeredgecolor=_DARK)  # fmt: skip
-    for number_, ((left, bottom), side) in enumerate(zip(_CORNERS, ("right", "left", "center"), strict=True)):
-        words = f"class {number_}" + (" (correct)" if number_ == label else "")
-        up = 0.03 if number_ == 2 else -0.07
-        ax.text(left, bottom + up, words, ha={"right": "left", "left": "right"}.get(side, side), fontsize=small())
-    ax.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.02), fontsize=7.5)
-    ax.set(xlim=(-0.06, 1.06), ylim=(-0.1, 1.06), aspect="equal")
-    ax.axis("off")
-    ax.set_axis_on()
-    ax.set(xticks=[], yticks=[])
+        look = {"linestyle": "none", "marker": marker, "markersize": size, "markeredgecolor": _DARK, "zorder": 5}
+        ax.plot(*points[place], color=color, label=name, **look)
+    for name, (left, bottom), side in zip(range(3), _CORNERS, ("left", "right", "center"), strict=True):
+        words = f"class {name} (correct)" if name == label else f"class {name}"
+        up, va = (0.02, "bottom") if side == "center" else (-0.05, "top")
+        ax.text(left, bottom + up, words, ha=side, va=va, fontsize=small())
+    draw_legend(ax, *ax.get_legend_handles_labels())
+    ax.set(xlim=(-0.06, 1.06), ylim=(-0.15, 1.0), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     alt = f"Probabilities at scale {scales[2]:.3g}: {_numbers(marked, 2)}; at scale 1: {_numbers(marked, 0)}."
     attach(ax, Caption(("probabilities of three classes",), alt=alt), own=False)
@@ -337,39 +340,3 @@ def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int
 
 def _numbers(marked: pd.DataFrame, row: int) -> str:
     return ", ".join(f"{value:.2f}" for value in marked[["p0", "p1", "p2"]].iloc[row])
-
-
-def _draw_scales(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, entropic_scale: float, scale: float) -> None:
-    for column, words, look in (
-        ("cross_entropy", "cross-entropy", SPARE_STYLES[0]),
-        ("entropy", "entropy", SPARE_STYLES[1]),
-    ):
-        values = path[column].to_numpy()
-        ax.plot(
-            path["scale"].to_numpy(), values, color=look.color, linestyle=look.linestyle, linewidth=1.8, label=words
-        )
-        ax.plot(
-            [scale],
-            [marked[column].iloc[2]],
-            marker="o",
-            markersize=8,
-            color=look.color,
-            markeredgecolor="white",
-            zorder=6,
-        )
-    ax.axvline(scale, color=_DARK, linewidth=1.2, zorder=2)
-    for value, words in ((1.0, "detection"), (entropic_scale, "training")):
-        ax.axvline(value, color="#767676", linewidth=1.0, linestyle=":", zorder=1)
-        # Upright: across, the words would meet the line of a chosen scale nearby.
-        ax.annotate(words, (value, 0.985), (2, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
-                    rotation=90, va="top", fontsize=small() - 1, color="#4D4D4D")  # fmt: skip
-    ax.axhline(np.log(3), color="#B0B0B0", linewidth=0.8, zorder=1)
-    ax.annotate("log 3", (1, np.log(3)), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                va="center", fontsize=small() - 1, color="#767676")  # fmt: skip
-    ax.set(xlim=(0, path["scale"].max()), ylim=(0, 1.25 * max(np.log(3), float(path["cross_entropy"].max()))))
-    ax.set_xlabel("scale on the logits (1 / temperature)")
-    ax.set_ylabel("nats")
-    ax.legend(loc="center right", fontsize=8)
-    at = marked.iloc[2]
-    alt = f"At scale {scale:.3g}: cross-entropy {number(at['cross_entropy'])}, entropy {number(at['entropy'])} nats."
-    attach(ax, Caption(("entropy and cross-entropy",), alt=alt), own=False)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Number
+from textwrap import fill
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from isomax_viz.analysis.compare import Comparison
-from isomax_viz.catalog.style import data_style
-from isomax_viz.figures._canvas import Caption, attach, drawing, legend_size
-from isomax_viz.figures._words import known
+from isomax_viz.catalog.style import data_style, known, plain
+from isomax_viz.figures._canvas import Caption, attach, check_options, drawing
 
 __all__ = ["plot_comparisons"]
 
@@ -35,8 +37,8 @@ def plot_comparisons(
     Returns
     -------
     Axes
-        Large points are differences, lines their intervals, small marks below them the pairs of seeds where there are
-        several. Filled points and thick lines: the interval excludes zero.
+        Points are differences, lines between strokes their intervals, small marks below them the pairs of seeds where
+        there are several. Filled points and thick lines: the interval excludes zero.
 
     Raises
     ------
@@ -57,17 +59,21 @@ def plot_comparisons(
     >>> ax.get_xlabel(), [label.get_text() for label in ax.get_yticklabels()]
     ('difference of AUROC (points), 95 % interval', ['ES above MPS?'])
     """
+    check_options(plot_comparisons, kwargs, Line2D, Axes.plot)
     rows = _rows(data)
     first = next(iter(rows.values()))
     with drawing(ax, theme=theme, size=(7.0, 1.3 + 0.5 * len(rows))) as axes:
         axes.axvline(0, color="#4D4D4D", linewidth=0.9, zorder=1)
         for height, comparison in enumerate(rows.values()):
             _draw_row(axes, height, comparison, kwargs)
-        pairs = [f"{comparison.a} − {comparison.b}" for comparison in rows.values()]
+        _draw_seeds(axes, rows)
+        pairs = [plain(f"{comparison.a} − {comparison.b}", most=80) for comparison in rows.values()]
         shared = pairs[0] if len(set(pairs)) == 1 else ""
         # The sign of a difference means nothing without the order of the two.
-        told = [name if shared or name == pair else f"{name}\n{pair}" for name, pair in zip(rows, pairs, strict=True)]
-        axes.set_yticks(range(len(rows)), told, fontsize=legend_size())
+        names = [plain(name, most=80) for name in rows]
+        told = [[name] if shared or name == pair else [name, pair] for name, pair in zip(names, pairs, strict=True)]
+        axes.set_yticks(range(len(rows)), ["\n".join(fill(line, 44) for line in lines) for lines in told])
+        axes.tick_params(axis="y", labelsize="small")
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="#E5E5E5", linewidth=0.7)
@@ -76,7 +82,8 @@ def plot_comparisons(
         alt = " ".join(f"{name}: {comparison.sentence}" for name, comparison in rows.items())
         several = any(comparison.seeds > 1 for comparison in rows.values())
         title = ((shared,) if shared else ()) + (("small marks: pairs of seeds",) if several else ())
-        return attach(axes, Caption(title, _note(rows), alt), own=ax is None)
+        lines = ("left of zero the first is worse, right of it better",)
+        return attach(axes, Caption(title, _note(rows), alt, lines), own=ax is None)
 
 
 def _note(rows: Mapping[str, Comparison]) -> str:
@@ -110,10 +117,20 @@ def _rows(data: Comparison | Mapping[str, Comparison]) -> dict[str, Comparison]:
 def _draw_row(ax: Axes, height: int, comparison: Comparison, options: dict[str, Any]) -> None:
     excludes = comparison.low > 0 or comparison.high < 0
     color = _EXCLUDES if excludes else _INCLUDES
-    look = {"color": color, "linewidth": 3.0 if excludes else 1.4, "zorder": 2} | options
+    # Strokes at the ends, higher than the point: an interval narrower than it can be seen.
+    look = {"color": color, "linewidth": 3.0 if excludes else 1.4, "zorder": 2}
+    look |= {"marker": "|", "markersize": 15, "markeredgewidth": 1.4} | options
     ax.plot([100 * comparison.low, 100 * comparison.high], [height, height], **look)
     face = color if excludes else "white"
-    ax.plot(100 * comparison.difference, height, "o", color=color, markerfacecolor=face, markersize=8, zorder=4)
-    if comparison.seeds > 1:
-        values = 100 * comparison.per_seed.to_numpy()
-        ax.plot(values, [height + 0.24] * len(values), "|", color=_SEED, markersize=7, zorder=3)
+    ax.plot(100 * comparison.difference, height, "o", color=color, markerfacecolor=face, markersize=7, zorder=4)
+
+
+def _draw_seeds(ax: Axes, rows: Mapping[str, Comparison]) -> None:
+    import seaborn as sns  # brings pyplot along, which nothing else here needs
+
+    several = {height: row.per_seed for height, row in enumerate(rows.values()) if row.seeds > 1}
+    if several:
+        values = 100 * np.concatenate([seeds.to_numpy() for seeds in several.values()])
+        heights = np.repeat([height + 0.28 for height in several], [len(seeds) for seeds in several.values()])
+        look = {"marker": "|", "color": _SEED, "size": 8, "linewidth": 1.2, "jitter": False, "zorder": 3}
+        sns.stripplot(x=values, y=heights, orient="h", native_scale=True, ax=ax, **look)

@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.analysis.methods import demands
-from isomax_viz.catalog.style import loss_style
-from isomax_viz.figures._canvas import Caption, attach, drawing, small
-from isomax_viz.figures._words import check_table, note, percent
+from isomax_viz.analysis.methods import demands, measure
+from isomax_viz.captures.provenance import note
+from isomax_viz.catalog.style import data_style, loss_styles, percent, plain
+from isomax_viz.figures._canvas import Caption, as_table, attach, check_options, draw_legend, drawing, small
 from isomax_viz.figures.studies import set_percent_axis
 
 __all__ = ["plot_costs"]
@@ -65,13 +65,17 @@ def plot_costs(
     >>> plot_costs(pd.DataFrame([row | times])).get_ylabel()
     'AUROC, mean over 4 OOD sets'
     """
+    check_options(plot_costs, kwargs, Line2D, Axes.plot)
     check_choice("metric", metric, METRICS)
-    check_table(data, (*COLUMNS, metric), "measure", module="methods")
-    table = data.sort_values(metric, ascending=False, kind="stable").reset_index(drop=True)
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError(f"data must be the table that iv.methods.measure returned, but is a {type(data).__name__}.")
+    table = as_table(plot_costs, data, measure, (*COLUMNS, metric), module="iv.methods")
+    looks = loss_styles(table["loss"])
+    table = table.sort_values(metric, ascending=False, kind="stable").reset_index(drop=True)
     with drawing(ax, theme=theme, size=(8.2, 4.8)) as axes:
         axes.axvline(1, color=LEADER, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         for row in table.to_dict("records"):
-            style, time = loss_style(row["loss"]), row["relative_time"]
+            style, time = looks[str(row["loss"])], row["relative_time"]
             reach = [[time - row["relative_time_low"]], [row["relative_time_high"] - time]]
             axes.errorbar(time, row[metric], xerr=reach, color=style.color, elinewidth=0.8, zorder=2)
             look = {"marker": style.marker, "color": style.color, "markersize": 7, "zorder": 4, "linestyle": "none"}
@@ -80,7 +84,10 @@ def plot_costs(
         _finish(axes, table, metric)
         _write_names(axes, table, metric)
         if legend:
-            _legend(axes, table)
+            point = {"linestyle": "none", "markersize": 6}
+            handles = [Line2D([], [], color=look.color, marker=look.marker, **point) for look in looks.values()]
+            handles.append(Line2D([], [], color="#4D4D4D", marker="o", markerfacecolor="white", **point))
+            draw_legend(axes, handles, [*(look.label for look in looks.values()), "with special needs or side effects"])
         return attach(axes, _caption(table, metric), own=ax is None)
 
 
@@ -105,13 +112,16 @@ def _finish(ax: Axes, table: pd.DataFrame, metric: str) -> None:
 
 
 def _write_names(ax: Axes, table: pd.DataFrame, metric: str) -> None:
-    """Write the names in one column to the right, in the order of the points, each tied to its point by a thin line."""
-    low, high = ax.get_ylim()
+    """Write the names in one column to the right, in the order of the points: lines to them do not cross."""
+    (low, high), end = ax.get_ylim(), ax.get_xlim()[1]
     heights = (table[metric].to_numpy() - low) / (high - low)
-    line = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
-    for row, height in zip(table.to_dict("records"), spread_out(heights, gap=0.052), strict=True):
+    gap = 1.35 * small() * 1.4 / 72 / ax.get_figure(root=True).get_size_inches()[1]
+    line = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+    for row, height in zip(table.to_dict("records"), spread_out(heights, gap=max(gap, 0.052)), strict=True):
+        # Level as far as the edge of the axes, and only beyond it up or down to the name.
+        ax.plot([row["relative_time"], end], [row[metric]] * 2, color=LEADER, linewidth=0.6, zorder=1, scalex=False)
         ax.annotate(
-            row["approach"], (row["relative_time"], row[metric]), (1.03, height), textcoords="axes fraction",
+            plain(row["approach"], most=36), (end, row[metric]), (1.05, height), textcoords="axes fraction",
             va="center", ha="left", fontsize=small(), annotation_clip=False, arrowprops=line,
         )  # fmt: skip
 
@@ -142,24 +152,11 @@ def _bottom(pool: list[float], gap: float) -> float:
     return float(np.clip(np.mean(pool) - gap * (len(pool) - 1) / 2, 0, 1 - gap * (len(pool) - 1)))
 
 
-def _legend(ax: Axes, table: pd.DataFrame) -> None:
-    looks = {loss: loss_style(loss) for loss in table["loss"].drop_duplicates()}
-    entries = [
-        Line2D([], [], color=style.color, marker=style.marker, linestyle="none", markersize=6, label=style.label)
-        for style in looks.values()
-    ]
-    grey = {"color": "#4D4D4D", "marker": "o", "linestyle": "none", "markersize": 6}
-    entries.append(Line2D([], [], **grey, markerfacecolor="white", label="with special needs or side effects"))
-    # Below the axes: inside, it would cover the lines to the names.
-    ax.legend(handles=entries, loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=len(entries), handletextpad=0.2)
-
-
 def _caption(table: pd.DataFrame, metric: str) -> Caption:
-    parts = [str(value) for value in table.get("data", pd.Series(dtype=object)).dropna().unique()]
+    parts = [data_style(str(value)).label for value in table.get("data", pd.Series(dtype=object)).dropna().unique()]
     spoken = "; ".join(
         f"{row['approach']} {percent(row[metric])} at {row['relative_time']:.2g} times"
         for row in table.to_dict("records")
     )
     alt = f"{metric} against inference time relative to one forward pass: {spoken}."
-    small_print = note(table) if {"preset", "data", "backbone", "seed"} <= set(table.columns) else ""
-    return Caption((*parts, f"{metric} and inference time"), small_print, alt)
+    return Caption((*parts, f"{metric} and inference time"), note(table), alt)

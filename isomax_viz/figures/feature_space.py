@@ -8,23 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.lines import Line2D
 
 from isomax_viz.analysis.features import feature_space_table, prototype_distances_table
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import data_style
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small
-from isomax_viz.figures._words import check_table, count_label, note, number, percent, titles
+from isomax_viz.captures.provenance import note
+from isomax_viz.catalog.style import count_label, data_style, loss_record, number, percent, plain, titles
+from isomax_viz.figures._canvas import GREY, Caption, as_table, attach, check_options, draw_legend, drawing, small
 from isomax_viz.figures.histograms import id_label
 
-__all__ = ["plot_feature_space", "plot_prototype_distances"]
+__all__ = ["name_classes", "plot_feature_space", "plot_prototype_distances"]
 
 # Matplotlib's "petroff10", distinguishable with the common kinds of colour blindness.
 CLASS_COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
-MANY = 10  # more classes than colours: one grey cloud, names at the prototypes
+MANY = len(CLASS_COLORS)  # of more classes: one grey cloud without names
+_MODULE = "isomax_viz.analysis.features"
 _FEATURE_COLUMNS = ("loss", "data", "group", "ood", "label", "name", "x", "y", "explained")
 _DISTANCE_COLUMNS = ("loss", "data", "row", "column", "row_name", "column_name", "distance")
 
@@ -73,8 +74,9 @@ def plot_feature_space(
     >>> ax.get_xlabel()
     'first principal component (both: 100.0 % of the variance of ID)'
     """
-    table = data if isinstance(data, pd.DataFrame) else feature_space_table(data, ood)
-    check_table(table, _FEATURE_COLUMNS, "feature_space_table", module="projections")
+    check_options(plot_feature_space, kwargs, Line2D, Axes.plot)
+    options = {"module": _MODULE, "narrow": True, "ood": ood}
+    table = as_table(plot_feature_space, data, feature_space_table, _FEATURE_COLUMNS, **options)
     known = table[table["group"] == "ID"]
     unknown = list(table.loc[table["ood"], "group"].unique())
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
@@ -91,51 +93,46 @@ def plot_feature_space(
         axes.set_ylabel("second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         if legend:
-            _draw_legend(axes, len(np.unique(known["label"])) <= MANY)
+            handles, labels = axes.get_legend_handles_labels()
+            # The first class's colour would look like that of all points and prototypes.
+            grey = {"linestyle": "none", "color": GREY}
+            handles[0] = Line2D([], [], marker=".", markersize=6, **grey)
+            if len(handles) > len(unknown) + 1:
+                handles[-1] = Line2D([], [], marker="X", markersize=8, markeredgecolor="black", **grey)
+            draw_legend(axes, handles, labels)
         parts = titles(table["loss"].iloc[0], table["data"].iloc[0], unknown)
         alt = f"Feature space, {', '.join(parts)}: the plane shows {explained} of the variance of the known features."
         return attach(axes, Caption(parts, note(table), alt), own=ax is None)
 
 
 def _draw_known(ax: Axes, rows: pd.DataFrame, options: dict[str, Any]) -> None:
-    x, y, labels = (rows[name].to_numpy() for name in ("x", "y", "label"))
     look = {"marker": ".", "linestyle": "none", "markersize": 4.5, "alpha": 0.8}
-    classes = np.unique(labels)
-    if len(classes) > MANY:
-        ax.plot(x, y, **(look | {"color": "#94a4a2", "label": count_label(id_label(rows), len(rows))} | options))
-        return
-    for position, label in enumerate(classes):
-        member, color = labels == label, CLASS_COLORS[label % len(CLASS_COLORS)]
-        words = count_label(id_label(rows), len(rows)) if position == 0 else "_class"
-        ax.plot(x[member], y[member], **(look | {"color": color, "label": words} | options))
-
-
-def _draw_legend(ax: Axes, coloured: bool) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    if coloured:
-        # The first class's colour would look like that of all points.
-        handles[0] = Line2D([], [], linestyle="none", marker=".", markersize=6, color="#767676")
-    ax.legend(handles, labels, loc="best", **LEGEND)
+    label, few = count_label(id_label(rows), len(rows)), rows["label"].nunique() <= MANY
+    for number_of, part in rows.groupby("label") if few else [(None, rows)]:
+        color = CLASS_COLORS[number_of % MANY] if few else GREY
+        ax.plot(part["x"].to_numpy(), part["y"].to_numpy(), **(look | {"color": color, "label": label} | options))
+        label = "_class"
+    if few:
+        middles = rows.groupby("label").agg({"x": "median", "y": "median", "name": "first"})
+        name_classes(ax, middles.itertuples(index=False, name=None))
 
 
 def _draw_prototypes(ax: Axes, rows: pd.DataFrame, loss: str) -> None:
-    if rows.empty:
-        return
-    x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
     label = "prototypes" if loss_record(loss).prototypes else "class means"
-    look = {"linestyle": "none", "marker": "X", "markersize": 9, "color": "#1a1a1a", "markeredgecolor": "white"}
-    ax.plot(x, y, label=label, zorder=6, **look)  # above a legend that finds no free place
-    for place, name in zip(zip(x, y, strict=True), rows["name"], strict=True):
+    colors = [CLASS_COLORS[number_of % MANY] for number_of in rows["label"]] if len(rows) <= MANY else GREY
+    look = {"marker": "X", "s": 70, "edgecolors": "black", "linewidths": 0.9, "zorder": 6}
+    if len(rows):
+        ax.scatter(rows["x"], rows["y"], c=colors, label=label, **look)
+
+
+def name_classes(ax: Axes, places: Iterable[tuple[float, float, str]]) -> None:
+    """Write the names of classes beside these places, bold and on white: they must be read on any ground."""
+    white = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    for x, y, name in places:
         ax.annotate(
-            name,
-            place,
-            (5, 4),
-            textcoords="offset points",
-            fontsize=small() + 1,
-            fontweight="bold",
-            zorder=7,
-            bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
-        )
+            plain(name, most=16), (x, y), (7, 5), textcoords="offset points", fontsize=small() + 1, fontweight="bold",
+            zorder=7, bbox=white, gid="class", annotation_clip=True, clip_on=True,
+        )  # fmt: skip
 
 
 def plot_prototype_distances(
@@ -150,7 +147,7 @@ def plot_prototype_distances(
     theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
-        Passed on to :meth:`matplotlib.axes.Axes.imshow`.
+        Passed on to :func:`seaborn.heatmap`.
 
     Returns
     -------
@@ -167,48 +164,38 @@ def plot_prototype_distances(
     >>> [text.get_text() for text in plot_prototype_distances(capture).texts]
     ['5', '5']
     """
-    table = data if isinstance(data, pd.DataFrame) else prototype_distances_table(data)
-    check_table(table, _DISTANCE_COLUMNS, "prototype_distances_table", module="projections")
+    import seaborn as sns  # brings pyplot along, which nothing else here needs
+
+    check_options(plot_prototype_distances, kwargs, QuadMesh, sns.heatmap)
+    kind = prototype_distances_table, _DISTANCE_COLUMNS
+    table = as_table(plot_prototype_distances, data, *kind, module=_MODULE)
     matrix = table.pivot(index="row", columns="column", values="distance").to_numpy()
     names = [str(name) for name in table.drop_duplicates("column")["column_name"]]
     shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
-    loss = table["loss"].iloc[0]
-    with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
-        image = axes.imshow(shown, **({"cmap": "cividis", "aspect": "equal", "interpolation": "nearest"} | kwargs))
-        meaning = f"distance between {'prototypes' if loss_record(loss).prototypes else 'class means'}"
-        bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02)
-        bar.set_label(f"{meaning} (unit vectors)" if loss_record(loss).unit_vectors else meaning)
-        bar.outline.set_visible(False)
-        if len(names) <= 12:
-            _write_numbers(axes, shown)
-            axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 45)
-            axes.set_yticks(range(len(names)), names)
-        axes.spines[:].set_visible(False)
+    loss, few = table["loss"].iloc[0], len(names) <= MANY + 2
+    meaning = f"distance between {'prototypes' if loss_record(loss).prototypes else 'class means'}"
+    with drawing(ax, theme=theme, size=(5.4, 4.4)) as axes:
+        look = {"cmap": "cividis", "square": True, "annot": few, "fmt": f".{_decimals(shown)}f"}
+        look |= {"annot_kws": {"fontsize": small() - 1}, "linewidths": 0.5 if few else 0}
+        look |= {"cbar_kws": {"label": f"{meaning} (unit vectors)" if loss_record(loss).unit_vectors else meaning}}
+        ticks = [plain(name, most=16) for name in names] if few else "auto"
+        sns.heatmap(shown, xticklabels=ticks, yticklabels=ticks, ax=axes, **(look | kwargs))
+        axes.tick_params(axis="y", rotation=0)
         axes.tick_params(length=0)
+        if max(map(len, names)) > 3:  # slanted, each name ends at its column
+            axes.set_xticks(axes.get_xticks(), axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
         parts = (*titles(loss, table["data"].iloc[0], []), meaning)
-        low, high = np.nanargmin(shown), np.nanargmax(shown)
         spoken = [
             f"{names[place // len(names)]} and {names[place % len(names)]} ({number(float(shown.flat[place]))})"
-            for place in (int(low), int(high))
+            for place in (int(np.nanargmin(shown)), int(np.nanargmax(shown)))
         ]
         alt = f"{', '.join(parts)}: nearest {spoken[0]}, farthest {spoken[1]}."
         return attach(axes, Caption(parts, note(table), alt), own=ax is None)
 
 
-def _write_numbers(ax: Axes, values: np.ndarray) -> None:
-    middle = float(np.nanmin(values) + np.nanmax(values)) / 2
-    # Three digits for the largest and as many decimals for all, fewer where they would be zeros throughout.
+def _decimals(values: np.ndarray) -> int:
+    """Return how many decimals give the largest three digits; fewer where they would be zeros throughout."""
     decimals = max(0, 2 - int(np.floor(np.log10(max(float(np.nanmax(values)), 1e-12)))))
     while decimals and all(f"{value:.{decimals}f}".endswith("0") for value in values[~np.isnan(values)]):
         decimals -= 1
-    for (row, column), value in np.ndenumerate(values):
-        if row != column:
-            ax.text(
-                column,
-                row,
-                f"{value:.{decimals}f}",
-                ha="center",
-                va="center",
-                fontsize=small() - 1,
-                color="white" if value < middle else "#1a1a1a",
-            )
+    return decimals

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import pandas as pd
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
@@ -17,15 +16,17 @@ from isomax_viz._common.checks import check_number
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import (
-    NOTE_STRIP,
     CanvasAxes,
     caption_of,
-    legend_size,
+    common_note,
+    entitle,
+    entitle_all,
+    grow,
+    lay_out,
+    legend_below,
     new_figure,
-    worded_options,
     write_note,
 )
-from isomax_viz.figures.histograms import set_density_axis
 
 __all__ = ["plot_grid"]
 
@@ -99,19 +100,27 @@ def plot_grid(
     width, height = size or ((3.9, 3.9) if square else (4.2, 3.0) if wide < 4 else (3.3, 2.8))
     with style.context(theme):
         figure = new_figure(width * wide, height * high + 0.5, panels=len(cells))
-        figure.one_note = True
-        axes = []
-        for place, (item, option) in enumerate(cells, start=1):
-            ax = figure.add_subplot(high, wide, place, axes_class=CanvasAxes)
-            with worded_options():
-                axes.append(plot_function(item, ax=ax, **(options | option)))
-        _share(axes, sharex, sharey)
+        places = [figure.add_subplot(high, wide, place + 1, axes_class=CanvasAxes) for place in range(len(cells))]
+        axes = [
+            plot_function(item, ax=ax, **(options | option)) for ax, (item, option) in zip(places, cells, strict=True)
+        ]
+        _share(axes, "x", sharex)
+        if sharey and all(caption_of(ax).histogram for ax in axes) and options.get("yscale") != "log":
+            # What is cut off depends on where the axis ends: all panels are drawn again, with the same end.
+            top = max(ax.get_ylim()[1] for ax in axes)
+            for ax, (item, option) in zip(axes, cells, strict=True):
+                limits = ax.get_xlim()
+                ax.clear()
+                plot_function(item, ax=ax, **({"top": top} | options | option)).set_xlim(limits)
+        else:
+            _share(axes, "y", sharey)
+        _share_legends(figure, axes)
         _title(figure, axes)
-        write_note(figure, _common_note(axes))
-        if options.get("legend", True):
-            _common_legend(figure, axes)
         _label_outside(axes, wide)
-        _settle_legends(figure, axes)
+        grow(figure, axes, rows=high)
+        differ = len({ax.get_xlim() for ax in axes}) > 1 or len({ax.get_ylim() for ax in axes}) > 1
+        write_note(figure, common_note(axes), warning="axes differ between panels" if differ else "")
+        lay_out(figure)
     return figure
 
 
@@ -152,21 +161,15 @@ def _one_option(each: Mapping[str, Sequence[Any]] | None) -> tuple[str, list[Any
     return name, list(values)
 
 
-def _share(axes: list[Axes], sharex: bool | None, sharey: bool | None) -> None:
-    histograms = any(caption_of(ax).drawn is not None for ax in axes)
-    if sharex if sharex is not None else not histograms and len({ax.get_xlabel() for ax in axes}) == 1:
-        limits = [ax.get_xlim() for ax in axes]
+def _share(axes: list[Axes], which: str, wanted: bool | None) -> None:
+    """Give the panels the same limits, by default where their axes are labelled alike and none is a histogram."""
+    if wanted is None:
+        alike = len({ax.xaxis.label.get_text() if which == "x" else ax.yaxis.label.get_text() for ax in axes}) == 1
+        wanted = alike and not any(caption_of(ax).histogram for ax in axes)
+    if wanted:
+        limits = [ax.get_xlim() if which == "x" else ax.get_ylim() for ax in axes]
         for ax in axes:
-            ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
-    if sharey if sharey is not None else not histograms and len({ax.get_ylabel() for ax in axes}) == 1:
-        limits = [ax.get_ylim() for ax in axes]
-        low, high = min(low for low, _ in limits), max(high for _, high in limits)
-        for ax in axes:
-            if caption_of(ax).drawn is not None and ax.get_yscale() == "linear":
-                # The words on what is cut off depend on where the axis ends.
-                set_density_axis(ax, caption_of(ax).drawn, top=high, legend=False)
-            else:
-                ax.set_ylim(low, high)
+            ax.set(**{f"{which}lim": (min(low for low, _ in limits), max(high for _, high in limits))})
 
 
 def _title(figure: Figure, axes: list[Axes]) -> None:
@@ -174,79 +177,42 @@ def _title(figure: Figure, axes: list[Axes]) -> None:
     captions = [caption_of(ax) for ax in axes]
     shared = [part for part in captions[0].parts if all(part in caption.parts for caption in captions)]
     for ax, caption in zip(axes, captions, strict=True):
-        words = " · ".join(part for part in caption.parts if part not in shared)
-        ax.set_title(words, loc="left", pad=caption.pad)
+        entitle(ax, " · ".join(part for part in caption.parts if part not in shared))
     if shared:
-        figure.suptitle(" · ".join(shared), x=0.01, ha="left")
+        entitle_all(figure, " · ".join(shared))
 
 
-def _common_note(axes: list[Axes]) -> str:
-    notes = [note.split(" · ") for note in dict.fromkeys(caption_of(ax).note for ax in axes) if note]
-    if len({len(parts) for parts in notes}) > 1:
-        return " | ".join(" · ".join(parts) for parts in notes)
-    return " · ".join(", ".join(dict.fromkeys(values)) for values in zip(*notes, strict=True))
-
-
-def _common_legend(figure: Figure, axes: list[Axes]) -> None:
-    """Replace the panels' legends by one below them if all have the same entries."""
-    legends = [ax.get_legend() for ax in axes]
-    if len(axes) < 2 or any(legend is None for legend in legends):
+def _share_legends(figure: Figure, axes: list[Axes]) -> None:
+    """Replace the panels' legends by one below them if all have the same entries, else drop repeated ones."""
+    own = [(ax, legend) for ax in axes if (legend := ax.get_legend()) is not None]
+    labels = [tuple(" ".join(text.get_text().split()) for text in legend.get_texts()) for _, legend in own]
+    handles = [legend.legend_handles for _, legend in own]
+    common = len(own) == len(axes) > 1 and len(set(labels)) == 1
+    said: set[Any] = set()
+    for (_, legend), words, entries in zip(own, labels, handles, strict=True):
+        looks = (words, *map(_look, entries))
+        if common or looks in said:
+            legend.remove()
+        said.add(looks)
+    if not common:
         return
-    labels = [[text.get_text() for text in legend.get_texts()] for legend in legends]
-    if any(entries != labels[0] for entries in labels):
-        return
-    handles = [legend.legend_handles for legend in legends]
-    for ax, legend in zip(axes, legends, strict=True):
-        legend.remove()
-        if caption_of(ax).drawn is not None:
-            # Without a legend the axis needs no headroom; a shared axis keeps its end.
-            top = ax.get_ylim()[1] if len({other.get_ylim() for other in axes}) == 1 else None
-            set_density_axis(ax, caption_of(ax).drawn, top=top, legend=False)
     # One swatch per look: the in-distribution groups have the colour of each panel's loss.
     merged = [tuple({_look(handle): handle for handle in entry}.values()) for entry in zip(*handles, strict=True)]
-    # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
-    above_note = 0.6 + NOTE_STRIP * 72 / rcParams["legend.fontsize"]
     swatch = max(2.0, 1.1 * max(map(len, merged)))
-    figure.legend(
-        merged,
-        labels[0],
-        loc="outside lower center",
-        ncols=_fitting_columns(figure, labels[0], swatch=swatch),
-        borderaxespad=above_note,
-        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
-        handlelength=swatch,
-    )
-
-
-def _settle_legends(figure: Figure, axes: list[Axes]) -> None:
-    """Place the legends of histograms again where the panels have their final size, which only the layout knows."""
-    own = [ax for ax in axes if caption_of(ax).drawn is not None and ax.get_legend() is not None]
-    if not own:
-        return
-    figure.get_layout_engine().execute(figure)
-    shared = len(axes) > 1 and len({ax.get_ylim() for ax in axes}) == 1
-    for ax in own:
-        set_density_axis(ax, caption_of(ax).drawn, top=ax.get_ylim()[1] if shared else None)
-
-
-def _fitting_columns(figure: Figure, labels: list[str], *, swatch: float) -> int:
-    """Return how many entries of a legend stand side by side, at most four, without leaving the figure."""
-    letters = max(len(line) for label in labels for line in label.split("\n"))
-    # In font sizes: a letter is about 0.55 wide, and 2.8 are the gaps of an entry.
-    entry = (swatch + 0.55 * letters + 2.8) * legend_size() / 72
-    return max(1, min(len(labels), 4, int(figure.get_size_inches()[0] / entry)))
+    legend_below(figure, merged, labels[0], handlelength=swatch, handler_map={tuple: HandlerTuple(ndivide=None, pad=0)})
 
 
 def _look(handle: Any) -> tuple[Any, ...]:
-    getters = ("get_facecolor", "get_edgecolor", "get_hatch", "get_color", "get_linestyle")
+    getters = ("get_facecolor", "get_edgecolor", "get_hatch", "get_color", "get_linestyle", "get_marker")
     return tuple(str(getattr(handle, name)()) for name in getters if hasattr(handle, name))
 
 
 def _label_outside(axes: list[Axes], columns: int) -> None:
-    """Drop axis labels that the neighbour on the left, or the panel below, repeats."""
-    across, up = [ax.get_xlabel() for ax in axes], [ax.get_ylabel() for ax in axes]
-    for place, ax in enumerate(axes):
-        if place % columns and up[place] == up[place - 1]:
-            ax.set_ylabel("")
-        if place + columns < len(axes) and across[place] == across[place + columns]:
+    """Label the axes at the left and the lower edge only where all panels have the same."""
+    if len({ax.get_ylabel() for ax in axes}) == 1:
+        for place, ax in enumerate(axes):
+            if place % columns:
+                ax.set_ylabel("")
+    if len({ax.get_xlabel() for ax in axes}) == 1:
+        for ax in axes[:-columns]:
             ax.set_xlabel("")

@@ -1,377 +1,218 @@
-"""What the histogram figures share: a binned table drawn with axis, legend, title, note and words."""
+"""Histograms of logits, distances, entropies, probabilities and scores: a binned table drawn as filled stairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.text import Annotation
+from matplotlib.patches import StepPatch
 from matplotlib.ticker import MaxNLocator
 
-from isomax_viz._common.checks import check_choice, check_ood
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.analysis.histograms import INTER, INTRA, KNOWN, logits_table, scores_table, values_table
 from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import note
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.style import data_style, loss_style
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, legend_size, small, title_pad
-from isomax_viz.figures._words import (
-    check_table,
-    count_label,
-    known,
-    note,
-    number,
-    percent,
-    quantity_label,
-    score_label,
-    titles,
-)
+from isomax_viz.catalog.style import count_label, data_style, known, loss_record, loss_style, number, percent, titles
+from isomax_viz.figures._canvas import Caption, as_table, attach, check_options, draw_legend, drawing
+from isomax_viz.figures._words import score_label
 
 __all__ = [
-    "Drawn",
-    "Group",
-    "density_top",
-    "draw_groups",
-    "draw_histogram",
-    "from_table",
-    "groups_of",
     "id_label",
     "plot_distances",
     "plot_entropy",
     "plot_logits",
     "plot_max_probability",
     "plot_scores",
-    "set_density_axis",
+    "quantity_label",
 ]
 
+COLUMNS = ("loss", "data", "quantity", "group", "ood", "left", "right", "density", "count", "n", "median")
+SCORE_COLUMNS = (*COLUMNS, "threshold", "TPR", "AUROC", "TNR@TPR95")
+SPIKE_RATIO = 4.0  # a bar this much taller than all others would flatten them
+SPIKE_BINS = 3
 _UNITS = {"logit": "logits", "distance": "distances"}  # elsewhere n counts images
 
 
-@dataclass(frozen=True)
-class Group:
-    """One group of a binned table as arrays."""
+def _draw(ax: Axes, table: pd.DataFrame, *, yscale: str, top: float | None, legend: bool, **kwargs: Any) -> Caption:
+    """Draw every group as filled stairs (one artist each), with axes, legend and the line of a threshold."""
+    check_choice("yscale", yscale, ("linear", "log"))
+    first, names, drawn = table.iloc[0], _names(table), []
+    # Many translucent areas mix to mud: more than two sets are outlines only.
+    crowded = table.loc[table["ood"], "group"].nunique() > 2
+    for key, rows in table.groupby(["ood", "group"], sort=False):
+        label = count_label(names[key], rows["n"].iloc[0], _UNITS.get(first["quantity"], "")) + _detected(rows)
+        look = _look(*key, first["loss"], crowded=crowded) | {"label": label} | kwargs
+        edges = [*rows["left"], rows["right"].iloc[-1]]
+        drawn.append(ax.stairs(rows["density"].to_numpy(), edges, fill=True, **look))
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlabel(quantity_label(first["quantity"], first["loss"]))
+    cut = _set_density_axis(ax, table, names, yscale, top)
+    lines: tuple[str, ...] = ()
+    if "threshold" in table:
+        ax.axvline(first["threshold"], color="#1a1a1a", linewidth=1.4, zorder=20, gid="threshold")
+        ax.set_xlim(edges[0], edges[-1])  # limits may leave the line outside
+        lines = (f"score ≥ {number(first['threshold'])} accepts {percent(first['TPR'])} of ID",)
+    if legend:
+        draw_legend(ax, drawn, [patch.get_label() for patch in drawn])
+    parts = titles(first["loss"], first["data"], table.loc[table["ood"], "group"].unique())
+    return Caption(parts, note(table), _spoken(table, names, parts), (*lines, *cut), histogram=True)
 
-    name: str
-    ood: bool
-    n: int
-    median: float
-    edges: np.ndarray
-    density: np.ndarray
-    count: np.ndarray
+
+# Axis label, and the word and unit of a median.
+_QUANTITIES = {
+    "logit": ("logit", "logit", ""),
+    "distance": ("feature-prototype distance", "distance", ""),
+    "min_distance": ("distance to the nearest prototype", "distance to the nearest prototype", ""),
+    "entropy": ("entropy (nats)", "entropy", " nats"),
+    "normalised_entropy": ("entropy / log(number of classes)", "entropy / log(classes)", ""),
+    "max_probability": ("maximum probability", "maximum probability", ""),
+}
+_TO_MEANS = {
+    "distance": "distance to class mean of training features",
+    "min_distance": "distance to nearest class mean of training features",
+}
 
 
-def groups_of(table: pd.DataFrame) -> list[Group]:
-    """Return the groups of a binned table in its order."""
-    names = table["group"].to_numpy()
-    columns = {name: table[name].to_numpy() for name in ("ood", "n", "median", "left", "right", "density", "count")}
-    groups = []
-    for name in dict.fromkeys(names):
-        part = {key: values[names == name] for key, values in columns.items()}
-        groups.append(
-            Group(
-                str(name),
-                bool(part["ood"][0]),
-                int(part["n"][0]),
-                float(part["median"][0]),
-                np.append(part["left"], part["right"][-1]),
-                part["density"],
-                part["count"],
-            )
-        )
-    return groups
+def quantity_label(quantity: str, loss: str) -> str:
+    """Return the axis label of a quantity, with its unit or formula.
+
+    Examples
+    --------
+    >>> quantity_label("logit", "isomax")
+    'logit = −distance'
+    >>> quantity_label("distance", "softmax")
+    'distance to class mean of training features'
+    """
+    if quantity not in _QUANTITIES:
+        # Users took scores for probabilities (entropic-ood, issue 2); MPS alone is one.
+        return f"{score_label(quantity)} score" + (" (not a probability)" if quantity != "mps" else "")
+    record = loss_record(loss)
+    if quantity == "logit":
+        return record.logits
+    label = _QUANTITIES[quantity][0]
+    if quantity not in _TO_MEANS:
+        return label
+    return (f"{label} (unit vectors)" if record.unit_vectors else label) if record.prototypes else _TO_MEANS[quantity]
 
 
 def id_label(table: pd.DataFrame) -> str:
     """Return the name of the in-distribution group: that of its data set where known."""
     data = table["data"].iloc[0]
-    return f"{data}, ID" if known(data) else "ID"
+    return f"{data_style(str(data)).label}, ID" if known(data) else "ID"
 
 
-def _look(group: Group, loss: str, *, crowded: bool) -> dict[str, Any]:
+def _names(table: pd.DataFrame) -> dict[tuple[bool, str], str]:
+    """Return the name of each group in words."""
+    groups = table[["ood", "group"]].drop_duplicates().itertuples(index=False, name=None)
+    of_id = {KNOWN: id_label(table)}
+    return {(ood, group): data_style(group).label if ood else of_id.get(group, group) for ood, group in groups}
+
+
+def _look(ood: bool, group: str, loss: str, *, crowded: bool) -> dict[str, Any]:
     """Return the artist options of a group: ID in the loss's colour, OOD as outline in the data set's."""
-    if group.ood:
-        style = data_style(group.name)
-        return {
-            "facecolor": to_rgba(style.color, 0.0 if crowded else 0.16),
-            "edgecolor": style.color,
-            "linestyle": style.linestyle,
-            "linewidth": 1.5,
-            "zorder": 2.4,
-        }
+    if ood:
+        style = data_style(group)
+        face = to_rgba(style.color, 0.0 if crowded else 0.16)
+        line = {"linestyle": style.linestyle, "linewidth": 1.5}
+        return {"facecolor": face, "edgecolor": style.color, "zorder": 2.4} | line
     color = loss_style(loss).color
-    if group.name == INTER:
-        return {
-            "facecolor": to_rgba(color, 0.22),
-            "edgecolor": to_rgba(color, 0.75),
-            "hatch": "////",
-            "linewidth": 0.8,
-            "zorder": 1.5,
-        }
-    alpha = 0.85 if group.name == INTRA else 0.6
+    if group == INTER:
+        line = {"hatch": "////", "linewidth": 0.8}
+        return {"facecolor": to_rgba(color, 0.22), "edgecolor": to_rgba(color, 0.75), "zorder": 1.5} | line
+    alpha = 0.85 if group == INTRA else 0.6
     return {"facecolor": to_rgba(color, alpha), "edgecolor": color, "linewidth": 0.8, "zorder": 2}
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """The groups that were drawn, the name of each in words, and where a vertical line stands among them."""
-
-    groups: tuple[Group, ...]
-    names: dict[str, str]
-    quantity: str
-    avoid: float | None = None
-
-
-def draw_groups(
-    ax: Axes, table: pd.DataFrame, *, labels: dict[str, str] | None = None, yscale: str = "linear", **kwargs: Any
-) -> Drawn:
-    """Draw every group as filled stairs (one artist each).
-
-    Parameters
-    ----------
-    ax : Axes
-    table : DataFrame
-        As :func:`isomax_viz.analysis.histograms.logits_table` returns.
-    labels : dict, optional
-        Words to add to the legend entries, by group.
-    yscale : {"linear", "log"}
-        Scale of the density axis.
-    **kwargs
-        Passed on to :meth:`matplotlib.axes.Axes.stairs`.
-    """
-    check_choice("yscale", yscale, ("linear", "log"))
-    groups, loss, quantity = groups_of(table), table["loss"].iloc[0], table["quantity"].iloc[0]
-    unit = _UNITS.get(quantity, "")
-    # Many translucent areas mix to mud: more than two sets are outlines only.
-    names, crowded = {}, sum(group.ood for group in groups) > 2
-    for group in groups:
-        ood_name = data_style(group.name).label if group.ood else group.name
-        names[group.name] = id_label(table) if group.name == KNOWN and not group.ood else ood_name
-        label = count_label(names[group.name], group.n, unit) + (labels or {}).get(group.name, "")
-        look = _look(group, loss, crowded=crowded) | {"label": label} | kwargs
-        ax.stairs(group.density, group.edges, fill=True, **look)
-    ax.set_xlim(groups[0].edges[0], groups[0].edges[-1])
-    ax.set_xlabel(quantity_label(quantity, loss))
+def _set_density_axis(
+    ax: Axes, table: pd.DataFrame, names: dict[tuple[bool, str], str], yscale: str, top: float | None
+) -> list[str]:
+    """Set the density axis, break the bars that it cuts off by a white slash, and return how much these hold."""
+    density = table["density"].to_numpy()
     ax.set_yscale(yscale)
-    ax.set_ylabel("density" if yscale == "linear" else "density (logarithmic)")
-    return Drawn(tuple(groups), names, quantity)
+    if yscale == "log":
+        positive = density[density > 0]
+        ax.set_ylabel("density (logarithmic)")
+        ax.set_ylim(*((positive.min() / 2, positive.max() * 2) if len(positive) else (0.1, 1.0)))
+        return []
+    ax.set_ylabel("density")
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(7))
+    tallest = table.groupby("left")["density"].max()
+    top = _density_top(tallest.to_numpy()) if top is None else check_number("top", top, above=0)
+    ax.set_ylim(0, top)
+    span, cut = table["right"].max() - table["left"].min(), []
+    digits = 3 - int(np.ceil(np.log10(span)))  # of edges, to a thousandth of the axis: 7e-09 beside 2 is 0
+    over = np.flatnonzero(tallest.to_numpy() > top)
+    for run in np.split(over, np.flatnonzero(np.diff(over) > 1) + 1) if len(over) else ():
+        rows = table[table["left"].isin(tallest.index[run])]
+        low, high = rows["left"].min(), rows["right"].max()
+        ax.plot([low, high], [0.90 * top, 0.93 * top], color="white", linewidth=2.5, zorder=4, gid="cut")
+        shares = [
+            f"{percent(part['count'].sum() / part['n'].iloc[0])} of {names[key]}"
+            for key, part in rows.groupby(["ood", "group"], sort=False)
+            if part["density"].max() > top
+        ]
+        ends = [number(round(value, digits) + 0.0) for value in (low, high)]  # adding 0.0 makes -0.0 a plain zero
+        cut.append(f"cut off: {ends[0]} to {ends[1]} holds {', '.join(shares)}")
+    return cut
 
 
-SPIKE_RATIO = 4.0  # a bar this much taller than all others would flatten them
-SPIKE_BINS = 3
-TALLEST = 0.5  # share of the height up to which a legend with broken lines is no nuisance
-_LOOK = LEGEND | {"handlelength": 1.6, "handletextpad": 0.6}
-
-
-def density_top(groups: tuple[Group, ...]) -> float:
-    """Return where the density axis should end.
+def _density_top(tallest: np.ndarray) -> float:
+    """Return where the density axis should end, given the tallest bar of each bin.
 
     A spike (one of at most three bins that tower over all the others, as the entropies of SoftMax do at zero) is cut
-    off; :func:`set_density_axis` then says so.
+    off.
     """
-    tallest = np.sort(np.max([group.density for group in groups], axis=0))[::-1]
+    tallest = np.sort(tallest)[::-1]
     for bins in range(1, min(SPIKE_BINS, len(tallest) - 1) + 1):
         if tallest[bins] > 0 and tallest[bins - 1] >= SPIKE_RATIO * tallest[bins]:
-            return 1.6 * float(tallest[bins])
+            return 1.25 * float(tallest[bins])
     return 1.06 * float(tallest[0]) or 1.0  # limits may leave no value in view
 
 
-def set_density_axis(ax: Axes, drawn: Drawn, *, top: float | None = None, legend: bool = True) -> None:
-    """Set the density axis, say in words which bars it cuts off, and place the legend where no data are.
-
-    Parameters
-    ----------
-    ax : Axes
-    drawn : Drawn
-        From :func:`draw_groups`.
-    top : float, optional
-        End of the axis; by default chosen from the data.
-    legend : bool
-        Whether to draw a legend.
-    """
-    for old in [artist for artist in (*ax.texts, *ax.lines) if artist.get_gid() == "cut"]:
-        old.remove()
-    if ax.get_yscale() == "log":
-        positive = np.concatenate([group.density[group.density > 0] for group in drawn.groups])
-        lowest, highest = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
-        ax.set_ylim(lowest / 2, highest * (highest / lowest) ** 0.35)
-        if legend:
-            ax.legend(loc="upper right", **_LOOK)
-        return
-    ax.yaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_locator(MaxNLocator(7))
-    chosen = density_top(drawn.groups) if top is None else top
-    words = [_say_what_is_cut(ax, drawn, first, last, chosen) for first, last in _cut_ranges(drawn.groups, chosen)]
-    if legend:
-        needed = _place_legend(ax, drawn, chosen, words)
-        if top is None and needed > chosen:
-            for old in [artist for artist in (*ax.texts, *ax.lines) if artist.get_gid() == "cut"]:
-                old.remove()
-            chosen = needed
-            for first, last in _cut_ranges(drawn.groups, chosen):
-                _say_what_is_cut(ax, drawn, first, last, chosen)
-    ax.set_ylim(0, chosen)
+def _spoken(table: pd.DataFrame, names: dict[tuple[bool, str], str], parts: tuple[str, ...]) -> str:
+    groups = table.drop_duplicates(["ood", "group"])
+    quantity = groups["quantity"].iloc[0]
+    *_, word, unit = _QUANTITIES[quantity] if quantity in _QUANTITIES else (f"{score_label(quantity)} score", "")
+    medians, detected = [], []
+    for row in groups.to_dict("records"):
+        name = names[row["ood"], row["group"]]
+        medians.append(count_label(f"{name} {number(row['median'])}{unit}", row["n"]))
+        if row["ood"] and "AUROC" in row:
+            detected.append(f"{name} AUROC {percent(row['AUROC'])}, TNR@TPR95 {percent(row['TNR@TPR95'])}")
+    start = f"{', '.join(parts)}: median" if parts else "Median"
+    return f"{start} {word} {', '.join(medians)}." + (f" {'; '.join(detected)}." if detected else "")
 
 
-def _cut_ranges(groups: tuple[Group, ...], top: float) -> list[tuple[int, int]]:
-    """Return the runs of neighbouring bins that the axis cuts off, as (first, last)."""
-    cut = np.flatnonzero(np.max([group.density for group in groups], axis=0) > top)
-    runs = np.split(cut, np.flatnonzero(np.diff(cut) > 1) + 1)
-    return [(int(run[0]), int(run[-1])) for run in runs if len(run)]
+def _detected(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    if "AUROC" not in rows or not first["ood"]:
+        return ""
+    return f": AUROC {percent(first['AUROC'])}, TNR@TPR95 {percent(first['TNR@TPR95'])}"
 
 
-def _say_what_is_cut(ax: Axes, drawn: Drawn, first: int, last: int, top: float) -> Annotation:
-    """Break the bars that are cut off by a white slash, and return the words beside them."""
-    edges = drawn.groups[0].edges
-    low, high = float(edges[first]), float(edges[last + 1])
-    # Edges to a thousandth of the axis: 7e-09 beside 2 is 0; adding 0.0 makes -0.0 one too.
-    digits = 3 - int(np.ceil(np.log10(edges[-1] - edges[0])))
-    lines = [f"cut off: {number(round(low, digits) + 0.0)} to {number(round(high, digits) + 0.0)} holds"]
-    for group in drawn.groups:
-        if group.density[first : last + 1].max() > top:
-            share = group.count[first : last + 1].sum() / group.n
-            lines.append(f"{percent(share)} of {drawn.names[group.name]}")
-    on_left = (low + high) / 2 < (edges[0] + edges[-1]) / 2
-    beside = high if on_left else low
-    if drawn.avoid is not None and abs(drawn.avoid - beside) < 0.4 * (edges[-1] - edges[0]):
-        # The words stand beyond a threshold that would cross them.
-        beside = max(beside, drawn.avoid) if on_left else min(beside, drawn.avoid)
-    # A white slash through the bar is the usual sign for a broken one.
-    ax.plot(
-        [low, high],
-        [0.90 * top, 0.93 * top],
-        color="white",
-        linewidth=2.5,
-        zorder=4,
-        gid="cut",
-        scalex=False,
-        scaley=False,
-        solid_capstyle="butt",
-    )
-    return ax.annotate(
-        "\n".join(lines),
-        (beside, 1.0),
-        (5 if on_left else -5, -3),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        ha="left" if on_left else "right",
-        va="top",
-        fontsize=small(),
-        color="#4D4D4D",
-        gid="cut",
-        linespacing=1.25,
-        zorder=6,
-        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-    )
-
-
-def _place_legend(ax: Axes, drawn: Drawn, top: float, words: list[Annotation]) -> float:
-    """Draw the legend on the side where it covers least, and return how high the axis must reach for it.
-
-    Where it would cover the threshold or the words on what is cut off, a narrower one with its lines broken is tried.
-    """
-    handles, labels = ax.get_legend_handles_labels()
-    attempts = [labels, [label.replace(", TNR", "\nTNR") for label in labels]]
-    attempts.append([label.replace(" (n", "\n(n") if "\n" in label else label for label in attempts[1]])
-    attempts = attempts if attempts[1] != labels else [labels]
-    frame = ax.get_window_extent()
-    taken = [(box.x0 - frame.x0, box.x1 - frame.x0) for box in (text.get_window_extent() for text in words)]
-    taken = [(low / frame.width, high / frame.width) for low, high in taken]
-    edges = drawn.groups[0].edges
-    if drawn.avoid is not None:
-        at = (drawn.avoid - edges[0]) / (edges[-1] - edges[0])
-        taken.append((at - 0.005, at + 0.005))
-    first: tuple[str, float, list[str]] | None = None
-    for attempt in attempts:
-        box = ax.legend(handles, attempt, loc="upper right", **_LOOK).get_window_extent()
-        pad = 0.5 * legend_size() * ax.get_figure(root=True).dpi / 72
-        wide, high = min(0.95, (box.width + pad) / frame.width), min(0.7, (box.height + 2 * pad) / frame.height)
-        spans = {"right": (1 - wide, 1.0), "left": (0.0, wide)}
-        free = [side for side, (low, end) in spans.items() if all(end < start or low > stop for start, stop in taken)]
-        side, needed = _lowest_side(drawn, spans, free or list(spans), top, high)
-        first = first or (side, needed, attempt)
-        if free and (attempt is labels or high <= TALLEST):
-            break
-    else:
-        assert first is not None
-        side, needed, attempt = first
-    ax.legend(handles, attempt, loc=f"upper {side}", **_LOOK).set_zorder(6)
-    return needed
-
-
-def _lowest_side(
-    drawn: Drawn, spans: dict[str, tuple[float, float]], sides: list[str], top: float, share: float
-) -> tuple[str, float]:
-    """Return the side with the lowest bars, and the end of the axis that leaves this share of it free above them."""
-    edges = drawn.groups[0].edges
-    places = (edges - edges[0]) / (edges[-1] - edges[0])
-    density = np.minimum(np.max([group.density for group in drawn.groups], axis=0), top)
-    highest = {side: density[(places[1:] > spans[side][0]) & (places[:-1] < spans[side][1])].max() for side in sides}
-    side = min(sides, key=lambda name: highest[name])
-    # No headroom frees the legend from a bar that is cut off itself.
-    return side, top if highest[side] >= top else max(top, highest[side] / (1 - share))
-
-
-BINNED_COLUMNS = ("loss", "data", "quantity", "group", "ood", "left", "right", "density", "count", "n", "median")
-_SPOKEN = {
-    "logit": ("logit", ""),
-    "distance": ("distance", ""),
-    "min_distance": ("distance to the nearest prototype", ""),
-    "entropy": ("entropy", " nats"),
-    "normalised_entropy": ("entropy / log(classes)", ""),
-    "max_probability": ("maximum probability", ""),
-}
-
-
-def from_table(
-    table: pd.DataFrame, ood: str | Iterable[str] | None, function: str, *, also: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Return a binned table with only those out-of-distribution sets, after checking that it is one.
-
-    Raises
-    ------
-    ValueError
-        If columns are missing or a set is not in it.
-    """
-    check_table(table, (*BINNED_COLUMNS, *also), function)
-    names = check_ood(ood, table.loc[table["ood"], "group"].unique())
-    return table[~table["ood"] | table["group"].isin(names)]
-
-
-def draw_histogram(
-    ax: Axes,
-    table: pd.DataFrame,
+def _histogram(
+    plot: Callable[..., Axes],
+    data: Any,
+    make: Callable[..., pd.DataFrame],
+    made: dict[str, Any],
+    drawn: dict[str, Any],
     *,
-    own: bool,
-    labels: dict[str, str] | None = None,
-    yscale: str = "linear",
-    legend: bool = True,
-    avoid: float | None = None,
-    pad: float | None = None,
+    theme: str,
+    ax: Axes | None,
+    columns: Sequence[str] = COLUMNS,
     **kwargs: Any,
 ) -> Axes:
-    """Draw a binned table with title, note and legend, and return the axes."""
-    drawn = replace(draw_groups(ax, table, labels=labels, yscale=yscale, **kwargs), avoid=avoid)
-    set_density_axis(ax, drawn, legend=legend)
-    first = table.iloc[0]
-    parts = titles(first["loss"], first["data"], [group.name for group in drawn.groups if group.ood])
-    word, unit = _SPOKEN.get(drawn.quantity, (f"{score_label(drawn.quantity)} score", ""))
-    medians = ", ".join(
-        count_label(f"{drawn.names[group.name]} {number(group.median)}{unit}", group.n) for group in drawn.groups
-    )
-    alt = f"{', '.join(parts)}: median {word} {medians}." if parts else f"Median {word} {medians}."
-    return attach(ax, Caption(parts, note(table), alt + _spoken_metrics(table), drawn, pad), own=own)
-
-
-def _spoken_metrics(table: pd.DataFrame) -> str:
-    if "AUROC" not in table.columns:
-        return ""
-    rows = table[table["ood"]].drop_duplicates("group").to_dict("records")
-    spoken = [f"{row['group']} AUROC {percent(row['AUROC'])}, TNR@TPR95 {percent(row['TNR@TPR95'])}" for row in rows]
-    return f" {'; '.join(spoken)}." if spoken else ""
+    """Draw what ``make`` makes of the data with the options ``made``, as the options ``drawn`` say."""
+    check_options(plot, kwargs, StepPatch, Axes.stairs)
+    table = as_table(plot, data, make, columns, narrow=True, **made)
+    with drawing(ax, theme=theme) as axes:
+        return attach(axes, _draw(axes, table, **drawn, **kwargs), own=ax is None)
 
 
 def plot_logits(
@@ -382,6 +223,7 @@ def plot_logits(
     bins: int | Sequence[float] = 50,
     limits: tuple[float, float] | None = None,
     yscale: str = "linear",
+    top: float | None = None,
     legend: bool = True,
     theme: str = "paper",
     ax: Axes | None = None,
@@ -398,10 +240,12 @@ def plot_logits(
     quantity : {"logit", "distance"}
         The sign in which to show an isotropic loss; the axis says which (the papers' code prints positive distances).
     bins, limits
-        See :func:`~isomax_viz.analysis.histograms.logits_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.histograms.logits_table`; a table has its own.
     yscale : {"linear", "log"}
         Scale of the density axis. On the linear one a spike that would flatten everything else is cut off, and the
         figure says how much it holds.
+    top : float, optional
+        End of a linear density axis, instead of the one chosen so.
     legend : bool
         Whether to draw a legend.
     theme : {"paper", "talk"}
@@ -431,12 +275,9 @@ def plot_logits(
     >>> ax.get_title(loc="left"), ax.get_xlabel()
     ('IsoMax · test against letters', 'logit = −distance')
     """
-    if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood, "logits_table")
-    else:
-        table = logits_table(data, ood, quantity=quantity, bins=bins, limits=limits)
-    with drawing(ax, theme=theme, lines=0) as axes:
-        return draw_histogram(axes, table, own=ax is None, yscale=yscale, legend=legend, **kwargs)
+    made = {"ood": ood, "quantity": quantity, "bins": bins, "limits": limits}
+    drawn = {"yscale": yscale, "top": top, "legend": legend}
+    return _histogram(plot_logits, data, logits_table, made, drawn, theme=theme, ax=ax, **kwargs)
 
 
 def plot_distances(
@@ -447,6 +288,7 @@ def plot_distances(
     bins: int | Sequence[float] = 50,
     limits: tuple[float, float] | None = None,
     yscale: str = "linear",
+    top: float | None = None,
     legend: bool = True,
     theme: str = "paper",
     ax: Axes | None = None,
@@ -464,7 +306,7 @@ def plot_distances(
     nearest : bool
         False: distances to every prototype, as intra-class, inter-class and OOD. True: one distance per image, to its
         nearest prototype (minus that is the MDS score).
-    bins, limits, yscale, legend, theme, ax, **kwargs
+    bins, limits, yscale, top, legend, theme, ax, **kwargs
         As in :func:`plot_logits`.
 
     Returns
@@ -488,14 +330,15 @@ def plot_distances(
     >>> plot_distances(capture).get_xlabel(), plot_distances(capture, nearest=True).get_xlabel()
     ('feature-prototype distance', 'distance to the nearest prototype')
     """
+    make, made = logits_table, {"ood": ood, "bins": bins, "limits": limits}
     if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood, "logits_table")
+        made |= {"nearest": nearest}
     elif nearest:
-        table = values_table(data, "min_distance", ood, bins=bins, limits=limits)
+        make, made = values_table, {"value": "min_distance"} | made
     else:
-        table = logits_table(data, ood, quantity="distance", bins=bins, limits=limits)
-    with drawing(ax, theme=theme, lines=0) as axes:
-        return draw_histogram(axes, table, own=ax is None, yscale=yscale, legend=legend, **kwargs)
+        made |= {"quantity": "distance"}
+    drawn = {"yscale": yscale, "top": top, "legend": legend}
+    return _histogram(plot_distances, data, make, made, drawn, theme=theme, ax=ax, **kwargs)
 
 
 def plot_entropy(
@@ -506,6 +349,7 @@ def plot_entropy(
     bins: int | Sequence[float] = 50,
     limits: tuple[float, float] | None = None,
     yscale: str = "linear",
+    top: float | None = None,
     legend: bool = True,
     theme: str = "paper",
     ax: Axes | None = None,
@@ -522,8 +366,8 @@ def plot_entropy(
     normalised : bool
         Divide by the largest possible entropy, log(classes), as the papers' code does; the axis says so.
     bins, limits
-        See :func:`~isomax_viz.analysis.histograms.values_table`; not used for a table.
-    yscale, legend, theme, ax, **kwargs
+        See :func:`~isomax_viz.analysis.histograms.values_table`; a table has its own.
+    yscale, top, legend, theme, ax, **kwargs
         As in :func:`~isomax_viz.figures.plot_logits`.
 
     Returns
@@ -545,12 +389,9 @@ def plot_entropy(
     >>> plot_entropy(capture).get_xlabel()
     'entropy (nats)'
     """
-    if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood, "values_table")
-    else:
-        table = values_table(data, "entropy", ood, normalised=normalised, bins=bins, limits=limits)
-    with drawing(ax, theme=theme, lines=0) as axes:
-        return draw_histogram(axes, table, own=ax is None, yscale=yscale, legend=legend, **kwargs)
+    made = {"value": "entropy", "ood": ood, "normalised": normalised, "bins": bins, "limits": limits}
+    drawn = {"yscale": yscale, "top": top, "legend": legend}
+    return _histogram(plot_entropy, data, values_table, made, drawn, theme=theme, ax=ax, **kwargs)
 
 
 def plot_max_probability(
@@ -560,6 +401,7 @@ def plot_max_probability(
     bins: int | Sequence[float] = 50,
     limits: tuple[float, float] | None = None,
     yscale: str = "linear",
+    top: float | None = None,
     legend: bool = True,
     theme: str = "paper",
     ax: Axes | None = None,
@@ -574,8 +416,8 @@ def plot_max_probability(
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
     bins, limits
-        See :func:`~isomax_viz.analysis.histograms.values_table`; not used for a table.
-    yscale, legend, theme, ax, **kwargs
+        See :func:`~isomax_viz.analysis.histograms.values_table`; a table has its own.
+    yscale, top, legend, theme, ax, **kwargs
         As in :func:`~isomax_viz.figures.plot_logits`.
 
     Returns
@@ -597,12 +439,9 @@ def plot_max_probability(
     >>> plot_max_probability(capture).get_title(loc="left")
     'SoftMax · test against letters'
     """
-    if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood, "values_table")
-    else:
-        table = values_table(data, "max_probability", ood, bins=bins, limits=limits)
-    with drawing(ax, theme=theme, lines=0) as axes:
-        return draw_histogram(axes, table, own=ax is None, yscale=yscale, legend=legend, **kwargs)
+    made = {"value": "max_probability", "ood": ood, "bins": bins, "limits": limits}
+    drawn = {"yscale": yscale, "top": top, "legend": legend}
+    return _histogram(plot_max_probability, data, values_table, made, drawn, theme=theme, ax=ax, **kwargs)
 
 
 def plot_scores(
@@ -613,6 +452,7 @@ def plot_scores(
     bins: int | Sequence[float] = 50,
     limits: tuple[float, float] | None = None,
     yscale: str = "linear",
+    top: float | None = None,
     legend: bool = True,
     theme: str = "paper",
     ax: Axes | None = None,
@@ -630,8 +470,8 @@ def plot_scores(
         By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function of samples; higher = more in-distribution.
     bins, limits
-        See :func:`~isomax_viz.analysis.histograms.scores_table`; not used for a table.
-    yscale, legend, theme, ax, **kwargs
+        See :func:`~isomax_viz.analysis.histograms.scores_table`; a table has its own.
+    yscale, top, legend, theme, ax, **kwargs
         As in :func:`~isomax_viz.figures.plot_logits`.
 
     Returns
@@ -652,39 +492,9 @@ def plot_scores(
     --------
     >>> capture = Capture.from_arrays([[9.0, 0.0], [0.0, 8.0]], [0, 1], ood={"letters": [[0.0, 0.0]]}, loss="softmax")
     >>> print(plot_scores(capture, score="mps").get_legend_handles_labels()[1][1])
-    letters (n = 1)
-    AUROC 100.0 %, TNR@TPR95 100.0 %
+    letters (n = 1): AUROC 100.0 %, TNR@TPR95 100.0 %
     """
-    if isinstance(data, pd.DataFrame):
-        table = from_table(data, ood, "scores_table", also=("threshold", "TPR", "AUROC", "TNR@TPR95"))
-    else:
-        table = scores_table(data, score, ood, bins=bins, limits=limits)
-    figures = {
-        row["group"]: f"\nAUROC {percent(row['AUROC'])}, TNR@TPR95 {percent(row['TNR@TPR95'])}"
-        for row in table.drop_duplicates("group").to_dict("records")
-        if row["ood"]
-    }
-    with drawing(ax, theme=theme, lines=1) as axes:
-        own, threshold = ax is None, float(table["threshold"].iloc[0])
-        options: dict[str, Any] = {"yscale": yscale, "legend": legend, "avoid": threshold, "pad": title_pad(1)}
-        draw_histogram(axes, table, own=own, labels=figures, **options, **kwargs)
-        _draw_threshold(axes, threshold, float(table["TPR"].iloc[0]))
-        return axes
-
-
-def _draw_threshold(ax: Axes, threshold: float, tpr: float) -> None:
-    low, high = limits = ax.get_xlim()
-    ax.axvline(threshold, color="#1a1a1a", linewidth=1.2, zorder=5, gid="threshold")
-    ax.set_xlim(limits)  # limits may leave the threshold outside: the line must not move them
-    share = min(max((threshold - low) / (high - low), 0.0), 1.0)
-    ax.annotate(
-        f"score ≥ {number(threshold)} accepts {percent(tpr)} of ID →",
-        (share, 1.0),
-        (0, 3),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha="left" if share < 0.5 else "right",
-        va="bottom",
-        fontsize=small(),
-        gid="threshold",
-    )
+    made = {"score": score, "ood": ood, "bins": bins, "limits": limits}
+    drawn = {"yscale": yscale, "top": top, "legend": legend}
+    options: dict[str, Any] = {"columns": SCORE_COLUMNS, "theme": theme, "ax": ax}
+    return _histogram(plot_scores, data, scores_table, made, drawn, **options, **kwargs)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.contour import ContourSet
 from matplotlib.patches import Circle, FancyBboxPatch
 
 from isomax_viz.analysis.loss_blocks import CENTRES, EXTENT, loss_blocks_table, plane_table
 from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import loss_style
-from isomax_viz.figures._canvas import Caption, attach, drawing, small
-from isomax_viz.figures._words import check_table
+from isomax_viz.figures._canvas import Caption, as_table, attach, check_options, drawing, small
 
 __all__ = ["plot_loss_blocks"]
 
@@ -58,10 +59,8 @@ def plot_loss_blocks(
     >>> ax.get_title(loc="left"), [text.get_text() for text in ax.texts if text.get_gid() == "block"][0]
     ('IsoMax loss', 'features')
     """
-    if isinstance(data, pd.DataFrame):
-        table = check_table(data, COLUMNS, "loss_blocks_table", module="loss_blocks")
-    else:
-        table = loss_blocks_table(data)
+    check_options(plot_loss_blocks, kwargs, ContourSet, ContourSet.__init__)
+    table = as_table(plot_loss_blocks, data, loss_blocks_table, COLUMNS, module="isomax_viz.analysis.loss_blocks")
     loss = str(table["loss"].iloc[0])
     with drawing(ax, theme=theme, size=(7.0, 3.4)) as axes:
         axes.set(xlim=(0, 1), ylim=(-0.03, 1))
@@ -85,7 +84,7 @@ def _draw_block(ax: Axes, row: dict[str, Any], total: int) -> None:
     ax.add_patch(
         FancyBboxPatch(
             (0.01, bottom), 0.48, height, boxstyle="round,pad=0,rounding_size=0.015", linewidth=1.8 if learned else 0.8,
-            edgecolor=color, facecolor=(*_rgb(color), 0.16 if learned else 0.04), zorder=2,
+            edgecolor=color, facecolor=to_rgba(color, 0.16 if learned else 0.04), zorder=2,
         )
     )  # fmt: skip
     middle = bottom + height / 2
@@ -95,10 +94,6 @@ def _draw_block(ax: Axes, row: dict[str, Any], total: int) -> None:
     if row["place"] + 1 < total:
         arrow = {"arrowstyle": "-|>", "color": "#4D4D4D", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (0.25, bottom + step), (0.25, bottom + height), arrowprops=arrow, zorder=1)
-
-
-def _rgb(color: str) -> tuple[float, float, float]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]
 
 
 def _draw_plane(ax: Axes, loss: str, options: dict[str, Any]) -> None:

@@ -9,54 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.analysis.studies import ALPHA_QUANTITIES, ROBUSTNESS_QUANTITIES, alpha_table, robustness_table
 from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import note
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.style import Style, data_style, loss_style
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing, small, title_pad
-from isomax_viz.figures._words import check_table, note, percent, score_label, titles
+from isomax_viz.catalog.style import Style, data_style, loss_style, loss_styles, percent, titles
+from isomax_viz.figures._canvas import GREY, Caption, as_table, attach, check_options, draw_legend, drawing
+from isomax_viz.figures._words import score_label
 
-__all__ = ["draw_curve", "plot_alpha", "plot_robustness", "set_log_axis", "set_percent_axis"]
-
-
-def draw_curve(ax: Axes, rows: pd.DataFrame, x: str, *, style: Style, label: str, **options: Any) -> None:
-    """Draw the values of each training as points and their mean at each ``x`` as a line.
-
-    Parameters
-    ----------
-    ax : Axes
-        Where to draw.
-    rows : DataFrame
-        One row per training, with the column ``x`` and ``value``.
-    x : str
-        Name of the column on the horizontal axis.
-    style : Style
-        Colour, line style and marker.
-    label : str
-        Entry of the legend.
-    **options
-        Passed on to :meth:`matplotlib.axes.Axes.plot` for the line.
-    """
-    means = rows.groupby(x)["value"].mean()
-    look = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.8, "zorder": 3}
-    ax.plot(means.index.to_numpy(), means.to_numpy(), label=label, **(look | options))
-    ax.plot(
-        rows[x].to_numpy(), rows["value"].to_numpy(), linestyle="none", marker=style.marker, markersize=4.5,
-        color=(look | options)["color"], alpha=0.65, markeredgewidth=0, zorder=4, label=f"_seeds of {label}",
-    )  # fmt: skip
-
-
-def set_log_axis(ax: Axes, values: Sequence[float], label: str) -> None:
-    """Make the horizontal axis logarithmic with a tick at each value that was tried, and at no other."""
-    ticks = sorted(set(values))
-    ax.set_xscale("log")
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.margins(x=0.05)
-    ax.set_xlabel(label)
+__all__ = ["plot_alpha", "plot_robustness", "set_percent_axis"]
 
 
 def set_percent_axis(ax: Axes, label: str) -> None:
@@ -65,8 +30,43 @@ def set_percent_axis(ax: Axes, label: str) -> None:
     ax.set_ylabel(label)
 
 
+def _study(
+    plot: Callable[..., Axes],
+    data: Any,
+    make: Callable[..., pd.DataFrame],
+    columns: Sequence[str],
+    quantity: str,
+    quantities: Sequence[str],
+    **options: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table of a study and its rows of one quantity."""
+    check_choice("quantity", quantity, quantities)
+    table = as_table(plot, data, make, columns, module="iv.studies", **options)
+    check_choice("quantity", quantity, table["quantity"].unique())
+    return table, table[table["quantity"] == quantity]
+
+
+def _draw_curves(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], x: str, options: dict[str, Any]) -> str:
+    """Draw the values of trainings as points and their mean at each ``x`` as a line, and return the means in words."""
+    import seaborn as sns  # brings pyplot along, which nothing else here needs
+
+    ticks = sorted({tick for _, rows in curves for tick in rows[x]})
+    spoken = []
+    for style, rows in curves:
+        look = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.8, "zorder": 3} | options
+        sns.lineplot(rows, x=x, y="value", errorbar=None, label=style.label, legend=False, ax=ax, **look)
+        points = {"marker": style.marker, "color": look["color"], "alpha": 0.65, "s": 26, "linewidth": 0, "zorder": 4}
+        sns.scatterplot(rows, x=x, y="value", ax=ax, **points)
+        spoken.append(f"{style.label} {', '.join(percent(value) for value in rows.groupby(x)['value'].mean())}")
+    # A tick at each value that was tried, and at no other.
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.margins(x=0.05)
+    return f"{', '.join(f'{tick:g}' for tick in ticks)}: {'; '.join(spoken)}."
+
+
 ALPHA_COLUMNS = ("loss", "data", "entropic_scale", "score", "quantity", "ood", "role", "value", "chosen_scale")
-CHOICE_COLOR = "#767676"
 
 
 def plot_alpha(
@@ -93,7 +93,7 @@ def plot_alpha(
     select_on : str
         The set that chooses the scale. It is drawn in grey and named as such: results on it must not be reported.
     score, ood
-        See :func:`~isomax_viz.analysis.studies.alpha_table`; like ``select_on`` not used for a table.
+        See :func:`~isomax_viz.analysis.studies.alpha_table`; a table has its own, as it has ``select_on``.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
@@ -123,55 +123,37 @@ def plot_alpha(
     >>> ax.get_xlabel(), ax.get_legend_handles_labels()[1]
     ('entropic scale', ['x (chose the scale)', 'y'])
     """
-    check_choice("quantity", quantity, ALPHA_QUANTITIES)
-    if isinstance(data, pd.DataFrame):
-        table = check_table(data, ALPHA_COLUMNS, "alpha_table", module="studies")
-        # A file has no empty text: what was written as one is missing when it is read again.
-        words = {name: table[name].astype(object) for name in ("ood", "role")}
-        table = table.assign(**{name: column.where(column.notna(), "") for name, column in words.items()})
-    else:
-        table = alpha_table(data, select_on=select_on, score=score, ood=ood)
-    check_choice("quantity", quantity, table["quantity"].unique())
-    rows = table[table["quantity"] == quantity]
-    with drawing(ax, theme=theme) as axes:
-        for (name, role), part in rows.groupby(["ood", "role"], sort=False):
-            style = data_style(name) if name else loss_style(part["loss"].iloc[0])
-            if role == "choice":
-                style = replace(style, color=CHOICE_COLOR, linestyle=":")
-            label = f"{style.label} (chose the scale)" if role == "choice" else style.label if name else "test images"
-            draw_curve(axes, part, "entropic_scale", style=style, label=label, **kwargs)
-        set_log_axis(axes, table["entropic_scale"].unique(), "entropic scale")
-        set_percent_axis(axes, quantity)
-        _mark_choice(axes, float(table["chosen_scale"].iloc[0]))
-        if legend:
-            axes.legend(loc="best", **LEGEND)
-        return attach(axes, _alpha_caption(table, rows, quantity), own=ax is None)
-
-
-def _mark_choice(ax: Axes, scale: float) -> None:
-    ax.axvline(scale, color=CHOICE_COLOR, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1, gid="chosen scale")
-    # Above the axes, where neither curves nor the legend can cover it.
-    ax.annotate(
-        f"chosen: {scale:g}", (scale, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-        va="bottom", fontsize=small(), color=CHOICE_COLOR, gid="chosen scale",
-    )  # fmt: skip
-
-
-def _alpha_caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
-    first = table.iloc[0]
-    parts = titles(first["loss"], first["data"], [])
-    parts = parts if quantity == "accuracy" else (*parts, score_label(first["score"]))
-    scales = ", ".join(f"{scale:g}" for scale in sorted(rows["entropic_scale"].unique()))
-    curves = []
-    for name, part in rows.groupby("ood", sort=False):
-        means = part.groupby("entropic_scale")["value"].mean()
-        values = ", ".join(percent(value) for value in means)
-        curves.append(f"{data_style(name).label if name else 'test images'} {values}")
+    check_options(plot_alpha, kwargs, Line2D, Axes.plot)
+    kind = alpha_table, ALPHA_COLUMNS, quantity, ALPHA_QUANTITIES
+    table, rows = _study(plot_alpha, data, *kind, select_on=select_on, score=score, ood=ood)
+    first, curves = table.iloc[0], []
+    # A file has no empty text: what was written as one is missing when it is read again.
+    words = rows.astype({"ood": object, "role": object}).fillna({"ood": "", "role": ""})
+    for (name, role), part in words.groupby(["ood", "role"], sort=False):
+        look = data_style(name) if name else replace(loss_style(first["loss"]), label="test images")
+        if role == "choice":
+            look = replace(look, label=f"{look.label} (chose the scale)", color=GREY, linestyle=":")
+        curves.append((look, part))
     chose = table.loc[table["role"] == "choice", "ood"].unique()  # a table may have been cut to what it reports
     by = data_style(chose[0]).label if len(chose) else "Another set"
-    alt = f"{', '.join(parts)}: mean {quantity} at entropic scale {scales}: {'; '.join(curves)}. "
-    alt += f"{by} chose the scale {first['chosen_scale']:g}."
-    return Caption(parts, note(table) if "preset" in table.columns else "", alt, pad=title_pad(1))
+    with drawing(ax, theme=theme) as axes:
+        spoken = _draw_curves(axes, curves, "entropic_scale", kwargs)
+        axes.set_xlabel("entropic scale")
+        set_percent_axis(axes, quantity)
+        line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.0, "zorder": 1, "gid": "chosen scale"}
+        axes.axvline(float(first["chosen_scale"]), **line)
+        if legend:
+            draw_legend(axes, *axes.get_legend_handles_labels())
+        parts = (*titles(first["loss"], first["data"], []), *_score_of(rows))
+        alt = f"{', '.join(parts)}: mean {quantity} at entropic scale {spoken} "
+        alt += f"{by} chose the scale {first['chosen_scale']:g}."
+        lines = (f"dashed line: the chosen scale, {first['chosen_scale']:g}",)
+        return attach(axes, Caption(parts, note(table), alt, lines), own=ax is None)
+
+
+def _score_of(rows: pd.DataFrame) -> tuple[str, ...]:
+    first = rows.iloc[0]
+    return () if first["quantity"] == "accuracy" else (score_label(first["score"]),)
 
 
 ROBUSTNESS_COLUMNS = ("loss", "data", "examples_per_class", "score", "quantity", "ood", "sets", "value")
@@ -198,7 +180,7 @@ def plot_robustness(
     quantity : {"accuracy", "mean AUROC"}
         What to draw; the mean is over the out-of-distribution sets.
     score, ood
-        See :func:`~isomax_viz.analysis.studies.robustness_table`; not used for a table.
+        See :func:`~isomax_viz.analysis.studies.robustness_table`; a table has its own.
     legend, theme, ax
         As in :func:`~isomax_viz.figures.plot_logits`.
     **kwargs
@@ -228,33 +210,18 @@ def plot_robustness(
     >>> ax.get_xlabel(), ax.get_legend_handles_labels()[1]
     ('training examples per class', ['IsoMax2'])
     """
-    check_choice("quantity", quantity, ROBUSTNESS_QUANTITIES)
-    if isinstance(data, pd.DataFrame):
-        table = check_table(data, ROBUSTNESS_COLUMNS, "robustness_table", module="studies")
-    else:
-        table = robustness_table(data, score=score, ood=ood)
-    check_choice("quantity", quantity, table["quantity"].unique())
-    rows = table[table["quantity"] == quantity]
+    check_options(plot_robustness, kwargs, Line2D, Axes.plot)
+    kind = robustness_table, ROBUSTNESS_COLUMNS, quantity, ROBUSTNESS_QUANTITIES
+    table, rows = _study(plot_robustness, data, *kind, score=score, ood=ood)
+    looks, sets = loss_styles(rows["loss"]), int(rows["sets"].iloc[0])
+    curves = [(looks[str(loss)], part) for loss, part in rows.groupby("loss", sort=False)]
     with drawing(ax, theme=theme) as axes:
-        for loss, part in rows.groupby("loss", sort=False):
-            style = loss_style(loss)
-            draw_curve(axes, part, "examples_per_class", style=style, label=style.label, **kwargs)
-        set_log_axis(axes, table["examples_per_class"].unique(), "training examples per class")
-        sets = int(rows["sets"].iloc[0])
+        spoken = _draw_curves(axes, curves, "examples_per_class", kwargs)
+        axes.set_xlabel("training examples per class")
         set_percent_axis(axes, quantity if quantity == "accuracy" else f"{quantity} ({sets} set{'s' * (sets > 1)})")
         if legend:
-            axes.legend(loc="best", **LEGEND)
-        return attach(axes, _robustness_caption(table, rows, quantity), own=ax is None)
-
-
-def _robustness_caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
-    losses = rows["loss"].unique()
-    parts = titles(losses[0] if len(losses) == 1 else None, rows["data"].iloc[0], [])
-    parts = parts if quantity == "accuracy" else (*parts, score_label(rows["score"].iloc[0]))
-    numbers = ", ".join(str(n) for n in sorted(rows["examples_per_class"].unique()))
-    curves = []
-    for loss, part in rows.groupby("loss", sort=False):
-        means = part.groupby("examples_per_class")["value"].mean()
-        curves.append(f"{loss_style(loss).label} {', '.join(percent(value) for value in means)}")
-    alt = f"{', '.join([*parts, quantity])} with {numbers} training examples per class: {'; '.join(curves)}."
-    return Caption(parts, note(table) if "preset" in table.columns else "", alt)
+            draw_legend(axes, *axes.get_legend_handles_labels())
+        only = rows["loss"].iloc[0] if len(looks) == 1 else None
+        parts = (*titles(only, rows["data"].iloc[0], []), *_score_of(rows))
+        alt = f"{', '.join([*parts, quantity])} by training examples per class, {spoken}"
+        return attach(axes, Caption(parts, note(table), alt), own=ax is None)

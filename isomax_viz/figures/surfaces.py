@@ -12,28 +12,19 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from isomax_viz.analysis.features import Snapshot, ToyRun, surface_table
+from isomax_viz.captures.provenance import note
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog import style
-from isomax_viz.catalog.losses import loss_record
-from isomax_viz.catalog.style import data_style
-from isomax_viz.figures._canvas import (
-    DPI,
-    CanvasAxes,
-    CanvasFigure,
-    Caption,
-    attach,
-    drawing,
-    small,
-    title_pad,
-    write_note,
-)
-from isomax_viz.figures._words import check_table, known, note, number, percent, score_label, titles
-from isomax_viz.figures.feature_space import CLASS_COLORS
+from isomax_viz.catalog.style import data_style, known, loss_record, number, percent, plain, titles
+from isomax_viz.figures._canvas import Caption, as_table, attach, check_options, draw_legend, drawing
+from isomax_viz.figures._words import score_label
+from isomax_viz.figures.feature_space import CLASS_COLORS, name_classes
+from isomax_viz.figures.grids import plot_grid
 
 __all__ = ["Grid", "draw_lines", "draw_points", "draw_regions", "draw_score", "plot_surface", "plot_surfaces"]
 
@@ -63,16 +54,15 @@ class Grid:
         self.extent = self.x[0] - half[0], self.x[-1] + half[0], self.y[0] - half[1], self.y[-1] + half[1]
 
 
-def draw_score(ax: Axes, bar: Axes | None, plane: Grid, first: pd.Series, options: dict[str, Any]) -> None:
-    """Draw the score at every point of the plane, and its scale in ``bar`` or beside the axes."""
+def draw_score(ax: Axes, plane: Grid, first: pd.Series, options: dict[str, Any]) -> None:
+    """Draw the score at every point of the plane, and its scale beside the axes."""
     # Distances have no end: the corners would take all the colours.
     low, high = float(np.quantile(plane.value, 0.02)), float(plane.value.max())
     look = {"cmap": _SHADES, "origin": "lower", "interpolation": "bilinear", "vmin": low, "vmax": high}
     image = ax.imshow(plane.value, extent=plane.extent, **(look | options))
     label = score_label(first["score"])
-    place = {"cax": bar} if bar is not None else {"ax": ax, "pad": 0.02, "shrink": 0.9}
-    scale = ax.get_figure().colorbar(image, extend="min", ticks=MaxNLocator(5), **place)
-    scale.set_label(f"{label}: bright = in-distribution")
+    scale = ax.get_figure().colorbar(image, ax=ax, pad=0.02, extend="min", ticks=MaxNLocator(5))
+    scale.set_label(f"{label}: bright = in-distribution", parse_math=False, usetex=False)
     scale.outline.set_visible(False)
 
 
@@ -84,17 +74,20 @@ def draw_regions(ax: Axes, plane: Grid, classes: int, options: dict[str, Any]) -
     ax.imshow(plane.label, extent=plane.extent, **(look | options))
 
 
-def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float) -> list[Line2D]:
+def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float, *, regions: bool) -> list[Line2D]:
     """Draw decision boundaries and the edge of what the threshold accepts, and return their legend entries."""
     from scipy.ndimage import gaussian_filter  # slow to import, and only these lines need it
 
+    # White with a rim on the shades of a score; on pale regions it would be lost.
+    look: dict[str, Any] = {"linewidth": 1.0, "color": "#4D4D4D"} if regions else {"linewidth": 1.0, "color": "white"}
+    look |= {} if regions else {"path_effects": _RIM}
     for label in range(1 if classes == 2 else 0, classes):
         inside = (plane.label == label).astype(float)
         if 0 < inside.sum() < inside.size:
             # Smoothed, because a boundary between pixels would be drawn as stairs.
             smooth = gaussian_filter(inside, 1.6, mode="nearest")
-            drawn = ax.contour(plane.x, plane.y, smooth, [0.5], colors="white", linewidths=1.0, zorder=2)
-            drawn.set(path_effects=_RIM)
+            drawn = ax.contour(plane.x, plane.y, smooth, [0.5], colors=look["color"], linewidths=1.0, zorder=2)
+            drawn.set(path_effects=look.get("path_effects", []))
     handles = []
     if plane.value.min() < threshold <= plane.value.max():
         # A contour at the very maximum has no inside: scores that saturate, as MPS does at 1, need one just below.
@@ -102,8 +95,7 @@ def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float) -> list[Li
         drawn = ax.contour(plane.x, plane.y, plane.value, [level], colors="black", linestyles="solid", zorder=3)
         drawn.set(linewidths=1.6, path_effects=_HALO)
         drawn.set_gid("threshold")
-    look = {"color": "white", "linewidth": 1.0, "path_effects": _RIM}
-    handles.append(Line2D([], [], label="decision boundary (white)", **look))
+    handles.append(Line2D([], [], label="decision boundary", **look))
     handles.append(Line2D([], [], color="black", linewidth=1.6, label="edge of what is accepted"))
     return handles
 
@@ -115,11 +107,11 @@ def draw_points(ax: Axes, table: pd.DataFrame, classes: int) -> list[Line2D]:
     look = {"linestyle": "none", "markersize": 3.6, "markeredgecolor": "white", "markeredgewidth": 0.5, "zorder": 4}
     for label, rows in inside.groupby("label"):
         color, marker = _look(int(label), classes)
-        (line,) = _thin(ax, rows, rows["name"].iloc[0], look | {"color": color, "marker": marker})
+        (line,) = _thin(ax, rows, plain(rows["name"].iloc[0]), look | {"color": color, "marker": marker})
         handles += [line] if classes <= len(_FEW) else []
     if classes > len(_FEW) and len(inside):
         # A sample of one colour would look like one class.
-        label = f"{inside['data'].iloc[0]} (coloured by class)"
+        label = f"{plain(inside['data'].iloc[0])} (coloured by class)"
         handles.append(Line2D([], [], **(look | {"color": "#767676", "marker": "o", "markersize": 5, "label": label})))
     for name in table.loc[table["ood"], "group"].unique():
         look_of, rows = data_style(name), table[table["group"] == name]
@@ -139,13 +131,11 @@ def _thin(ax: Axes, rows: pd.DataFrame, label: str, look: dict[str, Any]) -> lis
 def _draw_prototypes(ax: Axes, rows: pd.DataFrame, classes: int, handles: list[Line2D]) -> None:
     if not len(rows):
         return
-    look = {"linestyle": "none", "marker": "*", "markersize": 15, "markerfacecolor": "white", "zorder": 6}
+    look = {"linestyle": "none", "marker": "*", "markersize": 13, "markerfacecolor": "white", "zorder": 6}
     look |= {"markeredgecolor": "black", "markeredgewidth": 0.9}
     handles += ax.plot(rows["x"].to_numpy(), rows["y"].to_numpy(), label="prototype (SoftMax: class mean)", **look)
-    for row in rows.itertuples() if classes > len(_FEW) else ():
-        ax.text(
-            row.x, row.y, row.name, ha="center", va="center_baseline", fontsize=small() - 2, zorder=7, clip_on=True
-        ).set_in_layout(False)
+    if classes > len(_FEW):
+        name_classes(ax, rows[["x", "y", "name"]].itertuples(index=False, name=None))
 
 
 def _look(label: int, classes: int) -> tuple[str, str]:
@@ -154,9 +144,9 @@ def _look(label: int, classes: int) -> tuple[str, str]:
     return CLASS_COLORS[label % len(CLASS_COLORS)], "o"
 
 
+_MODULE = "isomax_viz.analysis.features"
 _COLUMNS = ("loss", "data", "epoch", "space", "score", "group", "ood", "label", "name", "x", "y", "value", "threshold")
-# Inches of a panel and its parts: fixed, so that a moving picture stands still.
-WIDTH, HEIGHT, SIDE, LEFT, BOTTOM, LEGEND_STRIP, TITLE_STRIP = 4.4, 3.85, 2.75, 0.66, 0.5, 0.75, 0.32
+WIDTH, HEIGHT = 4.4, 3.85  # of a panel, in inches
 _AXES = {"input": "coordinate", "features": "feature"}
 
 
@@ -180,7 +170,7 @@ def plot_surface(
         Of :func:`isomax_viz.train_toy` (of a run, its last epoch), or the table that
         :func:`isomax_viz.analysis.features.surface_table` made from one.
     score, space, ood
-        As in :func:`~isomax_viz.analysis.features.surface_table`; not used for a table.
+        As in :func:`~isomax_viz.analysis.features.surface_table`; a table has its own.
     regions : bool
         Fill the decision regions with the colours of the classes instead of drawing the score.
     legend, theme, ax
@@ -209,12 +199,13 @@ def plot_surface(
     >>> plot_surface(train_toy("moons", loss="isomax", epochs=1, lines=9), score="mds").get_xlabel()
     'first coordinate'
     """
-    table = data if isinstance(data, pd.DataFrame) else surface_table(data, score=score, space=space, ood=ood)
-    check_table(table, _COLUMNS, "surface_table", module="planes")
-    with drawing(ax, theme=theme, size=(5.2, 4.5)) as axes:
-        handles, caption = _draw(axes, None, table, regions, kwargs)
+    check_options(plot_surface, kwargs, AxesImage, Axes.imshow)
+    options = {"score": score, "space": space, "ood": ood}
+    table = as_table(plot_surface, data, surface_table, _COLUMNS, module=_MODULE, **options)
+    with drawing(ax, theme=theme, size=(5.2, 5.0)) as axes:
+        handles, caption = _draw(axes, table, regions, kwargs)
         if legend:
-            axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
+            draw_legend(axes, handles, [str(handle.get_label()) for handle in handles])
         return attach(axes, caption, own=ax is None)
 
 
@@ -241,7 +232,7 @@ def plot_surfaces(
     Returns
     -------
     Figure
-        A notebook shows it. Its axes stand still whatever is drawn, so that epochs can be compared by switching.
+        A notebook shows it.
 
     Raises
     ------
@@ -252,69 +243,35 @@ def plot_surfaces(
     --------
     >>> from isomax_viz import train_toy
     >>> runs = [train_toy("moons", loss=loss, epochs=1, lines=9) for loss in ("softmax", "isomax")]
-    >>> [ax.get_title(loc="left") for ax in plot_surfaces(runs, score="mps").axes[::2]]
-    ['SoftMax · MPS', 'IsoMax, scale 10 · MPS']
+    >>> [ax.get_title(loc="left") for ax in plot_surfaces(runs, score="mps").axes[:2]]
+    ['SoftMax', 'IsoMax, scale 10']
     """
     listed = [data] if isinstance(data, (Snapshot, ToyRun)) else list(data)
     chosen = [score] if isinstance(score, str) or callable(score) else list(score)
     if not listed or not chosen:
         raise ValueError("data and score must each have at least one entry, but one of them is empty.")
     tables = [surface_table(item, score=one, space=space, ood=ood) for one in chosen for item in listed]
-    shared = _shared(tables)
-    wide, high = len(listed) * WIDTH, len(chosen) * HEIGHT + LEGEND_STRIP + TITLE_STRIP
-    with style.context(theme):
-        figure = CanvasFigure(figsize=(wide, high), dpi=DPI)
-        figure.one_note = True
-        for place, table in enumerate(tables):
-            row, column = divmod(place, len(listed))
-            left, bottom = column * WIDTH + LEFT, LEGEND_STRIP + (len(chosen) - 1 - row) * HEIGHT + BOTTOM
-            corner = left / wide, bottom / high
-            axes = figure.add_axes((*corner, SIDE / wide, SIDE / high), axes_class=CanvasAxes)
-            beside = (left + SIDE + 0.1) / wide, corner[1], 0.11 / wide, SIDE / high
-            bar = None if regions else figure.add_axes(beside)
-            handles, caption = _draw(axes, bar, table, regions, {})
-            attach(axes, caption, own=False)
-            own = " · ".join(part for part in caption.parts if part not in shared)
-            axes.set_title(own, loc="left", pad=caption.pad)
-        figure.suptitle(" · ".join(shared), x=0.012, y=1 - 0.08 / high, ha="left", va="top")
-        figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.13 / high), ncols=int(wide // 2.2))
-        write_note(figure, note(pd.concat([table.iloc[:1] for table in tables])))
-    return figure
+    options: dict[str, Any] = {"columns": len(listed), "size": (WIDTH, HEIGHT), "sharex": False, "sharey": False}
+    return plot_grid(plot_surface, tables, regions=regions, theme=theme, **options)
 
 
-def _shared(tables: list[pd.DataFrame]) -> tuple[str, ...]:
-    """Return what all panels have in common, of data and epoch: the title of the figure, left out of theirs."""
-    told = [_where(table.iloc[0]) for table in tables]
-    return tuple(part for part in told[0] if all(part in other for other in told))
-
-
-def _where(first: pd.Series) -> tuple[str, ...]:
-    return (str(first["data"]), *([f"epoch {first['epoch']}"] if known(first["epoch"]) else []))
-
-
-def _draw(
-    ax: Axes, bar: Axes | None, table: pd.DataFrame, regions: bool, options: dict[str, Any]
-) -> tuple[list[Line2D], Caption]:
+def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any]) -> tuple[list[Line2D], Caption]:
     first, plane = table.iloc[0], Grid(table[table["group"] == "plane"])
     classes = int(max(table["label"].max() + 1, 2))
     if regions:
         draw_regions(ax, plane, classes, options)
     else:
-        draw_score(ax, bar, plane, first, options)
-    edges = draw_lines(ax, plane, classes, float(first["threshold"]))
+        draw_score(ax, plane, first, options)
+    edges = draw_lines(ax, plane, classes, float(first["threshold"]), regions=regions)
     handles = [*draw_points(ax, table, classes), *edges]
-    ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal")
+    ax.set(xlim=plane.extent[:2], ylim=plane.extent[2:], aspect="equal", anchor="SW")
     unit = " (unit length)" if first["space"] == "features" and loss_record(first["loss"]).unit_vectors else ""
     ax.set_xlabel(f"first {_AXES[first['space']]}{unit}")
     ax.set_ylabel(f"second {_AXES[first['space']]}{unit}")
     accepted = _accepted(table)
-    lines = wrap(f"accepted: {accepted}", 52, break_on_hyphens=False)
-    ax.annotate(
-        "\n".join(lines), (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points",
-        va="bottom", fontsize=small(), gid="accepted",
-    ).set_in_layout(False)  # fmt: skip
     parts = _parts(first)
-    return handles, Caption(parts, note(table), _alt(table, parts, accepted), pad=title_pad(len(lines)))
+    lines = tuple(wrap(f"accepted: {accepted}", 52, break_on_hyphens=False))
+    return handles, Caption(parts, note(table), _alt(table, parts, accepted), lines)
 
 
 def _accepted(table: pd.DataFrame) -> str:
@@ -332,8 +289,8 @@ def _parts(first: pd.Series) -> tuple[str, ...]:
     loss = titles(first["loss"], None, [])
     if loss and known(scale):
         loss = (f"{loss[0]}, scale {number(float(scale))}",)
-    data, *epoch = _where(first)
-    return (*loss, data, score_label(first["score"]), *epoch)
+    epoch = (f"epoch {first['epoch']}",) if known(first["epoch"]) else ()
+    return (*loss, plain(first["data"]), score_label(first["score"]), *epoch)
 
 
 def _alt(table: pd.DataFrame, parts: tuple[str, ...], accepted: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -13,9 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from isomax_viz._common.checks import check_choice
 from isomax_viz.analysis.tables import training_table
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.style import loss_style
-from isomax_viz.figures._canvas import LEGEND, Caption, attach, drawing
-from isomax_viz.figures._words import check_table, note, number, percent, setting_label, settings_within_losses, titles
+from isomax_viz.captures.provenance import note
+from isomax_viz.catalog.style import Style, loss_style, loss_styles, number, percent, plain, titles
+from isomax_viz.figures._canvas import Caption, as_table, attach, check_options, draw_legend, drawing
+from isomax_viz.figures._words import setting_label, settings_within_losses
 
 __all__ = ["plot_training"]
 
@@ -89,17 +91,22 @@ def plot_training(
     >>> ax.get_title(loc="left"), ax.get_ylabel()
     ('IsoMax', 'accuracy')
     """
-    table = data if isinstance(data, pd.DataFrame) else training_table(data)
-    _check_table(table, quantity)
+    check_options(plot_training, kwargs, Line2D, Axes.plot)
+    table = as_table(plot_training, data, training_table, COLUMNS)
+    check_choice("quantity", quantity, table["quantity"].unique())
     check_choice("yscale", yscale, ("linear", "log"))
     rows = table[table["quantity"] == quantity]
     rows = rows if quantity in MEASURED else _of_one_split(rows)
     spread = quantity.replace("_mean", "_std")
-    bands = table[table["quantity"] == spread] if spread != quantity else rows.iloc[:0]
+    spreads = table[table["quantity"] == spread] if spread != quantity else rows.iloc[:0]
+    on = [name for name in ("loss", "capture", "seed", "epoch", "split") if name in rows.columns]
+    rows = rows.merge(spreads[[*on, "value"]], on=on, how="left", suffixes=("", "_spread"))
     with drawing(ax, theme=theme) as axes:
-        for loss, part in rows.groupby("loss", sort=False):
-            _draw_loss(axes, str(loss), part, bands[bands["loss"] == loss], kwargs)
-        axes.set(xlabel="epoch", ylabel=LABELS.get(quantity, quantity.replace("_", " ")), yscale=yscale)
+        looks = loss_styles(rows["loss"])
+        for place, (loss, part) in enumerate(rows.groupby("loss", sort=False)):
+            # Where curves lie on each other, markers tell them apart beside the colour: each at another epoch.
+            _draw_loss(axes, looks[str(loss)], part, kwargs, at=(place + 1) / len(looks))
+        axes.set(xlabel="epoch", ylabel=LABELS.get(quantity, plain(quantity.replace("_", " "))), yscale=yscale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if quantity == "accuracy":
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
@@ -107,11 +114,6 @@ def plot_training(
         if legend:
             _draw_legend(axes, rows)
         return attach(axes, _caption(table, rows, quantity), own=ax is None)
-
-
-def _check_table(table: pd.DataFrame, quantity: str) -> None:
-    check_table(table, COLUMNS, "training_table")
-    check_choice("quantity", quantity, table["quantity"].unique())
 
 
 def _of_one_split(rows: pd.DataFrame) -> pd.DataFrame:
@@ -122,32 +124,24 @@ def _of_one_split(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(keys).assign(split="")
 
 
-def _draw_loss(ax: Axes, loss: str, rows: pd.DataFrame, bands: pd.DataFrame, options: dict[str, Any]) -> None:
-    style, keys = loss_style(loss), [name for name in ("capture", "seed") if name in rows.columns]
-    for (split, *run), curve in rows.groupby(["split", *keys], sort=False, dropna=False):
-        look = {"color": style.color, "zorder": 3} | SPLITS.get(split, {})
-        if len(curve) == 1:  # a line through one point is invisible
-            look["marker"] = style.marker
-        ax.plot(curve["epoch"].to_numpy(), curve["value"].to_numpy(), **(look | options))
-        band = bands[bands["split"] == split]
-        for key, value in zip(keys, run, strict=True):
-            band = band[band[key].isna() if pd.isna(value) else band[key] == value]
-        if split == "test" and len(band) == len(curve):
-            middle, spread = curve["value"].to_numpy(), band["value"].to_numpy()
-            ax.fill_between(
-                curve["epoch"].to_numpy(), middle - spread, middle + spread, color=style.color, alpha=0.15, linewidth=0
-            )
+def _draw_loss(ax: Axes, style: Style, rows: pd.DataFrame, options: dict[str, Any], *, at: float) -> None:
+    keys = [name for name in ("split", "capture", "seed") if name in rows.columns]
+    for (split, *_), curve in rows.groupby(keys, sort=False, dropna=False):
+        look = {"color": style.color, "zorder": 3, "marker": style.marker} | SPLITS.get(split, {})
+        look |= {"markevery": [round(at * (len(curve) - 1))], "markersize": 6, "markeredgecolor": "white"}
+        epochs, middle, spread = (curve[name].to_numpy() for name in ("epoch", "value", "value_spread"))
+        ax.plot(epochs, middle, **(look | options))
+        if split == "test" and not np.isnan(spread).any():
+            ax.fill_between(epochs, middle - spread, middle + spread, color=style.color, alpha=0.15, linewidth=0)
 
 
 def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
-    losses, splits = rows["loss"].unique(), rows["split"].unique()
-    handles = [Line2D([], [], color=loss_style(loss).color, linewidth=1.8) for loss in losses]
-    labels = [loss_style(loss).label for loss in losses]
-    splits = [split for split in splits if split]
+    looks = loss_styles(rows["loss"]).values()
+    handles = [Line2D([], [], color=look.color, linewidth=1.8, marker=look.marker) for look in looks]
+    splits = [split for split in rows["split"].unique() if split]
     # A grey that is no loss's, since it stands for all colours.
     handles += [Line2D([], [], color="#9A9A9A", **SPLITS.get(split, {})) for split in splits]
-    # The place is chosen by the lines alone, so the box must not cut a band.
-    ax.legend(handles, [*labels, *splits], loc="best", **(LEGEND | {"framealpha": 0.0}))
+    draw_legend(ax, handles, [*(look.label for look in looks), *splits])
 
 
 def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
@@ -166,4 +160,4 @@ def _caption(table: pd.DataFrame, rows: pd.DataFrame, quantity: str) -> Caption:
     epochs = last["epoch"].unique()
     when = f"epoch {epochs[0]:.0f}" if len(epochs) == 1 else "the last epoch of each training"
     alt = f"{', '.join([*parts, label])} after {when}: {', '.join(values)}."
-    return Caption(parts, note(table) if "preset" in table.columns else "", alt)
+    return Caption(parts, note(table), alt)

@@ -253,7 +253,7 @@ def test_the_words_over_a_surface_count_what_is_accepted(blobs):
     inside = -blobs.capture.test.distances.min(axis=1)
     threshold = metrics.threshold_at_tpr(inside)
     share = (-blobs.capture.ood["ring"].distances.min(axis=1) >= threshold).mean()
-    words = next(text.get_text() for text in ax.texts if text.get_gid() == "accepted").replace("\n", " ")
+    words = " ".join(text.get_text() for text in reversed(ax.texts) if not text.get_gid())
     assert f"ring {share:.0%}".replace("%", "\N{NO-BREAK SPACE}%") in words
     assert f"{100 * share:.0f}" in figures.describe(ax)
 
@@ -281,14 +281,12 @@ def test_what_differs_between_panels_stands_over_each(runs):
     """Epochs or data of which there are several belong to the panels, not to the whole figure."""
     run = runs["isomax"]
     figure = figures.plot_surfaces([run.at(0), run.at(2)])
-    titles = [ax.get_title(loc="left") for ax in figure.axes[::2]]
-    assert titles == [f"IsoMax, scale 10 · ES · epoch {epoch}" for epoch in (0, 2)]
-    assert figure.get_suptitle() == "moons"
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    assert titles == ["epoch 0", "epoch 2"] and figure.get_suptitle() == "IsoMax, scale 10 · moons · ES"
     other = iv.train_toy("blobs", loss="isomax", **SMALL)
     figure = figures.plot_surfaces([run, other])
-    titles = [ax.get_title(loc="left") for ax in figure.axes[::2]]
-    assert titles == [f"IsoMax, scale 10 · {data} · ES" for data in ("moons", "blobs")]
-    assert figure.get_suptitle() == "epoch 2"
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    assert titles == ["moons", "blobs"] and figure.get_suptitle() == "IsoMax, scale 10 · ES · epoch 2"
 
 
 def test_the_black_line_encloses_scores_that_saturate(runs):
@@ -312,7 +310,10 @@ def test_regions_are_drawn_from_the_decisions(blobs):
     ax = figures.plot_surface(blobs, regions=True)
     decisions = blobs.final.planes["input"].samples.predictions.reshape(31, 31)
     np.testing.assert_array_equal(ax.images[0].get_array(), decisions)
-    with pytest.raises(ValueError, match="data is a DataFrame without .*Give captures, or the table that iv.planes"):
+    with pytest.raises(
+        ValueError,
+        match="data is a DataFrame without .*or the table that isomax_viz.analysis.features.surface_table",
+    ):
         figures.plot_surface(pd.DataFrame({"x": [0.0]}))
 
 
@@ -440,7 +441,9 @@ def test_a_reliability_diagram_draws_its_table(known):
     np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table["accuracy"])
     points = next(line for line in ax.lines if line.get_gid() == "bins")
     np.testing.assert_allclose(points.get_xdata(), table["confidence"], atol=1e-6)
-    assert "10 bins of equal width" in ax.texts[0].get_text()
+    assert "10 bins of equal width" in ax.texts[-1].get_text()
+    counts = [int(text.get_text().replace(",", "")) for text in ax.texts if text.get_gid() == "count"]
+    assert counts == table["n"].tolist() and sum(counts) == 400
 
 
 def test_confidence_is_the_probability_of_what_was_decided():
@@ -458,7 +461,7 @@ def test_confidence_is_the_probability_of_what_was_decided():
 
 def test_fewer_bins_of_equal_count_are_named():
     capture = Capture.from_arrays([[9.0, 0.0]] * 8 + [[0.1, 0.0]] * 2, [0] * 10, loss="softmax")
-    assert "(2 bins of equal count)" in figures.plot_reliability(capture, bins=5, binning="count").texts[0].get_text()
+    assert "(2 bins of equal count)" in figures.plot_reliability(capture, bins=5, binning="count").texts[-1].get_text()
 
 
 def test_temperatures_multiply(known):
@@ -466,7 +469,7 @@ def test_temperatures_multiply(known):
     np.testing.assert_allclose(twice.test.logits, known.test.logits / 0.1, rtol=1e-5)
     assert twice.meta["logits_divided_by"] == pytest.approx(0.1)
     figure = figures.plot_temperature(calibration.at_temperature(known, 0.1))
-    marked = {text.get_text(): text.xy[0] for text in figure.axes[1].texts}
+    marked = {line.get_gid(): line.get_xdata()[0] for line in figure.axes[1].lines}
     assert marked["training"] == pytest.approx(1.0)  # these logits are as cold as in the training already
 
 
@@ -476,7 +479,7 @@ def test_a_temperature_leaves_the_settings_of_the_training_alone(known):
     warm = calibration.at_temperature(normalised, 2.0)
     assert warm.meta["temperature"] == 0.04 and warm.meta["logits_divided_by"] == 2.0
     assert variant(calibration.at_temperature(known, 0.1)) == ""
-    marked = {text.get_text(): text.xy[0] for text in figures.plot_temperature(normalised).axes[1].texts}
+    marked = {line.get_gid(): line.get_xdata()[0] for line in figures.plot_temperature(normalised).axes[1].lines}
     assert marked["detection"] == 1.0
 
 
@@ -508,7 +511,7 @@ def test_the_simplex_marks_the_probabilities_of_the_scale():
 
 def test_the_temperature_figure_marks_training_detection_and_fit(known):
     figure = figures.plot_temperature(known, temperature=0.5)
-    marked = {text.get_text(): text.xy[0] for text in figure.axes[1].texts}
+    marked = {line.get_gid(): line.get_xdata()[0] for line in figure.axes[1].lines}
     assert marked["training"] == 0.1 and marked["detection"] == 1.0
     assert marked["fitted"] == calibration.fit_temperature(known.test.logits, known.test.labels)
 
@@ -551,7 +554,7 @@ def test_rejecting_everything_can_be_drawn_however_near_the_scores_are():
     capture = Capture.from_arrays([[0.1, 0.0]] * 4, [0, 1, 0, 1], ood={"same": [[0.1, 0.0]] * 3}, loss="softmax")
     figure = figures.plot_risk(capture, score="mps", accept_unknown=10.0)
     words = [text.get_text() for text in figure.axes[2].texts]
-    assert words == ["0\n0.0 %", "4\n100.0 %", "0\n0.0 %", "3\n100.0 %"]
+    assert words == ["0 (0.0 %)", "4 (100.0 %)", "0 (0.0 %)", "3 (100.0 %)"]
     assert "this threshold costs 0.5 per image, the cheapest 0.5" in figures.describe(figure)
 
 
@@ -565,7 +568,8 @@ def test_an_infinite_threshold_counts_and_is_drawn_at_the_edge(known):
         assert row["threshold"] == threshold and row["TPR"] == row["FPR"] == share
         figure = figures.plot_risk(same, threshold=threshold)
         words = [text.get_text() for text in figure.axes[2].texts]
-        assert words == 2 * [f"{400 * share}\n{100 * share:.1f} %", f"{400 - 400 * share}\n{100 - 100 * share:.1f} %"]
+        rejected = f"{400 - 400 * share} ({100 - 100 * share:.1f} %)"
+        assert words == 2 * [f"{400 * share} ({100 * share:.1f} %)", rejected]
         line = next(line for line in figure.axes[0].lines if line.get_zorder() == 20)
         assert 0 < np.sign(threshold) * (line.get_xdata()[0] - edge) < 0.01 * np.ptp(values)
     for nothing in (np.nan, [np.nan]):
@@ -631,7 +635,7 @@ def test_the_counts_in_the_figure_are_those_of_the_threshold(known):
     figure = figures.plot_risk(known, "near", threshold=-0.8)
     accepted = int((scores.compute("es", known.ood["near"]) >= -0.8).sum())
     words = [text.get_text() for text in figure.axes[2].texts]
-    assert words[2].startswith(f"{accepted}\n") and words[3].startswith(f"{150 - accepted}\n")
+    assert words[2].startswith(f"{accepted} (") and words[3].startswith(f"{150 - accepted} (")
 
 
 def test_the_two_meanings_are_two_points_of_the_curve(rng):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
@@ -15,9 +12,6 @@ from isomax_viz.analysis.features import feature_space_table, prototype_distance
 from isomax_viz.analysis.images import select_images
 from isomax_viz.analysis.scores import compute
 from isomax_viz.analysis.thresholds import find_threshold, same_share, threshold_table
-from isomax_viz.figures._canvas import png
-from isomax_viz.figures.pictures import image_sheet
-from isomax_viz.figures.thresholds import MovingPoint
 
 
 def make_capture(loss="isomax", *, seed=0, n=80):
@@ -77,41 +71,31 @@ def test_impossible_thresholds_are_rejected(capture, options, message):
         threshold_table(capture, **options)
 
 
-@pytest.mark.parametrize("panels", ["scores", "roc", ("scores", "roc")])
-def test_a_moved_threshold_gives_the_pixels_of_a_new_figure(capture, panels):
-    pair = [capture, make_capture("softmax", seed=1)]
-    moving = MovingPoint(pair, score="es", panels=panels)
-    for threshold in ("tpr95", [-0.3, -0.5], "dtacc"):
-        moving.move(threshold)
-        plain = figures.plot_operating_point(pair, score="es", threshold=threshold, panels=panels)
-        assert moving.png() == png(plain)
+def marked(curve):
+    (place,) = curve.get_markevery()
+    return tuple(curve.get_xydata()[place])
 
 
-def test_the_operating_point_lies_where_the_counts_say(capture):
-    figure = figures.plot_operating_point(capture, "a", score="es", threshold=-0.4)
-    row = threshold_table(capture, "a", score="es", threshold=-0.4).iloc[0]
-    (point,) = [line for line in figure.axes[1].lines if line.get_gid() == "operating point"]
-    assert (point.get_xdata()[0], point.get_ydata()[0]) == (row["FPR"], row["TPR"])
+@pytest.mark.parametrize("threshold", [-0.4, -0.41, "dtacc", 9.0, -9.0])
+def test_the_operating_point_lies_where_the_counts_say(capture, threshold):
+    figure = figures.plot_operating_point(capture, "a", score="es", threshold=threshold)
+    row = threshold_table(capture, "a", score="es", threshold=threshold).iloc[0]
+    (curve,) = [line for line in figure.axes[1].lines if "AUROC" in line.get_label()]
+    assert marked(curve) == (row["FPR"], row["TPR"])
     (line,) = [line for line in figure.axes[0].lines if line.get_gid() == "threshold"]
-    assert list(line.get_xdata()) == [-0.4, -0.4]
+    assert list(line.get_xdata()) == [row["threshold"]] * 2
+    assert figure.axes[0].texts[0].get_text().endswith(f"accepts {100 * row['TPR']:.1f} % of ID")
 
 
 def test_each_point_lies_on_its_own_curve_whatever_the_captures_differ_in():
     scaled = [make_capture(seed=seed).replace(meta={"loss": "isomax", "entropic_scale": seed}) for seed in (1, 3, 10)]
     captures = [make_capture("softmax", seed=5), *scaled, make_capture("isomax", seed=6)]
     sets = (name for name in ["a"])  # can be gone through once only
-    figure = figures.plot_operating_point(captures, sets, score="es", threshold="tpr95", panels="roc")
-    (ax,) = figure.axes
-    points = [line for line in ax.lines if line.get_gid() == "operating point"]
-    found = {(point.get_xdata()[0], point.get_ydata()[0]) for point in points}
-    rows = threshold_table(captures, "a", score="es", threshold="tpr95")
-    assert found == set(zip(rows["FPR"], rows["TPR"], strict=True)) and len(found) == 5
-    curves = [line for line in ax.lines if line.get_zorder() == 3]
-    for point, curve in zip(points, curves, strict=True):
-        assert point.get_color() == curve.get_color()
-        assert (point.get_xdata()[0], point.get_ydata()[0]) in set(
-            zip(curve.get_xdata(), curve.get_ydata(), strict=True)
-        )
+    values = [-0.5, -0.6, -0.7, -0.8, -0.9]
+    figure = figures.plot_operating_point(captures, sets, score="es", threshold=values, panels="roc")
+    curves = [line for line in figure.axes[0].lines if line.get_zorder() == 3]
+    rows = threshold_table(captures, "a", score="es", threshold=values)
+    assert {marked(curve) for curve in curves} == set(zip(rows["FPR"], rows["TPR"], strict=True)) and len(curves) == 5
 
 
 def test_a_plane_needs_two_images_and_two_features():
@@ -153,8 +137,6 @@ def test_what_is_missing_is_named(capture):
         select_images(capture, which="range")
     with pytest.raises(ValueError, match="which must be one of 'confident_ood'"):
         select_images(capture, which="worst")
-    with pytest.raises(ValueError, match="captions must have one entry per picture"):
-        image_sheet(np.zeros((2, 8, 8, 1), np.uint8), [["one"]])
 
 
 def test_selections_hold_the_right_images(capture):
@@ -166,9 +148,3 @@ def test_selections_hold_the_right_images(capture):
     rows = select_images(capture, score="es", which="range", limits=(-0.5, -0.4), most=100)
     everything = np.concatenate([compute("es", capture.test), ood])
     assert len(rows) == ((everything >= -0.5) & (everything <= -0.4)).sum()
-
-
-def test_sheets_show_the_pixels_enlarged():
-    images = np.array([[[[0], [255]], [[128], [64]]]], dtype=np.uint8)
-    sheet = np.asarray(Image.open(BytesIO(image_sheet(images, [["words"]], side=40))))
-    assert [int(sheet[10 + y, 10 + x, 0]) for y, x in ((5, 5), (5, 35), (35, 5), (35, 35))] == [0, 255, 128, 64]
