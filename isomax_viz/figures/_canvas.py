@@ -35,6 +35,7 @@ __all__ = [
     "Caption",
     "as_table",
     "attach",
+    "break_words",
     "caption_of",
     "check_capture",
     "check_options",
@@ -43,7 +44,6 @@ __all__ = [
     "draw_legend",
     "drawing",
     "entitle",
-    "entitle_all",
     "grow",
     "lay_out",
     "legend_below",
@@ -51,8 +51,8 @@ __all__ = [
     "new_figure",
     "png",
     "save_figure",
-    "settle",
     "small",
+    "take_literally",
     "write_note",
 ]
 
@@ -253,15 +253,10 @@ def mosaic(
     with style.context(theme):
         figure = new_figure(width, height, panels=2)
         yield figure.subplot_mosaic(layout, subplot_kw={"axes_class": CanvasAxes}, **options)
-        settle(figure, rows=len(layout))
-
-
-def settle(figure: Figure, *, rows: int) -> None:
-    """Lay a figure of so many rows of panels out once: axes stand still while a widget switches what they show."""
-    grow(figure, figure.axes, rows=rows)
-    write_note(figure, common_note(figure.axes))
-    lay_out(figure)
-    figure.set_layout_engine("none")
+        grow(figure, figure.axes, rows=len(layout))
+        write_note(figure, common_note(figure.axes))
+        lay_out(figure)
+        figure.set_layout_engine("none")  # once: axes stand still while a widget switches what they show
 
 
 def lay_out(figure: Figure) -> None:
@@ -306,7 +301,7 @@ def draw_legend(ax: Axes, handles: Sequence[Any], labels: Sequence[str], **optio
     if not handles:
         return
     if ax.get_figure(root=True).get_layout_engine() is None:
-        _literal(ax.legend(handles, labels, loc="best", **options).get_texts())
+        take_literally(ax.legend(handles, labels, loc="best", **options).get_texts())
         return
     look = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0.1, "borderaxespad": 0} | options
     _fit(lambda columns: ax.legend(handles, labels, ncols=columns, **look), len(labels), _room(ax)[0])
@@ -324,7 +319,7 @@ def _fit(draw: Callable[[int], Legend], entries: int, room: float) -> Legend:
     """Draw a legend in as many columns as there is room for (in pixels), one at least, with its lines broken."""
     for columns in range(min(4, entries), 0, -1):
         legend = draw(columns)
-        _literal(legend.get_texts())
+        take_literally(legend.get_texts())
         too_wide = legend.get_window_extent().width - room
         if too_wide <= 0:
             return legend
@@ -332,7 +327,7 @@ def _fit(draw: Callable[[int], Legend], entries: int, room: float) -> Legend:
             legend.remove()
     wide = max(text.get_window_extent().width for text in legend.get_texts())
     for text in legend.get_texts():
-        _break(text, wide - too_wide)
+        break_words(text, wide - too_wide)
     return legend
 
 
@@ -357,7 +352,7 @@ def _bars(ax: Axes) -> list[Axes]:
     return [item.colorbar.ax for item in (*ax.images, *ax.collections) if item.colorbar is not None]
 
 
-def _break(text: Text, room: float) -> None:
+def break_words(text: Text, room: float) -> None:
     """Break words into lines that are no wider (or, upright, no higher) than so many pixels."""
     words = text.get_text().replace(" %", "\N{NO-BREAK SPACE}%")
     letters, upright = len(words), text.get_rotation() == 90
@@ -384,17 +379,17 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     for row, line in enumerate(reversed(caption.lines)):
         ax.annotate(line, (0, 1), (0, 4 + 1.3 * row * small()), xycoords="axes fraction", textcoords="offset points",
                     va="bottom", fontsize=small(), annotation_clip=False)  # fmt: skip
-    _literal([*ax.texts, ax.xaxis.label, ax.yaxis.label])
+    take_literally([*ax.texts, ax.xaxis.label, ax.yaxis.label])
     for axis in (ax.xaxis, ax.yaxis):
         if isinstance(axis.get_major_formatter(), FixedFormatter):  # names; numbers of logarithmic axes are formulas
-            _literal(axis.get_ticklabels())
+            take_literally(axis.get_ticklabels())
     wide, high = _room(ax)
     for words, room in (
         (ax.xaxis.label, wide),
         (ax.yaxis.label, high),
         *((bar.yaxis.label, high) for bar in _bars(ax)),
     ):
-        _break(words, room)
+        break_words(words, room)
     entitle(ax, caption.title)
     figure = ax.get_figure(root=True)
     if own:
@@ -405,7 +400,7 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     elif caption.note and not isinstance(figure, CanvasFigure):
         ax.annotate(caption.note, (1, 0), (0, -33), xycoords="axes fraction", textcoords="offset points", ha="right",
                     va="top", fontsize=6.5, color=GREY, gid="note", annotation_clip=False)  # fmt: skip
-        _literal(ax.texts)
+        take_literally(ax.texts)
     return ax
 
 
@@ -419,17 +414,9 @@ def entitle(ax: Axes, title: str) -> None:
         legend.set_bbox_to_anchor((0, 1), ax.transAxes + up)
         height += 2 + legend.get_window_extent().height * 72 / ax.get_figure(root=True).dpi
     words = ax.set_title(title, loc="left", pad=5 + height)
-    _literal([words])
-    _break(words, _room(ax)[0])
+    take_literally([words])
+    break_words(words, _room(ax)[0])
     ax.isomax_head = (5 + height) / 72 + words.get_window_extent().height / ax.get_figure(root=True).dpi
-
-
-def entitle_all(figure: Figure, title: str) -> None:
-    """Write the title of a figure of several panels."""
-    if title:
-        words = figure.suptitle(title, x=0.01, ha="left")
-        _literal([words])
-        _break(words, 0.97 * figure.bbox.width)
 
 
 def grow(figure: Figure, axes: Sequence[Axes], *, rows: int) -> None:
@@ -440,7 +427,7 @@ def grow(figure: Figure, axes: Sequence[Axes], *, rows: int) -> None:
         figure.set_size_inches(width, height + rows * more)
 
 
-def _literal(texts: Iterable[Text]) -> None:
+def take_literally(texts: Iterable[Text]) -> None:
     """Make words mean themselves: a name with dollars or underscores is neither a formula nor TeX."""
     for text in texts:
         text.set_usetex(False)
@@ -462,11 +449,11 @@ def write_note(figure: Figure, note: str, *, warning: str = "") -> None:
         return
     height = figure.get_size_inches()[1]
     words = figure.text(0.994, 0.04 / height, note, ha="right", va="bottom", fontsize=6.5, color=GREY, gid="note")
-    _literal([words])
+    take_literally([words])
     room = 0.98 * figure.bbox.width
     if warning:
         room -= figure.text(0.006, 0.04 / height, warning, va="bottom", fontsize=small()).get_window_extent().width
-    _break(words, room)
+    break_words(words, room)
     strip = NOTE_STRIP + 0.11 * words.get_text().count("\n")
     figure.get_layout_engine().set(rect=(0, strip / height, 1, 1 - strip / height))
 

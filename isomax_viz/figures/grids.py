@@ -17,14 +17,15 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
 from isomax_viz.figures._canvas import (
     CanvasAxes,
+    break_words,
     caption_of,
     common_note,
     entitle,
-    entitle_all,
     grow,
     lay_out,
     legend_below,
     new_figure,
+    take_literally,
     write_note,
 )
 
@@ -179,7 +180,9 @@ def _title(figure: Figure, axes: list[Axes]) -> None:
     for ax, caption in zip(axes, captions, strict=True):
         entitle(ax, " · ".join(part for part in caption.parts if part not in shared))
     if shared:
-        entitle_all(figure, " · ".join(shared))
+        words = figure.suptitle(" · ".join(shared), x=0.01, ha="left")
+        take_literally([words])
+        break_words(words, 0.97 * figure.bbox.width)
 
 
 def _share_legends(figure: Figure, axes: list[Axes]) -> None:
