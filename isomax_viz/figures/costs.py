@@ -136,20 +136,12 @@ def spread_out(heights: np.ndarray, *, gap: float) -> np.ndarray:
     >>> spread_out(np.array([0.5, 0.5, 0.1]), gap=0.2).round(2).tolist()
     [0.6, 0.4, 0.1]
     """
+    from scipy.optimize import isotonic_regression  # slow to import, and only these names need it
+
     if len(heights) * gap > 1:
         return np.linspace(1, 0, len(heights))
-    # Pools of names that touch each other: each pool stands around the mean of its wishes, within the height.
-    pools: list[list[float]] = []
-    for height in heights:
-        pools.append([height])
-        while len(pools) > 1 and _bottom(pools[-2], gap) < _bottom(pools[-1], gap) + gap * len(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    return np.concatenate([_bottom(pool, gap) + gap * np.arange(len(pool))[::-1] for pool in pools])
-
-
-def _bottom(pool: list[float], gap: float) -> float:
-    return float(np.clip(np.mean(pool) - gap * (len(pool) - 1) / 2, 0, 1 - gap * (len(pool) - 1)))
+    steps = gap * np.arange(len(heights))
+    return np.clip(isotonic_regression(heights + steps, increasing=False).x, steps[-1], 1) - steps
 
 
 def _caption(table: pd.DataFrame, metric: str) -> Caption:
