@@ -193,15 +193,15 @@ class Caption:
         The figure in one sentence of text.
     lines : tuple of str
         Small words between title and axes.
-    histogram : bool
-        Whether limits and density axis belong to this panel alone, unless asked for otherwise.
+    own_limits : bool
+        Whether the limits belong to this panel alone, unless asked for otherwise.
     """
 
     parts: tuple[str, ...] = ()
     note: str = ""
     alt: str = ""
     lines: tuple[str, ...] = ()
-    histogram: bool = False
+    own_limits: bool = False
 
     @property
     def title(self) -> str:

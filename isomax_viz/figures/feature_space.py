@@ -102,7 +102,7 @@ def plot_feature_space(
             draw_legend(axes, handles, labels)
         parts = titles(table["loss"].iloc[0], table["data"].iloc[0], unknown)
         alt = f"Feature space, {', '.join(parts)}: the plane shows {explained} of the variance of the known features."
-        return attach(axes, Caption(parts, note(table), alt), own=ax is None)
+        return attach(axes, Caption(parts, note(table), alt, own_limits=True), own=ax is None)
 
 
 def _draw_known(ax: Axes, rows: pd.DataFrame, options: dict[str, Any]) -> None:

@@ -58,8 +58,8 @@ def plot_grid(
         Panels per row; by default all up to three, two for four, else three. With ``each`` and several data it is the
         number of data.
     sharex, sharey : bool, optional
-        Give all panels the same limits. By default histograms keep their own (the logits of SoftMax span ten times
-        those of the others), all other figures share them where the axes have the same label.
+        Give all panels the same limits. By default histograms and feature spaces keep their own (the logits of SoftMax
+        span ten times those of the others), all other figures share them where the axes have the same label.
     size : (float, float), optional
         Width and height of one panel in inches.
     theme : {"paper", "talk"}
@@ -106,7 +106,8 @@ def plot_grid(
             plot_function(item, ax=ax, **(options | option)) for ax, (item, option) in zip(places, cells, strict=True)
         ]
         _share(axes, "x", sharex)
-        if sharey and all(caption_of(ax).histogram for ax in axes) and options.get("yscale") != "log":
+        cut = "top" in inspect.signature(plot_function).parameters and options.get("yscale") != "log"
+        if sharey and cut:
             # What is cut off depends on where the axis ends: all panels are drawn again, with the same end.
             top = max(ax.get_ylim()[1] for ax in axes)
             for ax, (item, option) in zip(axes, cells, strict=True):
@@ -163,10 +164,10 @@ def _one_option(each: Mapping[str, Sequence[Any]] | None) -> tuple[str, list[Any
 
 
 def _share(axes: list[Axes], which: str, wanted: bool | None) -> None:
-    """Give the panels the same limits, by default where their axes are labelled alike and none is a histogram."""
+    """Give the panels the same limits, by default where the labels are alike and none has limits of its own."""
     if wanted is None:
         alike = len({ax.xaxis.label.get_text() if which == "x" else ax.yaxis.label.get_text() for ax in axes}) == 1
-        wanted = alike and not any(caption_of(ax).histogram for ax in axes)
+        wanted = alike and not any(caption_of(ax).own_limits for ax in axes)
     if wanted:
         limits = [ax.get_xlim() if which == "x" else ax.get_ylim() for ax in axes]
         for ax in axes:

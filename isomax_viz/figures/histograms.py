@@ -60,7 +60,7 @@ def _draw(ax: Axes, table: pd.DataFrame, *, yscale: str, top: float | None, lege
     if legend:
         draw_legend(ax, drawn, [patch.get_label() for patch in drawn])
     parts = titles(first["loss"], first["data"], table.loc[table["ood"], "group"].unique())
-    return Caption(parts, note(table), _spoken(table, names, parts), (*lines, *cut), histogram=True)
+    return Caption(parts, note(table), _spoken(table, names, parts), (*lines, *cut), own_limits=True)
 
 
 # Axis label, and the word and unit of a median.
