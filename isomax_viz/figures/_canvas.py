@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -354,7 +355,7 @@ def _bars(ax: Axes) -> list[Axes]:
 
 def break_words(text: Text, room: float) -> None:
     """Break words into lines that are no wider (or, upright, no higher) than so many pixels."""
-    words = text.get_text().replace(" %", "\N{NO-BREAK SPACE}%")
+    words = re.sub(" (?=[−%0-9])", "\N{NO-BREAK SPACE}", text.get_text())  # a number stays with its name and unit
     letters, upright = len(words), text.get_rotation() == 90
     while letters > 8:
         box = text.get_window_extent()

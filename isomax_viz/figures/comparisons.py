@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from isomax_viz.analysis.compare import Comparison
 from isomax_viz.catalog.style import data_style, known, plain
-from isomax_viz.figures._canvas import Caption, attach, check_options, drawing
+from isomax_viz.figures._canvas import Caption, attach, check_options, drawing, small
 
 __all__ = ["plot_comparisons"]
 
@@ -73,9 +73,8 @@ def plot_comparisons(
         names = [plain(name, most=80) for name in rows]
         told = [[name] if shared or name == pair else [name, pair] for name, pair in zip(names, pairs, strict=True)]
         axes.set_yticks(range(len(rows)), ["\n".join(fill(line, 44) for line in lines) for lines in told])
-        axes.tick_params(axis="y", labelsize="small")
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0, labelsize=small())
         axes.grid(axis="x", color="#E5E5E5", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.set_xlabel(f"difference of {first.metric} (points), {100 * first.confidence:g} % interval")
