@@ -327,8 +327,8 @@ def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int
         size, color = (12, OKABE_ITO["vermillion"]) if marker == "o" else (8, "white")
         look = {"linestyle": "none", "marker": marker, "markersize": size, "markeredgecolor": _DARK, "zorder": 5}
         ax.plot(*points[place], color=color, label=name, **look)
-    for name, (left, bottom), side in zip(range(3), _CORNERS, ("left", "right", "center"), strict=True):
-        words = f"class {name} (correct)" if name == label else f"class {name}"
+    for number_of, ((left, bottom), side) in enumerate(zip(_CORNERS, ("left", "right", "center"), strict=True)):
+        words = f"class {number_of} (correct)" if number_of == label else f"class {number_of}"
         up, va = (0.02, "bottom") if side == "center" else (-0.05, "top")
         ax.text(left, bottom + up, words, ha=side, va=va, fontsize=small())
     draw_legend(ax, *ax.get_legend_handles_labels())

@@ -75,8 +75,8 @@ def plot_feature_space(
     'first principal component (both: 100.0 % of the variance of ID)'
     """
     check_options(plot_feature_space, kwargs, Line2D, Axes.plot)
-    options = {"module": _MODULE, "narrow": True, "ood": ood}
-    table = as_table(plot_feature_space, data, feature_space_table, _FEATURE_COLUMNS, **options)
+    kind = feature_space_table, _FEATURE_COLUMNS
+    table = as_table(plot_feature_space, data, *kind, module=_MODULE, narrow=True, ood=ood)
     known = table[table["group"] == "ID"]
     unknown = list(table.loc[table["ood"], "group"].unique())
     with drawing(ax, theme=theme, size=(6.0, 3.8)) as axes:
@@ -108,7 +108,7 @@ def plot_feature_space(
 def _draw_known(ax: Axes, rows: pd.DataFrame, options: dict[str, Any]) -> None:
     look = {"marker": ".", "linestyle": "none", "markersize": 4.5, "alpha": 0.8}
     label, few = count_label(id_label(rows), len(rows)), rows["label"].nunique() <= MANY
-    for number_of, part in rows.groupby("label") if few else [(None, rows)]:
+    for number_of, part in rows.groupby("label") if few else [(0, rows)]:
         color = CLASS_COLORS[number_of % MANY] if few else GREY
         ax.plot(part["x"].to_numpy(), part["y"].to_numpy(), **(look | {"color": color, "label": label} | options))
         label = "_class"

@@ -44,9 +44,9 @@ def _draw(ax: Axes, table: pd.DataFrame, *, yscale: str, top: float | None, lege
     first, names, drawn = table.iloc[0], _names(table), []
     # Many translucent areas mix to mud: more than two sets are outlines only.
     crowded = table.loc[table["ood"], "group"].nunique() > 2
-    for key, rows in table.groupby(["ood", "group"], sort=False):
-        label = count_label(names[key], rows["n"].iloc[0], _UNITS.get(first["quantity"], "")) + _detected(rows)
-        look = _look(*key, first["loss"], crowded=crowded) | {"label": label} | kwargs
+    for (ood, group), rows in table.groupby(["ood", "group"], sort=False):
+        label = count_label(names[ood, group], rows["n"].iloc[0], _UNITS.get(first["quantity"], "")) + _detected(rows)
+        look = _look(ood, group, first["loss"], crowded=crowded) | {"label": label} | kwargs
         edges = [*rows["left"], rows["right"].iloc[-1]]
         drawn.append(ax.stairs(rows["density"].to_numpy(), edges, fill=True, **look))
     ax.set_xlim(edges[0], edges[-1])
@@ -330,13 +330,12 @@ def plot_distances(
     >>> plot_distances(capture).get_xlabel(), plot_distances(capture, nearest=True).get_xlabel()
     ('feature-prototype distance', 'distance to the nearest prototype')
     """
-    make, made = logits_table, {"ood": ood, "bins": bins, "limits": limits}
+    make: Callable[..., pd.DataFrame] = values_table if nearest else logits_table
+    made: dict[str, Any] = {"ood": ood, "bins": bins, "limits": limits}
     if isinstance(data, pd.DataFrame):
         made |= {"nearest": nearest}
-    elif nearest:
-        make, made = values_table, {"value": "min_distance"} | made
     else:
-        made |= {"quantity": "distance"}
+        made |= {"value": "min_distance"} if nearest else {"quantity": "distance"}
     drawn = {"yscale": yscale, "top": top, "legend": legend}
     return _histogram(plot_distances, data, make, made, drawn, theme=theme, ax=ax, **kwargs)
 

@@ -200,8 +200,8 @@ def plot_surface(
     'first coordinate'
     """
     check_options(plot_surface, kwargs, AxesImage, Axes.imshow)
-    options = {"score": score, "space": space, "ood": ood}
-    table = as_table(plot_surface, data, surface_table, _COLUMNS, module=_MODULE, **options)
+    kind = surface_table, _COLUMNS
+    table = as_table(plot_surface, data, *kind, module=_MODULE, score=score, space=space, ood=ood)
     with drawing(ax, theme=theme, size=(5.2, 5.0)) as axes:
         handles, caption = _draw(axes, table, regions, kwargs)
         if legend:

@@ -120,7 +120,8 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list
     """Draw the curves of a table in axes of percent, and return those that have an entry in the legend."""
     ax.plot([0, 1], [0, 1], color="#B0B0B0", linewidth=0.8, zorder=1)
     ax.axhline(0.95, color="#B0B0B0", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    varying, told = varying_columns(table), []
+    varying = varying_columns(table)
+    told: list[Line2D] = []
     looks = {name: _looks(name, table[name].drop_duplicates(), alone=len(varying) == 1) for name in varying}
     for _, rows in table.groupby(varying, sort=False, dropna=False):
         styles = [looks[name][_key(rows[name].iloc[0])] for name in varying]
