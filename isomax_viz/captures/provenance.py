@@ -33,6 +33,7 @@ def variant(capture: Capture, *, without: Collection[str] = ()) -> str:
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> meta = {"preset": "paper", "changed": {"epochs": 10, "held_out_classes": [8, 9]}}
     >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], meta=meta)
     >>> variant(capture), variant(capture, without=["held_out_classes"])
@@ -47,6 +48,7 @@ def machine(capture: Capture) -> str:
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> machine(Capture.from_arrays([[3.0, 0.0]], [0], meta={"machine": "Xeon", "versions": {"torch": "2.14"}}))
     'Xeon, PyTorch 2.14'
     """
@@ -59,6 +61,7 @@ def source(capture: Capture) -> dict[str, Any]:
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
     'digits'
     """

@@ -373,20 +373,19 @@ def _drawable(threshold: float, table: pd.DataFrame) -> float:
 
 def _draw_balance(ax: Axes, here: dict[str, float], costs: dict[str, float], *, several: bool) -> None:
     """Add the threshold and the line of equal cost through it to ROC curves."""
-    handles, labels = ax.get_legend_handles_labels()
     down = costs["reject_known"] * (1 - costs["share_unknown"])
     across = costs["accept_unknown"] * costs["share_unknown"]
     if down or across:
         # As a direction, not a slope: where rejecting known images costs nothing, the line is vertical.
         step = 2 * np.array([down, across]) / float(np.hypot(down, across))
-        ends = np.array([here["fpr"], here["tpr"]]) + np.outer([-1, 1], step)
-        labels.append("line of equal cost: cheaper to its upper left")
-        handles += ax.plot(ends[:, 0], ends[:, 1], color=_DARK, linewidth=1.1, linestyle=(0, (5, 2)), zorder=5)
-    look = {"marker": "o", "markersize": 9, "color": _DARK, "markeredgecolor": "white", "zorder": 20}
-    handles += ax.plot([here["fpr"]], [here["tpr"]], linestyle="none", clip_on=False, **look)
-    labels.append("this threshold (mean of the sets)" if several else "this threshold")
+        x, y = (np.array([here["fpr"], here["tpr"]]) + np.outer([-1, 1], step)).T
+        look = {"linewidth": 1.1, "linestyle": (0, (5, 2)), "zorder": 5}
+        ax.plot(x, y, color=_DARK, label="line of equal cost: cheaper to its upper left", **look)
+    look = {"marker": "o", "markersize": 9, "linestyle": "none", "markeredgecolor": "white", "zorder": 20}
+    label = "this threshold (mean of the sets)" if several else "this threshold"
+    ax.plot([here["fpr"]], [here["tpr"]], color=_DARK, clip_on=False, label=label, **look)
     ax.set(xlim=(-0.01, 1.0), ylim=(0.0, 1.01))
-    draw_legend(ax, handles, labels)
+    draw_legend(ax, *ax.get_legend_handles_labels())
     entitle(ax, "ROC")
 
 
