@@ -264,9 +264,8 @@ def plot_operating_point(
     beside = len(widths)
     widths += [4.2 if widths else 4.8] if "roc" in panels else []
     with mosaic([list(range(len(widths)))], sum(widths), 3.8, theme=theme, width_ratios=widths) as axes:
-        for place, (table, row) in enumerate(zip(tables, counts.itertuples(), strict=True)):
-            if place < beside:
-                plot_scores(table.assign(threshold=row.threshold, TPR=row.TPR), ax=axes[place])
+        for place, table, row in zip(range(beside), tables, counts.itertuples(), strict=False):
+            plot_scores(table.assign(threshold=row.threshold, TPR=row.TPR), ax=axes[place])
         if "roc" in panels:
             plot_roc(roc_table(captures, ood, score=score, thresholds=counts["threshold"].tolist()), ax=axes[beside])
             if beside:

@@ -76,7 +76,7 @@ def marked(curve):
     return tuple(curve.get_xydata()[place])
 
 
-@pytest.mark.parametrize("threshold", [-0.4, -0.41, "dtacc", 9.0, -9.0])
+@pytest.mark.parametrize("threshold", [-0.4, -0.41, "dtacc", 9.0, -9.0, float("inf")])
 def test_the_operating_point_lies_where_the_counts_say(capture, threshold):
     figure = figures.plot_operating_point(capture, "a", score="es", threshold=threshold)
     row = threshold_table(capture, "a", score="es", threshold=threshold).iloc[0]
