@@ -604,9 +604,9 @@ def test_between_two_scores_the_drawn_cost_is_that_of_a_threshold_there(known):
 
 
 def test_a_cost_needs_an_unknown_set(known):
-    with pytest.raises(ValueError, match="ood names no out-of-distribution set, but a cost needs at least one"):
+    with pytest.raises(ValueError, match="ood must name at least one out-of-distribution set"):
         risks.risk_table(known, [])
-    with pytest.raises(ValueError, match="ood names no out-of-distribution set, but rule='dtacc' needs at least one"):
+    with pytest.raises(ValueError, match="ood must name at least one out-of-distribution set"):
         find_threshold(known, [], rule="dtacc")
 
 
