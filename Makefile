@@ -8,7 +8,7 @@ BIN := .venv/bin
 export ISOMAX_VIZ_STORE ?= $(CURDIR)/runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install look figures lab test notebooks student bench docs clean
+.PHONY: help install look figures lab test notebooks student lesson bench docs clean
 
 help:
 	@echo "make look       open the tour of the explorer with recorded networks (installs no PyTorch)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test       ruff, mypy, doctests, unit tests, notebooks, browser test"
 	@echo "make notebooks  refresh the committed outputs of the notebooks"
 	@echo "make student    write the teaching notebooks without answers to notebooks/student/"
+	@echo "make lesson     write lesson.html: networks that run in any browser, for a class (installs no PyTorch)"
 	@echo "make bench      measure speed against named baselines, write benchmarks/RESULTS.md"
 	@echo "make docs       build the documentation site in docs/_build/html (any warning is an error)"
 	@echo "make clean      remove .venv, reports/ and docs/_build/ (your trained networks in runs/ stay)"
@@ -76,6 +77,9 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
 	OMP_NUM_THREADS=1 ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+lesson: .venv/installed-look
+	$(BIN)/python -c 'import isomax_viz; print(isomax_viz.lesson())'
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks

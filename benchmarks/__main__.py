@@ -21,7 +21,7 @@ import torch
 import isomax_viz
 from benchmarks.rows import Row, table
 
-PARTS = ("training", "data", "heads", "metrics", "scale", "methods", "startup", "widget_latency")
+PARTS = ("training", "data", "heads", "metrics", "scale", "methods", "startup", "widget_latency", "lesson")
 SLOW_PARTS = ("notebooks",)  # minutes: each trains from an empty store
 RESULTS = Path(__file__).with_name("RESULTS.md")
 RECORDS = RESULTS.with_name("RECORDS.md")

@@ -33,6 +33,8 @@ from .explorer import explore_risk as explore_risk
 from .explorer import explore_simplex as explore_simplex
 from .explorer import explore_surfaces as explore_surfaces
 from .explorer import explore_temperature as explore_temperature
+from .explorer import lab as lab
+from .explorer import lesson as lesson
 from .explorer import to_html as to_html
 from .explorer import watch as watch
 from .figures import plot_alpha as plot_alpha

@@ -15,7 +15,7 @@ import torch
 
 import isomax_viz as iv
 from benchmarks import __main__ as command
-from benchmarks import data, gpu, heads, methods, metrics, notebooks, scale, startup, training, widget_latency
+from benchmarks import data, gpu, heads, lesson, methods, metrics, notebooks, scale, startup, training, widget_latency
 from benchmarks.rows import Row, in_turn, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +28,12 @@ def test_every_part_runs(part):
     rows = part.rows(tiny=True)
     measured = [row for row in rows if not row.note.startswith("not chosen")]
     assert measured and all(math.isfinite(row.median) and row.median >= 0 for row in measured)
+
+
+@pytest.mark.browser
+def test_the_lesson_is_measured_in_a_browser(browser):
+    rows = lesson.rows(tiny=True)
+    assert [row.unit for row in rows] == ["MB", "s", "ms", "s"] and rows[0].reached
 
 
 def test_targets_are_judged_by_the_median_in_the_right_direction():

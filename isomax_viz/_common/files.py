@@ -222,8 +222,8 @@ def delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str, *, remedy: str) -> None:
-    """Write a file as UTF-8 and make the folders that it lies in; a former file stays until the new one is whole.
+def write_text(path: Path, text: str, *, remedy: str, encoding: str = "utf-8") -> None:
+    """Write a text file and make the folders that it lies in; a former file stays until the new one is whole.
 
     Parameters
     ----------
@@ -231,6 +231,7 @@ def write_text(path: Path, text: str, *, remedy: str) -> None:
     text : str
     remedy : str
         What to do if the place cannot be written.
+    encoding : str
 
     Raises
     ------
@@ -239,7 +240,7 @@ def write_text(path: Path, text: str, *, remedy: str) -> None:
     """
     try:
         with new_entry(path) as file:
-            file.write_text(text, encoding="utf-8", newline="\n")
+            file.write_text(text, encoding=encoding, newline="\n")
     except OSError as error:
         raise OSError(f"{path} could not be written: {error.strerror or error}. {remedy}") from error
 

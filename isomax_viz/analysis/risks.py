@@ -113,7 +113,7 @@ def risk_table(
     costs = {"accept_unknown": accept_unknown, "reject_known": reject_known, "share_unknown": share_unknown}
     cost = expected_cost(tpr, fpr, **costs)
     told = source(capture) | {"score": chosen.key, "ood": ", ".join(sets)}
-    cheapest = np.arange(len(thresholds)) == int(np.argmin(cost))
+    cheapest = np.arange(len(thresholds)) == int(np.argmax(cost <= cost.min() + 1e-12))  # ties differ by rounding
     return pd.DataFrame(told | {"threshold": thresholds, "tpr": tpr, "fpr": fpr, "cost": cost, "cheapest": cheapest})
 
 

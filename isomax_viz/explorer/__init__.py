@@ -16,6 +16,7 @@ from isomax_viz.explorer.lab import (
     explore_surfaces,
     explore_temperature,
 )
+from isomax_viz.explorer.lesson_page import lesson
 from isomax_viz.explorer.page import to_html
 from isomax_viz.explorer.watch import Watch
 from isomax_viz.explorer.widget import Explorer
@@ -34,6 +35,7 @@ __all__ = [
     "explore_simplex",
     "explore_surfaces",
     "explore_temperature",
+    "lesson",
     "to_html",
     "watch",
 ]

@@ -8,38 +8,48 @@ import re
 from functools import cache
 from importlib import resources
 
-__all__ = ["LOADER", "VERSION", "module"]
+__all__ = ["LOADER", "VERSION", "lesson_module", "module", "text"]
 
 # In this order: each uses those before it.
 PARTS = ("numbers", "source", "marks", "charts", "stage", "compare", "select", "drawer", "explorer")
+OF_LESSON = ("network", "toy", "moons", "units", "draw", "lesson")
 _IMPORT, _EXPORT = re.compile(r"^import \{[^}]*\} from .*;\n", re.MULTILINE), re.compile(r"^export ", re.MULTILINE)
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """Return a file of the browser module."""
     return (resources.files("isomax_viz.explorer") / "browser" / name).read_text(encoding="utf-8")
+
+
+def _joined(parts: tuple[str, ...]) -> str:
+    """Return the style and parts in one scope: a page without a server cannot hold several files."""
+    style = (
+        f"const STYLE = {json.dumps(text('style.css'))};\n"
+        "document.adoptedStyleSheets = [...document.adoptedStyleSheets, (() => { const sheet = new CSSStyleSheet(); "
+        "sheet.replaceSync(STYLE); return sheet; })()];\n"
+    )
+    return style + "\n".join(_EXPORT.sub("", _IMPORT.sub("", text(f"{name}.js"))) for name in parts)
 
 
 @cache
 def module() -> str:
     """Return the JavaScript module that exports ``mount``, and the counting functions that its tests call.
 
-    Its parts are modules of their own, which import each other by name; a page without a server cannot hold several
-    files, so that here they share one scope.
-
     Examples
     --------
     >>> "export { mount" in module()
     True
     """
-    style = (
-        f"const STYLE = {json.dumps(_text('style.css'))};\n"
-        "document.adoptedStyleSheets = [...document.adoptedStyleSheets, (() => { const sheet = new CSSStyleSheet(); "
-        "sheet.replaceSync(STYLE); return sheet; })()];\n"
-    )
-    parts = "\n".join(_EXPORT.sub("", _IMPORT.sub("", _text(f"{name}.js"))) for name in PARTS)
     tested = "accepted, below, binned, curve, fromSteps, held, linspace"
-    return f"{style}{parts}\nexport {{ mount, {tested} }};\n"
+    return f"{_joined(PARTS)}\nexport {{ mount, {tested} }};\n"
 
 
-LOADER = _text("loader.js")
+@cache
+def lesson_module() -> str:
+    """Return the JavaScript module of the lesson, which mounts as the explorer does, with what its tests call."""
+    tested = "network, toyNetwork, toyTraining"
+    return f"{_joined((*PARTS, *OF_LESSON))}\nexport {{ lesson as mount, {tested} }};\n"
+
+
+LOADER = text("loader.js")
 VERSION = hashlib.sha256(module().encode()).hexdigest()[:16]

@@ -30,6 +30,7 @@ from isomax_viz.explorer import lessons as words
 from isomax_viz.explorer.choices import NOT_SAID, Shelf
 from isomax_viz.explorer.controls import LABEL_WIDTH
 from isomax_viz.explorer.data import gives
+from isomax_viz.explorer.lesson_page import draw, moons, questions
 from isomax_viz.figures import describe, plot_risk, plot_simplex, plot_surfaces, plot_temperature
 from isomax_viz.figures._canvas import png
 from isomax_viz.figures.calibration import TEMPERATURES
@@ -38,10 +39,13 @@ __all__ = [
     "AlphaExplorer",
     "LabView",
     "choice",
+    "draw",
     "explore_risk",
     "explore_simplex",
     "explore_surfaces",
     "explore_temperature",
+    "moons",
+    "questions",
     "score_choice",
     "slider",
 ]

@@ -33,7 +33,7 @@ from isomax_viz.explorer.data import (
 from isomax_viz.explorer.pictures import find_images, sheet
 from isomax_viz.explorer.views import VIEWS
 
-__all__ = ["to_html"]
+__all__ = ["saved_answers", "to_html", "write_page"]
 
 MANY = 400_000  # scores; beyond, a page holds them sorted: exact counts, but no single image
 FEW = 300_000  # logits that a page holds image by image
@@ -42,7 +42,7 @@ PIXELS = 2_000_000  # of pictures that a page holds
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
-<meta charset="utf-8">
+<meta charset="{charset}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="generator" content="isomax_viz {version}">
 <meta http-equiv="Content-Security-Policy"
@@ -60,7 +60,7 @@ h1 {{ font-size: 1.1rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }}
 <noscript><p>This page draws its figures with JavaScript, which is switched off here.</p></noscript>
 <main id="explorer"></main>
 <script id="data" type="application/json">{data}</script>
-<script type="module">{script}</script>
+{more}<script type="module">{script}</script>
 </body>
 </html>
 """
@@ -140,20 +140,52 @@ def to_html(
     data = digest(shelf, chosen, names)
     amount = sum(sum(network["n"].values()) * len(network["scores"]) for network in data["networks"])
     data["counts_only"] = amount > MANY
-    content = {"data": data, "state": wanted, "saved": _saved(shelf, data, {score.key: score for score in chosen})}
+    content = {
+        "data": data,
+        "state": wanted,
+        "saved": saved_answers(shelf, data, {score.key: score for score in chosen}),
+    }
+    return write_page(path, content, module() + START, title=title or _title(shelf))
+
+
+def write_page(
+    path: str | Path, content: Mapping[str, Any], script: str, *, title: str, more: str = "", charset: str = "utf-8"
+) -> Path:
+    """Write a page whose script finds ``content`` in it; nothing else can run there.
+
+    Parameters
+    ----------
+    path : str or Path
+    content : mapping
+        JSON values.
+    script : str
+        An ECMAScript module.
+    title : str
+    more : str
+        Markup beside the content.
+    charset : {"utf-8", "windows-1252"}
+        The second for a page of ASCII and of bytes that stand in ``more`` as letters.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+    """
     # "<" is the only letter with which a name inside the data could end the script element that holds them.
-    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    script = module() + START
+    ascii_only = charset != "utf-8"
+    text = json.dumps(content, allow_nan=False, ensure_ascii=ascii_only, separators=(",", ":")).replace("<", "\\u003c")
     digested = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = PAGE.format(
         version=isomax_viz.__version__,
+        charset=charset,
         hash=f"'sha256-{digested}'",
-        title=escape(title or _title(shelf)),
+        title=escape(title),
         data=text,
+        more=more,
         script=script,
     )
     path = Path(path).expanduser()
-    write_text(path, page, remedy="Choose another path.")
+    write_text(path, page, remedy="Choose another path.", encoding="latin-1" if ascii_only else "utf-8")
     return path
 
 
@@ -179,8 +211,10 @@ def _title(shelf: Shelf) -> str:
     return " · ".join(["Out-of-distribution detection", *(str(value) for value in common if value)])
 
 
-def _saved(shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score]) -> dict[str, Any]:
-    """Return the answers to all requests; what is equal travels once."""
+def saved_answers(
+    shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score], *, lean: bool = False
+) -> dict[str, Any]:
+    """Return the answers to all requests, each content once; lean: sorted scores and pictures only."""
     numbers = Numbers(shelf, scores)
     answers: dict[str, Any] = {}
     buffers: dict[str, Any] = {}
@@ -197,9 +231,11 @@ def _saved(shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score]) -
         }
 
     for request in _requests(shelf, data):
+        if lean and request["what"] != "scores":
+            continue
         given: list[bytes] = []
         answer = numbers.answer(request)
-        if "columns" in answer and data["counts_only"]:
+        if "columns" in answer and (lean or data["counts_only"]):
             answer["columns"] = _counted(answer["columns"], given, negated=request["name"] == "entropy")
         keep(request, answer, given)
     for name, images in _pictures(shelf, data):

@@ -164,6 +164,14 @@ class Networks:
         data = self.known(number)
         return record_ood(self._captures[number], self._loaded[number], data, [images], device="cpu").ood[images.name]
 
+    def file(self, number: int) -> bytes:
+        """Return the network behind a capture as a file of ``data/networks``; errors as for :meth:`judge`."""
+        if number not in self._loaded:
+            self._loaded[number] = self._load(number)
+        from isomax_viz.learning.shipped_networks import network_file
+
+        return network_file(self._loaded[number], meta=self._captures[number].meta, settings={})
+
     def _load(self, number: int) -> Any:
         capture = self._captures[number]
         if not capture.meta.get("id"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz._common.system import data_folder
@@ -17,7 +17,7 @@ from isomax_viz.learning.backbones import BACKBONES, Classifier
 from isomax_viz.learning.losses import HEADS
 from isomax_viz.learning.training.checkpoint import state_digest
 
-__all__ = ["load_network", "save_network"]
+__all__ = ["load_network", "network_file", "save_network"]
 
 
 def load_network(name: str, *, loss: str, seed: int = 0) -> Classifier:
@@ -95,6 +95,12 @@ def save_network(path: Path, model: Classifier, *, meta: Mapping[str, Any], sett
     settings : mapping
         Options of its head.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(network_file(model, meta=meta, settings=settings))
+
+
+def network_file(model: Classifier, *, meta: Mapping[str, Any], settings: Mapping[str, Any]) -> bytes:
+    """Return what :func:`save_network` writes."""
     told = {key: meta[key] for key in ("id", "data", "backbone", "loss", "seed", "protocol", "computing", "versions")}
     channels = next(model.backbone.parameters()).shape[1]
     told |= {"channels": channels, "classes": model.head.num_classes, "settings": dict(settings)}
@@ -103,5 +109,4 @@ def save_network(path: Path, model: Classifier, *, meta: Mapping[str, Any], sett
         name: (value.half() if value.dtype == torch.float32 else value).cpu().contiguous().clone()
         for name, value in model.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"network": document, "sha256": state_digest(tensors, document)})
+    return save(tensors, metadata={"network": document, "sha256": state_digest(tensors, document)})

@@ -58,6 +58,8 @@ export function histogram(
     return positions[k] +
       Math.min(1, Math.max(0, (value - edges[k]) / (edges[k + 1] - edges[k] || 1))) * (positions[k + 1] - positions[k]);
   };
+  const mine = svg("line", { class: "mine", y1: axes.top, y2: axes.bottom, transform: "translate(-1e4,0)" });
+  axes.body.append(mine);
   let at = null, line = null, label = null;
   if (threshold) {
     label = svg("text", { class: "label", y: axes.top - 0.5 * size });
@@ -88,8 +90,8 @@ export function histogram(
     node: axes.node,
     mark: (range) => axes.show(range && { x: range.map(there), y: null }),
     own: (value) => {
-      const place = px(Math.min(Math.max(there(value), x.low), x.high));
-      axes.body.append(svg("line", { class: "mine", x1: place, x2: place, y1: axes.top, y2: axes.bottom }));
+      const place = value === null ? -1e4 : px(Math.min(Math.max(there(value), x.low), x.high));
+      mine.setAttribute("transform", `translate(${place},0)`);
     },
     move: (value, share) => {
       if (!line) return;
@@ -133,7 +135,7 @@ export function roc({ curves, box, words, chosen, drag, tell }) {
   answers(axes, {
     both: true,
     tell,
-    chosen: ({ y }) => chosen(y),
+    chosen: chosen && (({ y }) => chosen(y)),
     grabs: (place) => {
       const k = held.findIndex((point) => far(place, point) < 12);
       return k < 0 ? null : { curve: curves[k] };
@@ -161,16 +163,20 @@ export function roc({ curves, box, words, chosen, drag, tell }) {
   };
 }
 
-/** Lines over a common abscissa, such as epochs. */
-export function lines({ curves, x, y, box, words, tell }) {
+/** Lines over a common abscissa, such as epochs; with drag, a point can be moved along them. */
+export function lines({ curves, x, y, box, words, tell, drag = null }) {
   const axes = plot({ ...box, x, y, words });
   for (const { look, points } of curves) {
     axes.body.append(
       svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, points) }),
     );
   }
+  const point = svg("circle", { class: "point held", style: colors(curves[0].look), r: drag ? 0.4 * axes.size : 0 });
+  axes.body.append(point);
   answers(axes, {
     tell,
+    grabs: () => drag,
+    moved: (_, place) => drag(place.x),
     said: ({ x: value }) =>
       curves.map(({ label, points }) => {
         const [at, here] = points.reduce((
@@ -180,7 +186,13 @@ export function lines({ curves, x, y, box, words, tell }) {
         return `${label} ${number(here)} at ${number(at)}`;
       }).join("; "),
   });
-  return { node: axes.node };
+  return {
+    node: axes.node,
+    move: (at, value) => {
+      point.setAttribute("cx", axes.px(at));
+      point.setAttribute("cy", axes.py(value));
+    },
+  };
 }
 
 /** A square of distances, darker = nearer. */

@@ -8,7 +8,7 @@ import { chosenColumns, labelOf, look, scored } from "./stage.js";
 export const TABS = { pictures: "Pictures", explain: "Explain", one: "One image", take: "Take away" };
 const PAGE = 16;
 
-function markup(text) { // formulas come as MathML, which the package itself made
+export function markup(text) { // formulas come as MathML, which the package itself made
   return html("span", { class: "formula" }, new DOMParser().parseFromString(text, "text/html").body.firstChild || "");
 }
 
@@ -24,7 +24,7 @@ const bar = (label, value, low, high, text) =>
 const bitmap = (buffer) => createImageBitmap(new Blob([buffer], { type: "image/png" }));
 
 /** Return draw(canvas, set, index) for pictures of a set: of the page's sheet, or from the kernel. */
-function pictures({ saved, ask }) {
+export function pictures({ saved, ask }) {
   const sheets = new Map();
   const cut = (sheet, place, columns) => {
     const made = html("canvas", { class: "picture" }), side = [sheet.image.width / columns, sheet.height];

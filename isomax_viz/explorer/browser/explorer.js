@@ -23,7 +23,7 @@ const START = {
   present: false,
 };
 
-function darkBehind(node) {
+export function darkBehind(node) {
   for (let at = node; at; at = at.parentElement) {
     const parts = getComputedStyle(at).backgroundColor.match(/[\d.]+/g).map(Number);
     if (parts.length < 4 || parts[3] > 0) return 0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2] < 128;

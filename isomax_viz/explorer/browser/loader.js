@@ -34,10 +34,11 @@ export default {
       import(URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" })))
     );
     try {
-      const [{ mount }, { json: data }] = await Promise.all([modules[version], ask({ what: "start" })]);
+      const [{ mount }, { json: data, buffers }] = await Promise.all([modules[version], ask({ what: "start" })]);
       let said = "";
-      const explorer = mount(el, {
+      const explorer = await mount(el, {
         data,
+        buffers,
         ask,
         state: model.get("look"),
         changed: (state) => {

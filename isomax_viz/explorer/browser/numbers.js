@@ -57,7 +57,7 @@ function best(known, unknown, worth, nothing = false) {
       }
     }
     const value = worth(passed[0], passed.slice(1));
-    if (value > top) [found, top] = [threshold, value];
+    if (value > top + 1e-12) [found, top] = [threshold, value]; // not for rounding's sake
   }
 }
 
@@ -68,7 +68,7 @@ function bestDtacc(known, unknown) {
   return best(known, unknown, (tp, fp) => (tp / known.length + 1 - sum(fp) / all) / 2);
 }
 
-function cheapest(known, unknown, { accept_unknown: accept, reject_known: reject, share_unknown: share }) {
+export function cheapest(known, unknown, { accept_unknown: accept, reject_known: reject, share_unknown: share }) {
   const fpr = (fp) => sum(fp.map((passed, k) => passed / unknown[k].length)) / unknown.length;
   return best(
     known,

@@ -1,11 +1,11 @@
 // Source: where numbers come from, whether a kernel answers or the page holds them already.
 const TYPES = { f4: Float32Array, i4: Int32Array };
 
-export async function inflated(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+export async function whole(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
+export const inflated = (text) => whole(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
 
 /** Return float32 values from the steps between their order keys, which lie in four planes of bytes. */
 export function fromSteps(bytes) {
@@ -22,9 +22,9 @@ function revived(value, buffers) {
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map((item) => revived(item, buffers));
   if ("buffer" in value && "type" in value) {
-    const bytes = buffers[value.buffer], whole = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (value.type === "steps") return fromSteps(whole);
-    return new TYPES[value.type](whole.slice().buffer);
+    const bytes = buffers[value.buffer], plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (value.type === "steps") return fromSteps(plain);
+    return new TYPES[value.type](plain.slice().buffer);
   }
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, revived(item, buffers)]));
 }
@@ -49,13 +49,13 @@ export function source({ saved, ask }) {
         fetched(key, request).then(({ json, buffers }) => {
           const answer = revived(json, buffers);
           for (const [name, values] of Object.entries(answer.columns || {})) {
-            const whole = values instanceof Float32Array;
-            const sorted = whole
+            const all = values instanceof Float32Array;
+            const sorted = all
               ? values.slice().sort()
               : values.negated
               ? values.sorted.map((value) => -value).reverse()
               : values.sorted;
-            answer.columns[name] = { values: whole ? values : null, sorted };
+            answer.columns[name] = { values: all ? values : null, sorted };
           }
           known.set(key, answer);
           return answer;

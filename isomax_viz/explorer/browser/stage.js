@@ -78,7 +78,7 @@ export function chosenColumns({ about, answer }, state) {
   return [ID, ...setsOf(about, state)].map((name) => ({ name, ...answer.columns[name] }));
 }
 
-function withDensity(groups, positions) {
+export function withDensity(groups, positions) {
   return groups.map((group) => ({
     ...group,
     density: group.counts.map((value, k) => value / (group.n * (positions[k + 1] - positions[k] || Infinity))),

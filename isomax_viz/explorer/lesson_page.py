@@ -1,0 +1,263 @@
+"""The lesson: people draw, and networks answer in the browser; as one offline page, and in notebooks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from isomax_viz._common.checks import check_number
+from isomax_viz._common.system import data_folder
+from isomax_viz.analysis.tables import Captures, as_list
+from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.examples import load_example
+from isomax_viz.datasets import load_id
+from isomax_viz.datasets.toys import load_toy
+from isomax_viz.explorer import cells
+from isomax_viz.explorer.bundle import LOADER, lesson_module, text
+from isomax_viz.explorer.choices import Shelf
+from isomax_viz.explorer.data import digest, scores_of
+from isomax_viz.explorer.page import saved_answers, write_page
+from isomax_viz.explorer.pictures import Networks
+
+__all__ = ["Lesson", "draw", "lesson", "moons", "questions"]
+
+LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
+SETS = ("letters", "patches", "gaussian")
+SCORES = ("es", "mps", "mds", "max_logit", "energy")
+TITLE = "Known or unknown? Draw, and four losses answer"
+START = """
+const page = JSON.parse(document.getElementById("data").textContent);
+let state = {};
+try {
+  if (location.hash) state = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+} catch { /* a link of another kind */ }
+const files = page.networks.map((_, k) => fromLetters(document.getElementById(`network-${k}`).textContent));
+const options = { data: page, buffers: files, state };
+globalThis.lesson = await lesson(document.getElementById("explorer"), options);
+"""
+
+
+class Lesson(anywidget.AnyWidget):
+    """The lesson in a notebook; :func:`draw`, :func:`moons` and :func:`questions` build it.
+
+    Attributes
+    ----------
+    look : dict
+        What was drawn, chosen and guessed, as JSON values. It can be observed.
+    """
+
+    _esm = LOADER
+    version = traitlets.Unicode(hashlib.sha256(lesson_module().encode()).hexdigest()[:16]).tag(sync=True)
+    look = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, content: dict[str, Any], networks: Sequence[bytes], **look: Any) -> None:
+        self._content, self._files = content, list(networks)
+        super().__init__(look=look)
+        self.on_msg(self._heard)
+        cells.register(self)
+
+    def __repr__(self) -> str:
+        return f"Lesson({', '.join(self._content['parts'])}; it needs a running notebook)"
+
+    def _heard(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        module = message["request"]["what"] == "module"
+        answer = {} if module else self._content
+        self.send({"id": message["id"], "answer": answer}, [lesson_module().encode()] if module else self._files)
+
+
+def lesson(path: str | Path = "lesson.html") -> Path:
+    """Write the lesson as one HTML file: draw a digit, a letter, nonsense, and see which losses know what they know.
+
+    Beside the pad stand why each score is what it is, what a threshold costs, a network that is trained in the page,
+    and twelve questions to guess before they are answered.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to write; an existing file is replaced.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the recorded digits or their networks are missing.
+    OSError
+        If the file cannot be written.
+
+    Notes
+    -----
+    The page holds the networks of :func:`isomax_viz.load_network` ("digits", seed 0) at half precision and the scores
+    of their captures; it computes everything itself, without a server, a kernel or the internet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lesson(Path(folder) / "lesson.html").stat().st_size < 2_500_000
+    True
+    """
+    captures, files = _shipped()
+    texts = [
+        f'<script id="network-{number}" type="text/plain">{_letters(content)}</script>\n'
+        for number, content in enumerate(files)
+    ]
+    script = lesson_module().encode("ascii", "backslashreplace").decode() + START
+    content = _content(captures, parts=("draw", "moons", "units"))
+    return write_page(path, content, script, title=TITLE, more="".join(texts), charset="windows-1252")
+
+
+def draw(captures: Captures | None = None, *, store: str | Path | None = None) -> Lesson:
+    """Draw a picture in a notebook; the networks behind captures answer in the browser as the pen moves.
+
+    Parameters
+    ----------
+    captures : Capture or list of Capture, optional
+        Of digits and ``small_cnn``, one a loss; by default those that come with the package, which need no PyTorch.
+    store : str or Path, optional
+        Where the trained networks lie; by default the usual store.
+
+    Returns
+    -------
+    Lesson
+
+    Raises
+    ------
+    ValueError
+        If a network takes other pictures than the pad gives, has another head or backbone, or is not at hand.
+
+    Examples
+    --------
+    >>> draw()
+    Lesson(draw; it needs a running notebook)
+    """
+    if captures is None:
+        chosen, files = _shipped()
+    else:
+        chosen = as_list(captures)
+        networks = Networks(chosen, store)
+        files = [networks.file(number) for number, capture in enumerate(chosen) if _fits(capture)]
+    return Lesson(_content(chosen, parts=("draw",)), files)
+
+
+def moons(*, loss: str = "isomax+", score: str = "mds", seed: int = 0) -> Lesson:
+    """Train a network on two moons in the browser, and drag points and prototypes.
+
+    Parameters
+    ----------
+    loss : {"softmax", "isomax", "isomax+"}
+    score : {"mds", "es", "mps"}
+    seed : int
+        Of the initial weights and the order of the points: those of :func:`isomax_viz.train_toy`, step by step. After
+        some epochs single precision can part the two.
+
+    Returns
+    -------
+    Lesson
+
+    Examples
+    --------
+    >>> moons(loss="softmax")
+    Lesson(moons; it needs a running notebook)
+    """
+    content = _content(_shipped()[0], parts=("moons",))
+    return Lesson(content, [], moons={"loss": loss, "score": score, "seed": seed})
+
+
+def questions(*numbers: int) -> Lesson:
+    """Ask questions whose answers are guessed as a mark in a plot before they are shown.
+
+    Parameters
+    ----------
+    *numbers : int
+        Of the questions, 1 to 12; by default all.
+
+    Returns
+    -------
+    Lesson
+
+    Raises
+    ------
+    ValueError
+        If there is no question of that number.
+
+    Examples
+    --------
+    >>> questions(3, 7)
+    Lesson(units, draw, moons; it needs a running notebook)
+    """
+    captures, files = _shipped()
+    content = _content(captures, parts=("units", "draw", "moons"))
+    asked = content["list"]
+    for number in numbers:
+        check_number("number", number, at_least=1, at_most=len(asked), whole=True)
+    return Lesson(content | {"list": [asked[number - 1] for number in numbers] or asked}, files)
+
+
+def _shipped() -> tuple[list[Capture], list[bytes]]:
+    captures = load_example("digits", loss=LOSSES, seed=0)
+    folder = data_folder() / "networks" / "digits"
+    return captures, [(folder / f"small_cnn-{capture.loss}-s0.safetensors").read_bytes() for capture in captures]
+
+
+def _fits(capture: Capture) -> bool:
+    """Check that the page can run the network behind a capture."""
+    for name, accepted in {"data": ("digits",), "backbone": ("small_cnn",), "loss": LOSSES}.items():
+        if capture.meta.get(name) not in accepted:
+            raise ValueError(
+                f"The pad draws 8x8 grey pictures for small_cnn on digits under {', '.join(LOSSES)}, but a capture has "
+                f"{name}={capture.meta.get(name)!r}. Leave it out; iv.explore takes image files of any size."
+            )
+    return True
+
+
+def _content(captures: Sequence[Capture], *, parts: Sequence[str]) -> dict[str, Any]:
+    """Return what the browser needs beside the networks' files, as JSON values."""
+    names = [name for name in captures[0].ood if all(name in capture.ood for capture in captures) and name in SETS]
+    shelf = Shelf(list(captures)).only(list(range(len(captures))), names)
+    scores = scores_of(shelf, SCORES)
+    data = digest(shelf, scores, names) | {"morph": None}
+    if "letters" in names:
+        four = int(np.flatnonzero(load_id("digits").test.labels == 4)[0])
+        data["morph"] = [four, "letters", 0]  # the first letter is an A
+    networks = []
+    for capture in captures:
+        (mean,), (std,) = capture.meta["mean"], capture.meta["std"]
+        means = capture.prototypes if capture.loss == "softmax" else None  # those of the classes
+        networks.append({"mean": mean, "std": std, "means": [] if means is None else means.round(5).tolist()})
+    saved = saved_answers(shelf, data | {"counts_only": False}, {score.key: score for score in scores}, lean=True)
+    rest = {"toy": _toy(), "list": json.loads(text("units.json")), "parts": list(parts)}
+    return {"data": data, "saved": saved, "networks": networks} | rest
+
+
+def _toy() -> dict[str, Any]:
+    """Return the two moons as JSON values; the shortest decimals that are these float32 numbers."""
+    toy = load_toy("moons")
+    unknown = np.concatenate(list(toy.ood.values()))
+    places = {"points": toy.train, "test": toy.test, "far": toy.ood["far blob"], "unknown": unknown}
+    rows = {name: [[float(str(number)) for number in row] for row in values] for name, values in places.items()}
+    labels = {"labels": toy.train_labels.tolist(), "testLabels": toy.test_labels.tolist()}
+    return rows | labels | {"classes": list(toy.class_names)}
+
+
+def _letters(content: bytes) -> str:
+    """Return bytes as text of one letter a byte (yEnc); base64 would make the page a third larger.
+
+    The two bytes of half-precision numbers are compressed apart. Moved by 42, few bytes meet a letter that HTML would
+    change; those, and "=", stand behind a "=", moved by 64 more.
+    """
+    packed = zlib.compress(content[::2] + content[1::2], 9)
+    moved = bytes((byte + 42) & 255 for byte in range(256))
+    escaped = {place: b"=" + bytes([(place + 64) & 255]) for place in b"\0\r<="}
+    return b"".join(escaped.get(byte) or bytes([byte]) for byte in packed.translate(moved)).decode("latin-1")

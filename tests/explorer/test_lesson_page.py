@@ -1,0 +1,65 @@
+"""The lesson before a browser reads it: what it holds, how bytes travel, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+import isomax_viz as iv
+from isomax_viz.explorer.lesson_page import _letters
+
+
+def test_bytes_come_back_from_letters_that_html_leaves_alone():
+    rng = np.random.default_rng(0)
+    for content in (bytes(range(256)) * 3, rng.bytes(10_001), b""):
+        letters = _letters(content)
+        assert not set("\0\r<") & set(letters) and max(map(ord, letters), default=0) < 256
+        plain = re.sub("=(.)", lambda found: chr((ord(found[1]) - 64) & 255), letters, flags=re.DOTALL)
+        apart = zlib.decompress(bytes((ord(letter) - 42) & 255 for letter in plain))
+        even = -(-len(apart) // 2)
+        back = bytearray(len(apart))
+        back[::2], back[1::2] = apart[:even], apart[even:]
+        assert bytes(back) == content
+
+
+def test_the_page_is_one_small_file_that_asks_for_nothing(tmp_path):
+    path = iv.lesson(tmp_path / "new" / "lesson.html")
+    text = path.read_bytes()
+    assert 2_000_000 < len(text) < 2_500_000
+    assert b'<meta charset="windows-1252">' in text and b"default-src 'none'" in text
+    outside = re.sub(rb'<script id="network-\d" type="text/plain">.*?</script>', b"", text, flags=re.DOTALL)
+    assert outside.isascii() and not re.search(rb"https?://(?!www\.w3\.org)", outside)
+
+
+def test_networks_of_a_capture_of_ones_own_are_those_of_the_store(tmp_path):
+    experiment = iv.Experiment(loss="isomax", preset="smoke")
+    capture = experiment.run(store=tmp_path, progress=False)
+    (file,) = iv.lab.draw(capture, store=tmp_path)._files
+    start = 8 + int.from_bytes(file[:8], "little")
+    about = json.loads(json.loads(file[8:start])["__metadata__"]["network"])
+    assert about["id"] == capture.meta["id"] and about["loss"] == "isomax"
+
+
+@pytest.mark.parametrize(("name", "value"), [("data", "cifar10"), ("backbone", "resnet34"), ("loss", "dismax")])
+def test_a_network_that_the_pad_cannot_feed_is_refused(name, value):
+    meta = {"data": "digits", "backbone": "small_cnn", "loss": "isomax", "id": "x"} | {name: value}
+    capture = iv.Capture.from_arrays([[1.0, 0.0]], [0], ood={"letters": [[0.0, 0.0]]}, meta=meta)
+    with pytest.raises(ValueError, match=f"{name}='{value}'"):
+        iv.lab.draw(capture)
+
+
+def test_a_capture_without_its_network_says_so(tmp_path):
+    meta = {"data": "digits", "backbone": "small_cnn"}
+    capture = iv.Capture.from_arrays([[1.0, 0.0]], [0], ood={"letters": [[0.0, 0.0]]}, loss="isomax", meta=meta)
+    with pytest.raises(ValueError, match="does not say which experiment recorded it"):
+        iv.lab.draw(capture, store=tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 13])
+def test_questions_are_numbered_from_1_to_12(number):
+    with pytest.raises(ValueError, match="number"):
+        iv.lab.questions(number)
