@@ -32,6 +32,8 @@ __all__ = ["add_scores", "detector_for", "experiment_of", "known_of", "pictures_
 Method = str | Detector | Callable[[Samples], np.ndarray]
 Methods = Method | Iterable[Method]
 
+_FEW = 20  # pictures by which a network is known
+
 
 def add_scores(
     capture: Capture,
@@ -188,18 +190,24 @@ def known_of(
 
 @torch.no_grad()
 def _check_behind(capture: Capture, known: Known) -> None:
-    """Raise an error if the head of a network gives other logits than were captured, for some captured features."""
-    few, wanted = capture.test.features, capture.test.require("logits")[:100]
-    if few is None:
+    """Raise an error if a network gives other logits than were captured, for a few pictures or captured features."""
+    network, given = known.network, "test pictures"
+    if known.data is not None:
+        few = known.data.test.subset(np.arange(min(_FEW, len(known.data.test))))
+        dtype = next((weights.dtype for weights in network.parameters()), torch.float32)
+        features = network.backbone(next(known.inputs(few)).to(dtype)).float()
+    elif capture.test.features is not None:
+        features, given = torch.tensor(capture.test.features[:_FEW], device=known.device), "captured features"
+    else:
         return
-    features = torch.tensor(few[:100], device=known.device)
-    fits = features.shape[1] == getattr(known.network.head, "num_features", features.shape[1])
-    found = known.network.head(features).float().cpu().numpy() if fits else np.empty(0)
+    wanted = capture.test.require("logits")[:_FEW]
+    fits = features.shape[1] == getattr(network.head, "num_features", features.shape[1])
+    found = network.head(features).float().cpu().numpy() if fits else np.empty(0)
     # Captures at half precision round to three digits.
     if found.shape != wanted.shape or np.abs(found - wanted).max() > 0.01 * np.abs(wanted).max():
         raise ValueError(
-            "network is not the one behind this capture: its last layer gives other logits for the captured features. "
-            "Pass the network that was recorded."
+            f"network is not the one behind this capture: it gives other logits for the {given}. Pass the network and "
+            "the data that were recorded."
         )
 
 

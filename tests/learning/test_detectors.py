@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -471,7 +472,7 @@ def test_another_network_than_the_recorded_one_is_refused(capture, network):
     heads = (IsoMaxHead(128, 10), nn.Linear(128, 10))
     others = [Classifier(network.backbone, heads[0]), nn.Sequential(network.backbone, heads[1])]
     for other in (*others, nn.Sequential(nn.Flatten(), nn.Linear(64, 10))):
-        with pytest.raises(ValueError, match="not the one behind this capture: its last layer gives other logits"):
+        with pytest.raises(ValueError, match="not the one behind this capture: it gives other logits for the captured"):
             iv.add_scores(capture, "she", network=other, device="cpu")
     named = capture.replace(meta={**capture.meta, "layer": "0"})
     with pytest.raises(ValueError, match="needs a linear last layer or a head, but '0' of Sequential is a SmallCNN"):
@@ -480,6 +481,30 @@ def test_another_network_than_the_recorded_one_is_refused(capture, network):
         ValueError, match="network is the experiment .*-s9-.*but the capture was recorded by .*Pass that"
     ):
         iv.add_scores(capture, "she", network=iv.Experiment(loss="softmax", preset="smoke", seed=9))
+
+
+@pytest.mark.parametrize("key", ["odin", "she"])
+def test_a_network_that_differs_below_its_head_is_refused_by_a_few_pictures(key, capture, network, data):
+    """The head is the recorded one, so captured features alone do not tell."""
+    torch.manual_seed(1)
+    other = small_cnn(1)
+    for strange in (Classifier(other, network.head), nn.Sequential(other, network.head.linear)):
+        with pytest.raises(ValueError, match="not the one behind this capture: it gives other logits for the test pic"):
+            iv.add_scores(capture, key, network=strange, data=data, device="cpu")
+    plain = nn.Sequential(network.backbone, network.head.linear)
+    bare = capture.replace(test=replace(capture.test, features=None), ood={})
+    for item in (capture, bare):  # the captured logits are enough
+        with pytest.raises(ValueError, match="it gives other logits for the test pictures. Pass the network and the"):
+            iv.add_scores(item, "odin", network=strange, data=data, device="cpu")
+    turned = replace(data.test, images=data.test.images[::-1])
+    with pytest.raises(ValueError, match="it gives other logits for the test pictures"):
+        iv.add_scores(capture, "odin", network=plain, data=replace(data, test=turned), device="cpu")
+    assert key in iv.add_scores(capture, key, network=plain, data=data, device="cpu").test.extra_scores
+
+
+def test_a_network_in_half_precision_is_known_by_its_pictures(capture, network, data):
+    half = nn.Sequential(copy.deepcopy(network.backbone), copy.deepcopy(network.head.linear)).half()
+    assert "she" in iv.add_scores(capture, "she", network=half, data=data, device="cpu").test.extra_scores
 
 
 @pytest.mark.parametrize("loss", HEADS)
