@@ -10,18 +10,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-
-import pandas as pd
 
 from isomax_viz._common.system import available_cores
 from isomax_viz.datasets import fetch
 from isomax_viz.store import table as store
 
-__all__ = ["Finding", "examine", "report"]
+__all__ = ["Finding", "examine"]
 
 _GB = 1e9
 _DISK_WARN_GB, _DISK_FAIL_GB = 5.0, 0.5
@@ -52,7 +50,7 @@ class Finding:
 
 
 def examine(folder: str | Path | None = None) -> list[Finding]:
-    """Look at versions, device, widgets, folders, disk and threads.
+    """Look at versions, device, widgets, folders, disk and threads; ``pandas.DataFrame(examine())`` is a table of it.
 
     Parameters
     ----------
@@ -81,24 +79,13 @@ def examine(folder: str | Path | None = None) -> list[Finding]:
     ]
 
 
-def report(folder: str | Path | None = None) -> pd.DataFrame:
-    """Return what :func:`examine` finds as a table, for notebooks.
-
-    Examples
-    --------
-    >>> list(report().columns)
-    ['check', 'status', 'found', 'remedy']
-    """
-    return pd.DataFrame([asdict(finding) for finding in examine(folder)])
-
-
 def _packages() -> Iterator[Finding]:
     """Yield what is wrong with installed packages; what PyTorch lacks is said by the check of the device."""
     from packaging.requirements import Requirement
 
     problems = 0
-    for text in (text for owner in ("isomax_viz", "ipywidgets") for text in _requirements(owner)):
-        wanted = Requirement(text)
+    owners = [owner for owner in ("isomax_viz", "ipywidgets") if _version(owner) is not None]
+    for wanted in (Requirement(text) for owner in owners for text in metadata.requires(owner) or []):
         if wanted.name == "torch" or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})):
             continue
         version = _version(wanted.name)
@@ -111,10 +98,6 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in names))
 
 
-def _requirements(package: str) -> list[str]:
-    return [] if _version(package) is None else metadata.requires(package) or []
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -123,7 +106,6 @@ def _version(package: str) -> str | None:
 
 
 def _device() -> Iterator[Finding]:
-    cores = available_cores()
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -131,29 +113,29 @@ def _device() -> Iterator[Finding]:
         remedy = "Captures can be analysed, but nothing trained. Run: python -m pip install torch torchvision"
         yield Finding("torch", "warn", found, remedy)
         return
-    yield _torch(torch)
-    threads = torch.get_num_threads()
-    found = f"{threads} of PyTorch on {cores} processors"
-    remedy = f"They will wait for each other. Set OMP_NUM_THREADS={cores}."
-    yield Finding("threads", "warn", found, remedy) if threads > cores else Finding("threads", "ok", found)
+    status, found, remedy = _torch(torch)
+    yield Finding("torch", status, f"{torch.__version__} {found}", remedy)
+    threads, cores = torch.get_num_threads(), available_cores()
+    remedy = f"They will wait for each other. Set OMP_NUM_THREADS={cores}." if threads > cores else ""
+    yield Finding("threads", "warn" if remedy else "ok", f"{threads} of PyTorch on {cores} processors", remedy)
 
 
-def _torch(torch: ModuleType) -> Finding:
+def _torch(torch: ModuleType) -> tuple[str, str, str]:
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         try:
             free, total = (value / _GB for value in torch.cuda.mem_get_info())
         except RuntimeError as error:  # a GPU that is full, or lent to one process only
             remedy = "See with nvidia-smi who uses it, and wait; or compute elsewhere: device='cpu'."
-            return Finding("torch", "fail", f"{torch.__version__} can't use the GPU: {error}", remedy)
-        found = f"CUDA, {torch.cuda.get_device_name()}, {free:.0f} of {total:.0f} GB free"
-        return Finding("torch", "ok", f"{torch.__version__} on {found}" + (f"; {count} GPUs" if count > 1 else ""))
+            return "fail", f"can't use the GPU: {error}", remedy
+        several = f"; {count} GPUs" if count > 1 else ""
+        return "ok", f"on CUDA, {torch.cuda.get_device_name()}, {free:.0f} of {total:.0f} GB free{several}", ""
     if torch.backends.mps.is_available():
-        return Finding("torch", "ok", f"{torch.__version__} on Apple's GPU")
+        return "ok", "on Apple's GPU", ""
     if shutil.which("nvidia-smi"):
         remedy = "Install the build of PyTorch that fits your driver: see https://pytorch.org/get-started/locally"
-        return Finding("torch", "warn", f"{torch.__version__} sees no GPU, though this machine has a driver", remedy)
-    return Finding("torch", "ok", f"{torch.__version__} on the CPU (no GPU here)")
+        return "warn", "sees no GPU, though this machine has a driver", remedy
+    return "ok", "on the CPU (no GPU here)", ""
 
 
 def _widgets() -> Finding:
@@ -196,8 +178,6 @@ def _folder(check: str, folder: Path, status: str, remedy: str) -> Finding:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(_existing(folder)).free / _GB
-    found = f"{free:.1f} GB free for the store"
-    if free >= _DISK_WARN_GB:
-        return Finding("disk", "ok", found)
+    status = "ok" if free >= _DISK_WARN_GB else "warn" if free >= _DISK_FAIL_GB else "fail"
     remedy = "Remove results (python -m isomax_viz store list), or set ISOMAX_VIZ_STORE to a larger disk."
-    return Finding("disk", "warn" if free >= _DISK_FAIL_GB else "fail", found, remedy)
+    return Finding("disk", status, f"{free:.1f} GB free for the store", "" if status == "ok" else remedy)

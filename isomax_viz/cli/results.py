@@ -16,7 +16,7 @@ from isomax_viz._common.files import csv_text
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis.tables import DEFAULT_SCORES, evaluate
 from isomax_viz.captures.capture import Capture
-from isomax_viz.cli.output import add_command, add_json, add_store, print_json, print_table, records
+from isomax_viz.cli.output import add_command, add_shared, show, table_text
 from isomax_viz.store.folder import Store
 from isomax_viz.store.table import UNREADABLE
 
@@ -32,18 +32,19 @@ def add_commands(commands: Any) -> None:
         "evaluate",
         _evaluate,
         text="print a table of detection metrics of stored captures, or of files",
-        examples="""
-evaluate
-evaluate 'digits-*-isomax+-*' --scores mps es mds energy --ood letters
-evaluate my_capture.safetensors --csv > metrics.csv""",
+        examples=[
+            "evaluate",
+            "evaluate 'digits-*-isomax+-*' --scores mps es mds energy --ood letters",
+            "evaluate my_capture.safetensors --csv > metrics.csv",
+        ],
     )
     parser.add_argument("which", nargs="*", metavar="ID|FILE", help="ids, with * and ?; files (all that is stored)")
     parser.add_argument("--scores", nargs="+", metavar="NAME", help="mps, es, mds, max_logit, energy, ... (mps es mds)")
     parser.add_argument("--ood", nargs="+", metavar="NAME", help="out-of-distribution sets (all of each capture)")
     form = parser.add_mutually_exclusive_group()
-    add_json(form)
+    add_shared(form, "json")
     form.add_argument("--csv", action="store_true", help="print CSV, for spreadsheets")
-    add_store(parser)
+    add_shared(parser, "store")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -82,13 +83,12 @@ def _read(name: str, store: Store) -> Capture:
 
 
 def _print(table: pd.DataFrame, options: argparse.Namespace) -> None:
-    if options.json:
-        print_json(records(table))
-    elif options.csv:
+    if options.csv:
         print(csv_text(table), end="")  # the output adds what Windows wants
-    else:
-        told_apart = not table.duplicated(["data", "backbone", "loss", "entropic_scale", "seed", "score", "ood"]).any()
-        print_table(table.drop(columns="id") if told_apart else table, percent=("accuracy", *METRICS))
+        return
+    told_apart = not table.duplicated(["data", "backbone", "loss", "entropic_scale", "seed", "score", "ood"]).any()
+    shown = table.drop(columns="id") if told_apart else table
+    show(options, table, table_text(shown, percent=("accuracy", *METRICS)))
 
 
 def _wanted(which: list[str]) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isomax_viz._common.checks import missing_package
-from isomax_viz.cli.output import UsageError, add_command, add_json, add_quiet, add_store, print_json
+from isomax_viz.cli.output import UsageError, add_command, add_shared, show, table_text
 from isomax_viz.experiments.experiment import SETTINGS, Experiment, types_of
 
 if TYPE_CHECKING:
@@ -26,41 +28,27 @@ logger = logging.getLogger(__name__)
 _SCHEDULER_FILE_S = 60
 
 
-def _yes_or_no(text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise argparse.ArgumentTypeError(f"must be yes or no, but is {text!r}")
-    return text == "yes"
-
-
-def _numbers(kind: type[int] | type[float]) -> Callable[[str], tuple[float, ...]]:
-    return lambda text: tuple(kind(part) for part in text.split(","))
-
-
-# How the text of a setting of some type is read, and what it is called in the help and in messages.
-_READERS: dict[Any, tuple[Callable[[str], Any], str, str]] = {
-    str: (str, "NAME", "name"),
-    int: (int, "N", "whole number"),
-    float: (float, "X", "number"),
-    bool: (_yes_or_no, "yes|no", "word"),
-    tuple[int, ...]: (_numbers(int), "A,B", "list of whole numbers (such as 8,9)"),
-    tuple[float, float]: (_numbers(float), "A,B", "pair of numbers (such as -25,-7)"),
-}
+_METAVARS = {str: "NAME", int: "N", float: "X", bool: "yes|no"}
 
 
 def _add_setting(group: Any, name: str, *, several: str | None) -> None:
     """Add the option of a setting; which values it accepts is the experiment's to judge."""
-    field, kinds = Experiment.model_fields[name], types_of(name)
-    read, metavar, words = _READERS[kinds[0]]
-    may_be_none = field.default in (None, ())
+    field, kind = Experiment.model_fields[name], types_of(name)[0]
+    words: dict[str, Any] = {"none": field.default} if field.default in (None, ()) else {}
+    words |= {"yes": True, "no": False} if kind is bool else {}
 
-    def reader(text: str) -> Any:
-        return field.default if may_be_none and text == "none" else read(text)
+    def read(text: str) -> Any:
+        if text in words or kind is str:
+            return words.get(text, text)
+        with suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(text)
+            return (value,) if typing.get_origin(kind) is tuple and not isinstance(value, tuple) else value
+        return text
 
-    reader.__name__ = f"{words} or none" if may_be_none else words
-    usual = "none" if may_be_none else "no" if field.default is False else field.default
-    text = f"{SETTINGS[name].words} ({usual})"
-    option = f"--{name.replace('_', '-')}"
-    group.add_argument(option, type=reader, nargs=several, metavar=metavar, help=text, default=argparse.SUPPRESS)
+    usual = "no" if field.default is False else "none" if field.default in (None, ()) else field.default
+    option, text = f"--{name.replace('_', '-')}", f"{SETTINGS[name].words} ({usual})"
+    metavar = _METAVARS.get(kind, "A,B")
+    group.add_argument(option, type=read, nargs=several, metavar=metavar, help=text, default=argparse.SUPPRESS)
 
 
 def add_commands(commands: Any) -> None:
@@ -70,32 +58,31 @@ def add_commands(commands: Any) -> None:
         "train",
         _train,
         text="train one network, or read it from the store, and print its metrics",
-        examples="""
-train --loss isomax+ --seed 3
-train --loss isomax --entropic-scale 3 --epochs 10 --ood letters patches --json
-train --data cifar10 --backbone densenet_bc100 --preset paper --device cuda:1""",
+        examples=[
+            "train --loss isomax+ --seed 3",
+            "train --loss isomax --entropic-scale 3 --epochs 10 --ood letters patches --json",
+            "train --data cifar10 --backbone densenet_bc100 --preset paper --device cuda:1",
+        ],
     )
     sweep = add_command(
         commands,
         "sweep",
         _sweep,
         text="train all combinations of some settings, several at a time; what is stored is read",
-        examples="""
-sweep --loss softmax isomax --seed 0 1 2 --workers 2
-sweep --loss isomax --entropic-scale 1 3 10 30 --seed 0 1 --dry-run
-sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786""",
+        examples=[
+            "sweep --loss softmax isomax --seed 0 1 2 --workers 2",
+            "sweep --loss isomax --entropic-scale 1 3 10 30 --seed 0 1 --dry-run",
+            "sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786",
+        ],
     )
     for parser, several in ((train, None), (sweep, "+")):
-        group = parser.add_argument_group(
-            "the experiment" if several is None else "the experiments (give several values)"
-        )
+        parser.usage = "%(prog)s [--SETTING VALUE ...] [options]"
+        group = parser.add_argument_group("the experiments (give several values)" if several else "the experiment")
         for name in SETTINGS:
             _add_setting(group, name, several=several)
         parser.add_argument("--ood", nargs="+", metavar="NAME", help="out-of-distribution sets (those of the data set)")
         parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (the best there is)")
-        add_store(parser)
-        add_json(parser)
-        add_quiet(parser)
+        add_shared(parser, "store", "json", "quiet")
     where = sweep.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (1)")
     where.add_argument("--dask", metavar="SCHEDULER", help="address or scheduler file (.json) of a Dask cluster")
@@ -112,50 +99,39 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
 
 def _train(options: argparse.Namespace) -> None:
     from isomax_viz.analysis import tables
-    from isomax_viz.cli.output import print_table, records
     from isomax_viz.cli.results import METRICS
 
     (experiment,) = _experiments(options)
     capture = experiment.run(options.ood, device=options.device, progress=not options.quiet)
-    found = tables.evaluate(capture)
-    if options.json:
-        print_json(_described(experiment, capture) | {"metrics": records(found)})
-        return
-    print(f"{experiment.title}\n{_place(experiment)}\naccuracy {capture.test.accuracy:.1%}")
-    print_table(found[["score", "ood", "n_id", "n_ood", *METRICS]], percent=METRICS)
+    found, told = tables.evaluate(capture), _described(experiment, capture)
+    table = table_text(found[["score", "ood", "n_id", "n_ood", *METRICS]], percent=METRICS)
+    lines = [experiment.title, told["folder"], f"accuracy {capture.test.accuracy:.1%}", table]
+    show(options, told | {"metrics": found}, *lines)
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from isomax_viz.experiments.sweep import SweepError, sweep
+    from isomax_viz.experiments.sweep import Failure, SweepError, sweep
     from isomax_viz.store.folder import Store
 
     experiments = _experiments(options)
     if options.dry_run:
         stored = set(Store().ids())
         rows = [{"id": e.id, "stored": e.id in stored, "experiment": e.model_dump(mode="json")} for e in experiments]
-        if options.json:
-            print_json(rows)
-        else:
-            for experiment, row in zip(experiments, rows, strict=True):
-                print(f"{'stored ' if row['stored'] else 'missing'} {experiment}")
+        show(options, rows, *(f"{'stored ' if e.id in stored else 'missing'} {e}" for e in experiments))
         return 0
-    failures = []
+    failures: list[Failure] = []
     with _executor(options) as executor:
         try:
             captures = sweep(experiments, executor, ood=options.ood, device=options.device, progress=not options.quiet)
         except SweepError as error:
             captures, failures = error.captures, error.failures
             print(f"isomax_viz: {error}", file=sys.stderr)
-    failed = {failure.experiment.id for failure in failures}
-    done = [experiment for experiment in experiments if experiment.id not in failed]
-    if options.json:
-        rows = [_described(experiment, capture) for experiment, capture in zip(done, captures, strict=True)]
-        broken = [{"id": f.experiment.id, "error": f"{type(f.error).__name__}: {f.error}"} for f in failures]
-        print_json({"finished": rows, "failed": broken})
-    else:
-        for experiment, capture in zip(done, captures, strict=True):
-            print(f"accuracy {capture.test.accuracy:6.1%}  {experiment}")
-        print(f"{len(done)} of {len(experiments)} are in {Store().folder}")
+    broken = [{"id": f.experiment.id, "error": f"{type(f.error).__name__}: {f.error}"} for f in failures]
+    failed = {row["id"] for row in broken}
+    done = list(zip((e for e in experiments if e.id not in failed), captures, strict=True))
+    lines = [f"accuracy {capture.test.accuracy:6.1%}  {experiment}" for experiment, capture in done]
+    lines.append(f"{len(done)} of {len(experiments)} are in {Store().folder}")
+    show(options, {"finished": [_described(*pair) for pair in done], "failed": broken}, *lines)
     return 1 if failures else 0
 
 
@@ -188,16 +164,12 @@ def _wait_for(file: Path) -> None:
         time.sleep(0.05)
 
 
-def _place(experiment: Experiment) -> str:
+def _described(experiment: Experiment, capture: Capture) -> dict[str, Any]:
     from isomax_viz.store.folder import Store
 
-    return str(Store().path(experiment.id))
-
-
-def _described(experiment: Experiment, capture: Capture) -> dict[str, Any]:
     return {
         "id": experiment.id,
         "experiment": experiment.model_dump(mode="json"),
-        "folder": _place(experiment),
+        "folder": str(Store().path(experiment.id)),
         "accuracy": float(capture.test.accuracy),
     }

@@ -19,16 +19,18 @@ from isomax_viz.analysis.comparable import check_alike, shared_ood
 from isomax_viz.analysis.tables import Captures, as_list, evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.losses import split_loss
 from isomax_viz.experiments.add_scores import experiment_of, known_of
 from isomax_viz.experiments.experiment import SETTINGS
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.recording.network import class_means
 
-__all__ = ["computed", "in_turn", "measure", "training_key"]
+__all__ = ["computed", "in_turn", "measure"]
 
 Approaches = Iterable[tuple[str, str]]
+
+# Settings that belong to a loss or a method: what is compared may differ in them.
+_OF_LOSSES = tuple(name for name, setting in SETTINGS.items() if setting.losses or setting.methods)
 
 
 def measure(
@@ -75,59 +77,32 @@ def measure(
         If an approach is asked for that no capture has, or captures differ in more than loss and seed.
     """
     check_number("rounds", rounds, at_least=1, whole=True)
+    check_number("pictures", pictures, at_least=1, whole=True)
     listed = as_list(captures)
     remedy = "Measure each setting separately."
     check_alike(listed, ("data", "backbone", "preset", "select"), "loss and seed", without=_OF_LOSSES, remedy=remedy)
     ood = shared_ood(listed, ood)
     by_loss: dict[str, list[Capture]] = {}
     for capture in listed:
-        by_loss.setdefault(training_key(capture), []).append(capture)
+        by_loss.setdefault(capture.loss, []).append(capture)
+    # Of several seeds, the capture that has the score columns comes first.
+    for group in by_loss.values():
+        group.sort(key=lambda item: -len(item.test.extra_scores))
     wanted = _wanted(by_loss, approaches)
-    base = _measured(by_loss["softmax"]).test.accuracy if "softmax" in by_loss else np.nan
+    base = by_loss["softmax"][0].test.accuracy if "softmax" in by_loss else np.nan
     rows = {}
-    for loss, group in by_loss.items():
+    for loss, (capture, *others) in by_loss.items():
         asked = [score for key, score in wanted if key == loss]
         if not asked:
             continue
-        capture = _measured(group)
-        others = [item for item in group if item is not capture]
         known = known_of(capture, store=store, device=device)
         with known.threads():
             detectors = {key: _fitted(key, known, others, store) for key in asked if key not in scores.SCORES}
             times = _times(known, asked, detectors, pictures=pictures, rounds=rounds)
         for score in asked:
-            row = _row(capture, loss, score, detectors.get(score), known.network, ood=ood)
-            row["accuracy_difference"] = row["accuracy"] - base
             ratios = [a / b for a, b in zip(times[score], times[""], strict=True)]
-            low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
-            rows[loss, score] = row | dict(zip(_LAST[:3], (median, low, high), strict=True))
-    frame = pd.DataFrame([rows[item] for item in wanted])
-    return frame[[*_FIRST, *[name for name in frame.columns if name not in _FIRST + _LAST], *_LAST]]
-
-
-# Settings that belong to a loss or a method: what is compared may differ in them.
-_OF_LOSSES = tuple(name for name, setting in SETTINGS.items() if setting.losses or setting.methods)
-_FIRST = ["approach", "loss", "score"]
-_LAST = ["relative_time", "relative_time_low", "relative_time_high", "extra_parameters", "fit_s", "chosen"]
-
-
-def training_key(capture: Capture) -> str:
-    """Return how a network was trained: its loss, and with which extra data.
-
-    Examples
-    --------
-    >>> training_key(Capture.from_arrays([[1.0, 0.0]], [0], loss="softmax", meta={"outliers": "oe"}))
-    'softmax+oe'
-    >>> training_key(Capture.from_arrays([[1.0, 0.0]], [0], loss="softmax+oe", meta={"outliers": "oe"}))
-    'softmax+oe'
-    """
-    extra = capture.meta.get("outliers")
-    return f"{split_loss(capture.loss)[0]}+{extra}" if extra else capture.loss
-
-
-def _measured(group: list[Capture]) -> Capture:
-    """Return the capture, of several seeds, that has the score columns."""
-    return max(group, key=lambda item: len(item.test.extra_scores))
+            rows[loss, score] = _row(known, score, detectors.get(score), ratios, ood=ood, base=base)
+    return pd.DataFrame([rows[item] for item in wanted])
 
 
 def _wanted(by_loss: dict[str, list[Capture]], approaches: Approaches | None) -> list[tuple[str, str]]:
@@ -140,63 +115,59 @@ def _wanted(by_loss: dict[str, list[Capture]], approaches: Approaches | None) ->
     }
     if approaches is None:
         return [item for item in methods.COMPARED if item in has]
-    listed = list(approaches)
-    for item in listed:
-        if tuple(item) not in has:
+    wanted = [(loss, score) for loss, score in approaches]
+    for item in wanted:
+        if item not in has:
             raise ValueError(
                 f"No capture has the approach {item!r}. Give a capture of that loss, with the score added by "
                 f"iv.add_scores. There are: {', '.join(map(repr, sorted(has)))}."
             )
-    return [(loss, score) for loss, score in listed]
+    return wanted
 
 
-def _fitted(key: str, known: Known, others: list[Capture], store: Any) -> Detector:
+def _fitted(key: str, known: Known, others: list[Capture], store: str | Path | None) -> Detector:
     """Return the detector with the settings that the capture tells, so that nothing is tuned again."""
     told = known.capture.meta.get("detectors", {}).get(key)
-    if key == "ensemble":
-        # Exactly the networks that gave the column: more would cost more than what was scored.
-        seeds = told["settings"]["seeds"] if told else []
-        others = [item for item in others if item.meta.get("seed") in seeds]
-        if len(others) != len(seeds):
-            raise ValueError(
-                f"captures must hold every member of the ensemble, the seeds {seeds}, but hold {len(others)} of them. "
-                "Pass the captures of these seeds too."
-            )
-        networks = [experiment_of(item).network(store=store) for item in others]
-        return Ensemble(members=others, networks=networks).fit(known)
     if key not in DETECTORS or told is None:
         raise ValueError(f"The column {key!r} was not added by iv.add_scores, so its costs can't be measured.")
-    return DETECTORS[key].from_settings(told["settings"]).fit(known)
-
-
-def _of_pictures(detector: Detector, inputs: Tensor) -> Tensor:
-    return detector.score(inputs).cpu()
+    if key != "ensemble":
+        return DETECTORS[key].from_settings(told["settings"]).fit(known)
+    # Exactly the networks that gave the column: more would cost more than what was scored.
+    seeds = told["settings"]["seeds"]
+    others = [item for item in others if item.meta.get("seed") in seeds]
+    if len(others) != len(seeds):
+        raise ValueError(
+            f"captures must hold every member of the ensemble, the seeds {seeds}, but hold {len(others)} of them. "
+            "Pass the captures of these seeds too."
+        )
+    networks = [experiment_of(item).network(store=store) for item in others]
+    return Ensemble(members=others, networks=networks).fit(known)
 
 
 def _times(
     known: Known, asked: list[str], detectors: dict[str, Detector], *, pictures: int, rounds: int
 ) -> dict[str, list[float]]:
-    check_number("pictures", pictures, at_least=1, whole=True)
     inputs, _ = next(iter(known.batches(known.data.test).in_order(pictures)))
+    means = torch.tensor(class_means(known.train), device=known.device) if _to_means(known, *asked) else None
 
-    def plain() -> Tensor:
-        with torch.no_grad():
-            return known.network(inputs).cpu()
+    def score(name: str) -> object:
+        if not name:
+            with torch.no_grad():
+                return known.network(inputs).cpu()
+        if name in detectors:
+            return detectors[name].score(inputs).cpu()
+        return computed(known.network, inputs, name, means=means)
 
-    means = None
-    if any(map(_takes_distances, asked)) and not hasattr(known.network.head, "distances"):
-        means = torch.tensor(class_means(known.train), device=known.device)
-    functions: dict[str, Callable[[], Any]] = {"": plain}
-    for score in asked:
-        if score in detectors:
-            functions[score] = partial(_of_pictures, detectors[score], inputs)
-        else:
-            functions[score] = partial(computed, known.network, inputs, score, means=means)
-    return in_turn(functions, rounds=rounds)
+    return in_turn({name: partial(score, name) for name in ("", *asked)}, rounds=rounds)
 
 
 def _takes_distances(score: str) -> bool:
     return "distances" in scores.words(score).needs
+
+
+def _to_means(known: Known, *asked: str) -> bool:
+    """Return whether one of the scores takes distances to class means, because there are no prototypes."""
+    return any(map(_takes_distances, asked)) and not hasattr(known.network.head, "distances")
 
 
 @torch.no_grad()
@@ -232,25 +203,30 @@ def in_turn(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str
 
 
 def _row(
-    capture: Capture, loss: str, score: str, detector: Detector | None, network: nn.Module, *, ood: Any
+    known: Known, score: str, detector: Detector | None, ratios: list[float], *, ood: list[str], base: float
 ) -> dict[str, Any]:
+    capture, head = known.capture, known.network.head
     found = evaluate(capture, scores=score, ood=ood)
     told = capture.meta.get("detectors", {}).get(score, {})
-    head = network.head
+    accuracy = detector.accuracy if isinstance(detector, Ensemble) else capture.test.accuracy
+    low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
+    means = head.num_features * head.num_classes if _to_means(known, score) else 0
     linear = head.num_features * head.num_classes + head.num_classes
-    extra = sum(parameter.numel() for parameter in head.parameters()) - linear
-    if _takes_distances(score) and not hasattr(head, "distances"):
-        extra += head.num_features * head.num_classes  # the class means
+    of_head = sum(parameter.numel() for parameter in head.parameters()) - linear
     return {
-        "approach": methods.label(loss, score),
-        "loss": loss,
+        "approach": methods.label(capture.loss, score),
+        "loss": capture.loss,
         "score": score,
         **{name: capture.meta.get(name) for name in ("data", "backbone", "preset", "select", "seed")},
         "ood": len(found),
         "AUROC": found["AUROC"].mean(),
         "TNR@TPR95": found["TNR@TPR95"].mean(),
-        "accuracy": detector.accuracy if isinstance(detector, Ensemble) else capture.test.accuracy,
-        "extra_parameters": extra + (detector.extra_parameters if detector is not None else 0),
+        "accuracy": accuracy,
+        "accuracy_difference": accuracy - base,
+        "relative_time": median,
+        "relative_time_low": low,
+        "relative_time_high": high,
+        "extra_parameters": of_head + means + (detector.extra_parameters if detector is not None else 0),
         "fit_s": told.get("fit_s", 0.0),
         "chosen": _in_words(told.get("settings", {})),
     }

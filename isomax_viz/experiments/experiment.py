@@ -18,12 +18,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     field_serializer,
@@ -55,7 +56,10 @@ if TYPE_CHECKING:
 
     from isomax_viz.learning.backbones import Classifier
 
-__all__ = ["SETTINGS", "Experiment", "Setting", "types_of"]
+__all__ = ["SETTINGS", "Experiment", "Setting", "Sets", "types_of"]
+
+# Out-of-distribution sets as they are asked for: names and pictures, several or one; None: those of the data set.
+Sets = Iterable[str | ImageSet] | str | ImageSet | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,15 @@ class Setting:
         return check_own(name, value, accepted=f"one of {', '.join(map(repr, self.accepted))}, a class or a function")
 
 
+def _setting(default: Any, text: str, **options: Any) -> Any:
+    """Return a field of :class:`Experiment` that carries its :class:`Setting`."""
+    carried: Any = {"setting": Setting(text, **options)}
+    return Field(default, json_schema_extra=carried)
+
+
 _POSITIVE, _COUNT = {"above": 0}, {"at_least": 1, "whole": True}
+_SEED = {"at_least": 0, "at_most": 2**32 - 1, "whole": True}
+_DISTANCES = ("euclidean", "squared", "manhattan", "chebyshev", "cosine")
 _FUNCTIONS = ("identity", "scaled", "square", "log")
 # Raise it when the same description would train another network: stored results then count as another experiment's.
 REVISION = 2
@@ -172,154 +184,110 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: Annotated[str, Setting("In-distribution data set.", accepted=datasets.ID_SETS)] = "digits"
-    backbone: Annotated[
-        str | Callable[..., Any],
-        Setting(
-            "Network below the last layer.",
-            accepted=("small_cnn", "fast_cnn", "fast_cnn_small", "resnet34", "resnet110", "densenet_bc100"),
-            own="Or a class or function of your own, called with in_channels=..., that gives a module from images to "
-            "features with an attribute num_features.",
-        ),
-    ] = "small_cnn"
-    loss: Annotated[
-        str | Callable[..., Any],
-        Setting(
-            "Head and loss.",
-            accepted=LOSSES,
-            own="Or a Head class of your own, or a function of num_features and num_classes that returns one. The id "
-            "then covers the source of what you pass: change it, and it is another experiment.",
-        ),
-    ] = "isomax+"
-    entropic_scale: Annotated[
-        float,
-        Setting("What multiplies the logits while training.", bounds=_POSITIVE, losses=("isomax", "isomax+", "dismax")),
-    ] = 10.0
-    seed: Annotated[
-        int,
-        Setting(
-            "Determines initial weights, shuffling and augmentation.",
-            bounds={"at_least": 0, "at_most": 2**32 - 1, "whole": True},
-        ),
-    ] = 0
-    preset: Annotated[
-        str,
-        Setting(
-            "Training protocol: smoke (two epochs), teaching (embedded data, seconds), fast (pictures of CIFAR's size "
-            "with backbone fast_cnn, minutes), quick (such pictures on a CPU, minutes), paper.",
-            accepted=PRESETS,
-        ),
-    ] = "teaching"
-    epochs: Annotated[
-        int | None, Setting("Another number of epochs; the preset's milestones move in proportion.", bounds=_COUNT)
-    ] = None
-    held_out_classes: Annotated[
-        tuple[int, ...], Setting("Classes to train without; they become the near out-of-distribution set unseen.")
-    ] = ()
-    examples_per_class: Annotated[
-        int | None,
-        Setting(
-            "Train with so many pictures of each class (robustness study of the IsoMax2 paper); the seed says which.",
-            bounds=_COUNT,
-        ),
-    ] = None
-    select: Annotated[
-        str,
-        Setting(
-            "Which epoch's network is kept: last, best_validation, or best_test, which is what the papers' code does "
-            "and which makes the test accuracy optimistic.",
-            accepted=SELECTIONS,
-        ),
-    ] = "last"
-    validation: Annotated[
-        float,
-        Setting("Share of the training pictures held out for watching.", bounds={"at_least": 0, "at_most": 0.9}),
-    ] = 0.0
-    scales_learning_rate: Annotated[
-        float,
-        Setting("Learning rate of the scales and tilts, as a factor.", bounds={"at_least": 0}, losses=("isomax2",)),
-    ] = 0.1
-    scales_weight_decay: Annotated[bool, Setting("Whether the scales and tilts decay.", losses=("isomax2",))] = False
-    precision: Annotated[
-        str, Setting("Number format of the backbone while training: auto, float32, bfloat16.", accepted=PRECISIONS)
-    ] = "auto"
-    distance: Annotated[
-        str,
-        Setting(
-            "d of the DisMax frame.",
-            accepted=("euclidean", "squared", "manhattan", "chebyshev", "cosine"),
-            losses=("dismax",),
-        ),
-    ] = "euclidean"
-    training_function: Annotated[str, Setting("g of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))] = (
-        "scaled"
+    data: str = _setting("digits", "In-distribution data set.", accepted=datasets.ID_SETS)
+    backbone: str | Callable[..., Any] = _setting(
+        "small_cnn",
+        "Network below the last layer.",
+        accepted=("small_cnn", "fast_cnn", "fast_cnn_small", "resnet34", "resnet110", "densenet_bc100"),
+        own="Or a class or function of your own, called with in_channels=..., that gives a module from images to "
+        "features with an attribute num_features.",
     )
-    detection_function: Annotated[str, Setting("h of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))] = (
-        "identity"
+    loss: str | Callable[..., Any] = _setting(
+        "isomax+",
+        "Head and loss.",
+        accepted=LOSSES,
+        own="Or a Head class of your own, or a function of num_features and num_classes that returns one. The id then "
+        "covers the source of what you pass: change it, and it is another experiment.",
     )
-    similarity: Annotated[
-        str, Setting("h of Generalized ODIN.", accepted=("cosine", "euclidean", "inner"), losses=("godin",))
-    ] = "cosine"
-    temperature: Annotated[
-        float, Setting("What divides the normalised logits while training.", bounds=_POSITIVE, losses=("logit_norm",))
-    ] = 0.04
-    initialisation: Annotated[
-        str | None,
-        Setting(
-            "What prototypes start from: zeros or normal (0, 1); by default as in the paper, normal for isomax+, zeros "
-            "for the others.",
-            accepted=("zeros", "normal"),
-            losses=("isomax", "isomax+", "isomax2", "dismax"),
-        ),
-    ] = None
-    outliers: Annotated[
-        str | None,
-        Setting(
-            "Train with extra data: oe (Outlier Exposure), acet (adversarial confidence), or energy (fine-tune the "
-            "network of the same experiment without outliers, with bounds for the energy).",
-            accepted=METHODS,
-        ),
-    ] = None
-    outlier_data: Annotated[
-        str,
-        Setting(
-            "What the extra data is; it can't be an out-of-distribution set of the same experiment.",
-            accepted=OUTLIER_DATA,
-            methods=tuple(METHODS),
-        ),
-    ] = "noise"
-    outlier_weight: Annotated[
-        float | None,
-        Setting(
-            "Weight of the outliers' term; by default that of the method's paper: 0.5, 1 and 0.1.",
-            bounds=_POSITIVE,
-            methods=tuple(METHODS),
-        ),
-    ] = None
-    energy_margins: Annotated[
-        tuple[float, float] | None,
-        Setting(
-            "Energies, of the class logits, that known pictures shall be below and outliers above. By default -25,-7 "
-            "for SoftMax, as in the paper; other losses need their own.",
-            methods=("energy",),
-        ),
-    ] = None
-    adversarial_radius: Annotated[
-        float,
-        Setting(
-            "By how much a pixel may be changed, as a share of the range from black to white.",
-            bounds={"above": 0, "at_most": 1},
-            methods=("acet",),
-        ),
-    ] = 0.3
-    adversarial_steps: Annotated[
-        int | None,
-        Setting(
-            "Steps of gradient ascent per batch; by default 40 with preset paper, as in its paper, else 5.",
-            bounds=_COUNT,
-            methods=("acet",),
-        ),
-    ] = None
+    entropic_scale: float = _setting(
+        10.0, "What multiplies the logits while training.", bounds=_POSITIVE, losses=("isomax", "isomax+", "dismax")
+    )
+    seed: int = _setting(0, "Determines initial weights, shuffling and augmentation.", bounds=_SEED)
+    preset: str = _setting(
+        "teaching",
+        "Training protocol: smoke (two epochs), teaching (embedded data, seconds), fast (pictures of CIFAR's size with "
+        "backbone fast_cnn, minutes), quick (such pictures on a CPU, minutes), paper.",
+        accepted=PRESETS,
+    )
+    epochs: int | None = _setting(
+        None, "Another number of epochs; the preset's milestones move in proportion.", bounds=_COUNT
+    )
+    held_out_classes: tuple[int, ...] = _setting(
+        (), "Classes to train without; they become the near out-of-distribution set unseen."
+    )
+    examples_per_class: int | None = _setting(
+        None,
+        "Train with so many pictures of each class (robustness study of the IsoMax2 paper); the seed says which.",
+        bounds=_COUNT,
+    )
+    select: str = _setting(
+        "last",
+        "Which epoch's network is kept: last, best_validation, or best_test, which is what the papers' code does and "
+        "which makes the test accuracy optimistic.",
+        accepted=SELECTIONS,
+    )
+    validation: float = _setting(
+        0.0, "Share of the training pictures held out for watching.", bounds={"at_least": 0, "at_most": 0.9}
+    )
+    scales_learning_rate: float = _setting(
+        0.1, "Learning rate of the scales and tilts, as a factor.", bounds={"at_least": 0}, losses=("isomax2",)
+    )
+    scales_weight_decay: bool = _setting(False, "Whether the scales and tilts decay.", losses=("isomax2",))
+    precision: str = _setting(
+        "auto", "Number format of the backbone while training: auto, float32, bfloat16.", accepted=PRECISIONS
+    )
+    distance: str = _setting("euclidean", "d of the DisMax frame.", accepted=_DISTANCES, losses=("dismax",))
+    training_function: str = _setting("scaled", "g of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))
+    detection_function: str = _setting("identity", "h of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))
+    similarity: str = _setting(
+        "cosine", "h of Generalized ODIN.", accepted=("cosine", "euclidean", "inner"), losses=("godin",)
+    )
+    temperature: float = _setting(
+        0.04, "What divides the normalised logits while training.", bounds=_POSITIVE, losses=("logit_norm",)
+    )
+    initialisation: str | None = _setting(
+        None,
+        "What prototypes start from: zeros or normal (0, 1); by default as in the paper, normal for isomax+, zeros for "
+        "the others.",
+        accepted=("zeros", "normal"),
+        losses=("isomax", "isomax+", "isomax2", "dismax"),
+    )
+    outliers: str | None = _setting(
+        None,
+        "Train with extra data: oe (Outlier Exposure), acet (adversarial confidence), or energy (fine-tune the network "
+        "of the same experiment without outliers, with bounds for the energy).",
+        accepted=METHODS,
+    )
+    outlier_data: str = _setting(
+        "noise",
+        "What the extra data is; it can't be an out-of-distribution set of the same experiment.",
+        accepted=OUTLIER_DATA,
+        methods=tuple(METHODS),
+    )
+    outlier_weight: float | None = _setting(
+        None,
+        "Weight of the outliers' term; by default that of the method's paper: 0.5, 1 and 0.1.",
+        bounds=_POSITIVE,
+        methods=tuple(METHODS),
+    )
+    energy_margins: tuple[float, float] | None = _setting(
+        None,
+        "Energies, of the class logits, that known pictures shall be below and outliers above. By default -25,-7 for "
+        "SoftMax, as in the paper; other losses need their own.",
+        methods=("energy",),
+    )
+    adversarial_radius: float = _setting(
+        0.3,
+        "By how much a pixel may be changed, as a share of the range from black to white.",
+        bounds={"above": 0, "at_most": 1},
+        methods=("acet",),
+    )
+    adversarial_steps: int | None = _setting(
+        None,
+        "Steps of gradient ascent per batch; by default 40 with preset paper, as in its paper, else 5.",
+        bounds=_COUNT,
+        methods=("acet",),
+    )
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -545,13 +513,13 @@ class Experiment(BaseModel):
         """How extra data takes part in the training; None where it does not."""
         if self.outliers is None:
             return None
-        method, weight = self.outliers, self.outlier_weight or METHODS[self.outliers][1]
-        if method == "energy":
-            return Recipe(method, self.outlier_data, weight, margins=self.energy_margins or (-25.0, -7.0))
-        if method == "acet":
-            steps = self.adversarial_steps or (40 if self.preset == "paper" else 5)
-            return Recipe(method, self.outlier_data, weight, radius=self.adversarial_radius, steps=steps)
-        return Recipe(method, self.outlier_data, weight)
+        steps = self.adversarial_steps or (40 if self.preset == "paper" else 5)
+        own: dict[str, dict[str, Any]] = {
+            "energy": {"margins": self.energy_margins or (-25.0, -7.0)},
+            "acet": {"radius": self.adversarial_radius, "steps": steps},
+        }
+        weight = self.outlier_weight or METHODS[self.outliers][1]
+        return Recipe(self.outliers, self.outlier_data, weight, **own.get(self.outliers, {}))
 
     @property
     def method(self) -> str:
@@ -623,7 +591,7 @@ class Experiment(BaseModel):
 
     def run(
         self,
-        ood: Iterable[str | ImageSet] | str | ImageSet | None = None,
+        ood: Sets = None,
         *,
         device: str | torch.device | None = None,
         store: Store | str | Path | None = None,
@@ -667,10 +635,9 @@ class Experiment(BaseModel):
         """
         from isomax_viz.experiments import run as running
 
-        store = store if isinstance(store, Store) else Store(store)
         check_number("checkpoint_every_s", checkpoint_every_s, at_least=0)
         options = {"compile": compile, "deterministic": deterministic, "checkpoint_every_s": checkpoint_every_s}
-        return running.run(self, ood, store=store, device=device, progress=progress, **options)
+        return running.run(self, ood, store=Store(store), device=device, progress=progress, **options)
 
     def network(self, *, store: Store | str | Path | None = None) -> Classifier:
         """Return the trained network on the CPU, in evaluation mode.
@@ -682,13 +649,12 @@ class Experiment(BaseModel):
         """
         from isomax_viz.experiments.run import load_network
 
-        return load_network(self, store=store if isinstance(store, Store) else Store(store))
+        return load_network(self, store=Store(store))
 
 
 # What each setting says of itself.
 SETTINGS: dict[str, Setting] = {
-    name: next(item for item in field.metadata if isinstance(item, Setting))
-    for name, field in Experiment.model_fields.items()
+    name: cast(Any, item.json_schema_extra)["setting"] for name, item in Experiment.model_fields.items()
 }
 _OF_PROTOCOL = frozenset(field.name for field in fields(Protocol))
 _OF_HEADS = tuple(name for name, setting in SETTINGS.items() if setting.losses and name not in _OF_PROTOCOL)

@@ -32,7 +32,7 @@ from isomax_viz.learning.training.outliers import Outliers, load_outliers
 from isomax_viz.store.folder import Store, StoreError, not_whole
 
 if TYPE_CHECKING:
-    from isomax_viz.experiments.experiment import Experiment
+    from isomax_viz.experiments.experiment import Experiment, Sets
 
 __all__ = ["data_of", "finished", "load_network", "run"]
 
@@ -41,12 +41,11 @@ logger = logging.getLogger(__name__)
 
 def run(
     experiment: Experiment,
-    ood: Iterable[str | ImageSet] | str | ImageSet | None,
+    ood: Sets,
     *,
     store: Store,
     device: str | torch.device | None,
-    progress: bool,
-    **training: Any,
+    **options: Any,
 ) -> Capture:
     """Train once, then read the store; see :meth:`isomax_viz.Experiment.run`.
 
@@ -60,10 +59,8 @@ def run(
         Where results live.
     device : str or torch.device, optional
         Where to compute.
-    progress : bool
-        Show progress bars.
-    **training
-        Further options of :func:`~isomax_viz.learning.training.loop.train` that do not change what is described.
+    **options
+        Of :func:`~isomax_viz.learning.training.loop.train`, such as ``progress``, that do not change what is described.
     """
     wanted = _wanted(experiment, ood)
     capture = _stored(experiment, store)
@@ -73,7 +70,7 @@ def run(
             if capture is None and experiment.id in store:
                 capture = _recorded_again(experiment, store, device=device)
             if capture is None:
-                capture = _create(experiment, wanted, store=store, device=device, progress=progress, **training)
+                capture = _create(experiment, wanted, store=store, device=device, **options)
             elif _missing(capture, wanted):
                 data, network = _same_data(experiment, store), load_network(experiment, store=store)
                 missing = [wanted[name] for name in _missing(capture, wanted)]
@@ -82,9 +79,7 @@ def run(
     return capture.replace(ood={name: capture.ood[name] for name in wanted})
 
 
-def finished(
-    experiment: Experiment, ood: Iterable[str | ImageSet] | str | ImageSet | None, *, store: Store
-) -> Capture | None:
+def finished(experiment: Experiment, ood: Sets, *, store: Store) -> Capture | None:
     """Return the capture if it is in the store with all sets asked for, else None; nothing is computed."""
     wanted = _wanted(experiment, ood)
     capture = _stored(experiment, store)
@@ -106,35 +101,35 @@ def load_network(experiment: Experiment, *, store: Store) -> Classifier:
     return model.eval()
 
 
-def _wanted(experiment: Experiment, ood: Iterable[str | ImageSet] | str | ImageSet | None) -> dict[str, str | ImageSet]:
+def _wanted(experiment: Experiment, ood: Sets) -> dict[str, str | ImageSet]:
     learned = experiment.recipe.data if experiment.recipe is not None else None
     if ood is None:
         ood = datasets.default_ood(experiment.data) + (("unseen",) if experiment.held_out_classes else ())
         ood = [name for name in ood if name != learned]
     if not isinstance(ood, (str, ImageSet, Iterable)):
         raise TypeError(f"ood must be the name of a set, an ImageSet, or several of them, but is {ood!r}.")
-    sets = [ood] if isinstance(ood, (str, ImageSet)) else list(ood)
-    names = [item.name if isinstance(item, ImageSet) else item for item in sets]
-    for item in sets:
-        if (item.name if isinstance(item, ImageSet) else item) == learned:
+    wanted: dict[str, str | ImageSet] = {}
+    for item in [ood] if isinstance(ood, (str, ImageSet)) else ood:
+        name = item.name if isinstance(item, ImageSet) else item
+        if name == learned:
             raise ValueError(
                 f"ood={learned!r} can't measure detection here: the network was trained against it as outlier_data. "
                 "Choose another set, or other outlier_data."
             )
-        if isinstance(item, ImageSet):
-            if item.name in datasets.OOD_SETS or item.name in ("train", "test") or names.count(item.name) > 1:
-                raise ValueError(
-                    f"An ImageSet named {item.name!r} would be taken for another set of that name. Rename it: "
-                    f"dataclasses.replace(images, name='my_{item.name}')."
-                )
-            continue
-        remedy = "An ImageSet of your own (iv.datasets.from_folder, from_arrays) is accepted too."
-        check_choice("ood", item, datasets.OOD_SETS, remedy=remedy)
-        if item == "unseen" and not experiment.held_out_classes:
-            raise ValueError("ood='unseen' needs classes to train without: Experiment(held_out_classes=(8, 9)).")
-        if item == experiment.data:
-            raise ValueError(f"ood={item!r} is what the network is trained on. Choose another set.")
-    return {item.name if isinstance(item, ImageSet) else item: item for item in sets}
+        if not isinstance(item, ImageSet):
+            remedy = "An ImageSet of your own (iv.datasets.from_folder, from_arrays) is accepted too."
+            check_choice("ood", name, datasets.OOD_SETS, remedy=remedy)
+            if name == "unseen" and not experiment.held_out_classes:
+                raise ValueError("ood='unseen' needs classes to train without: Experiment(held_out_classes=(8, 9)).")
+            if name == experiment.data:
+                raise ValueError(f"ood={name!r} is what the network is trained on. Choose another set.")
+        elif name in datasets.OOD_SETS or name in ("train", "test", *wanted):
+            raise ValueError(
+                f"An ImageSet named {name!r} would be taken for another set of that name. Rename it: "
+                f"dataclasses.replace(images, name='my_{name}')."
+            )
+        wanted[name] = item
+    return wanted
 
 
 def _stored(experiment: Experiment, store: Store) -> Capture | None:
@@ -215,40 +210,26 @@ def _create(
     *,
     store: Store,
     device: str | torch.device | None,
-    progress: bool,
     checkpoint_every_s: float = 30.0,
-    **training: Any,
+    **options: Any,
 ) -> Capture:
     data, source = data_of(experiment), datasets.ID_SETS[experiment.data]
     used: torch.device = choose_device(device)
-    recipe, protocol, outliers = experiment.recipe, experiment.protocol, None
-    model = _built(experiment, data)
-    extra_data: dict[str, Any] = {}
+    model, recipe, protocol, outliers = _built(experiment, data), experiment.recipe, experiment.protocol, None
+    told: dict[str, Any] = {}
     if recipe is not None:
         protocol, outliers = recipe.protocol(protocol), Outliers(recipe, load_outliers(recipe.data, data))
-        extra_data = recipe.described() | {"n": len(outliers.images), "fingerprint": outliers.images.fingerprint}
-        extra_data["provenance"] = dict(outliers.images.provenance)
+        told["extra_data"] = recipe.described() | _provenance(outliers.images)
         if recipe.fine_tunes:
-            plain = experiment.model_copy(update={"outliers": None})
-            options = {"checkpoint_every_s": checkpoint_every_s, "progress": progress} | training
-            model, extra_data["started_from"] = _trained(plain, store=store, device=used, **options), plain.id
+            plain, again = experiment.model_copy(update={"outliers": None}), {"device": used, **options}
+            run(plain, (), store=store, checkpoint_every_s=checkpoint_every_s, **again)
+            _same_data(plain, store)
+            model, told["extra_data"]["started_from"] = load_network(plain, store=store), plain.id
     start = time.perf_counter()
     checkpoint = Checkpoint(store.checkpoint_path(experiment.id), every_s=checkpoint_every_s)
-    history = train(
-        model,
-        data,
-        protocol,
-        seed=experiment.seed,
-        padding=source.padding,
-        flip=source.flip,
-        device=used,
-        precision=experiment.precision,
-        outliers=outliers,
-        checkpoint=checkpoint,
-        progress=progress,
-        title=experiment.title,
-        **training,
-    )
+    options |= {"seed": experiment.seed, "precision": experiment.precision, "title": experiment.title}
+    options |= {"padding": source.padding, "flip": source.flip, "device": used}
+    history = train(model, data, protocol, outliers=outliers, checkpoint=checkpoint, **options)
     manifest = {
         "experiment": experiment.model_dump(mode="json"),
         "protocol": protocol.described(),
@@ -256,11 +237,12 @@ def _create(
         "device": str(used),
         "machine": torch.cuda.get_device_name(used) if used.type == "cuda" else processor(),
         "computing": history.attrs["computing"],
-        "versions": _versions(),
+        "versions": {module.__name__: module.__version__ for module in (isomax_viz, torch, np)}
+        | {"python": platform.python_version()},
         "history": history.to_dict(orient="list"),
         "pictures": _fingerprints(data),
         "network": _shape(data),
-        **({"extra_data": extra_data} if extra_data else {}),
+        **told,
     }
     capture = record_capture(model, data, meta=_meta(experiment, manifest), history=history, device=used)
     capture = record_ood(capture, model, data, wanted.values(), device=used)
@@ -269,11 +251,8 @@ def _create(
     return capture
 
 
-def _trained(experiment: Experiment, *, store: Store, **options: Any) -> Classifier:
-    """Return the network of an experiment on the pictures that there are now; it is trained unless it is stored."""
-    run(experiment, (), store=store, **options)
-    _same_data(experiment, store)
-    return load_network(experiment, store=store)
+def _provenance(images: ImageSet) -> dict[str, Any]:
+    return {"n": len(images), "fingerprint": images.fingerprint, "provenance": dict(images.provenance)}
 
 
 def _meta(experiment: Experiment, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,13 +261,4 @@ def _meta(experiment: Experiment, manifest: Mapping[str, Any]) -> dict[str, Any]
         **experiment.meta,
         **{name: manifest[name] for name in ("protocol", "device", "computing", "versions")},
         **{name: manifest[name] for name in ("machine", "extra_data") if name in manifest},
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "isomax_viz": isomax_viz.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
@@ -21,8 +21,8 @@ from isomax_viz.captures.files import CaptureError
 from isomax_viz.datasets import ImageSet
 from isomax_viz.experiments import run as running
 from isomax_viz.experiments import workers as _workers
-from isomax_viz.experiments.experiment import Experiment
-from isomax_viz.experiments.workers import Outcome, Task, WorkerError
+from isomax_viz.experiments.experiment import Experiment, Sets
+from isomax_viz.experiments.workers import Outcome, Submits, Task, WorkerError
 from isomax_viz.store.folder import Store, StoreError
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class SweepError(RuntimeError):
 
 def sweep(
     experiments: Iterable[Experiment] | Experiment,
-    executor: Any = None,
+    executor: int | Submits | None = None,
     *,
-    ood: Iterable[str | ImageSet] | str | ImageSet | None = None,
+    ood: Sets = None,
     store: Store | str | Path | None = None,
     device: str | torch.device | None = None,
     progress: bool = True,
@@ -122,8 +122,8 @@ def sweep(
     [Capture(SoftMax · digits · ...), Capture(IsoMax · digits · ...)]
     """
     listed = _as_list(experiments)
-    executor = _workers.checked(executor)
-    store = Store((store if isinstance(store, Store) else Store(store)).folder.absolute())
+    chosen = _workers.checked(executor)
+    store = Store(Store(store).folder.absolute())
     ood = ood if ood is None or isinstance(ood, (str, ImageSet)) else list(ood)
     unique = {experiment.id: experiment for experiment in listed}
     results = {key: _read(experiment, ood, store) for key, experiment in unique.items()}
@@ -131,7 +131,7 @@ def sweep(
     task = Task(ood, store.folder, device)
     bar = tqdm(total=len(unique), initial=len(unique) - len(missing), desc="sweep", unit="experiment", leave=False,
                disable=not progress)  # fmt: skip
-    with bar, closing(_workers.run(missing, executor, task)) as outcomes:
+    with bar, closing(_workers.run(missing, chosen, task)) as outcomes:
         for experiment, outcome in outcomes:
             results[experiment.id] = _result(experiment, outcome, ood, store)
             bar.update()
@@ -159,7 +159,7 @@ def _as_list(experiments: Iterable[Experiment] | Experiment) -> list[Experiment]
     return listed
 
 
-def _read(experiment: Experiment, ood: Any, store: Store) -> Capture | Exception | None:
+def _read(experiment: Experiment, ood: Sets, store: Store) -> Capture | Exception | None:
     """Return what the store has; what can't be read (a newer format, no permission) fails this experiment alone."""
     try:
         return running.finished(experiment, ood, store=store)
@@ -167,7 +167,7 @@ def _read(experiment: Experiment, ood: Any, store: Store) -> Capture | Exception
         return error
 
 
-def _result(experiment: Experiment, outcome: Outcome, ood: Any, store: Store) -> Capture | Exception:
+def _result(experiment: Experiment, outcome: Outcome, ood: Sets, store: Store) -> Capture | Exception:
     """Return what a worker put into the store, or why there is nothing."""
     if outcome.error is not None and not isinstance(outcome.error, WorkerError):
         return outcome.error

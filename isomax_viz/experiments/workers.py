@@ -11,12 +11,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import loky
 import torch
@@ -24,14 +24,14 @@ import torch
 import isomax_viz
 from isomax_viz._common.checks import check_number
 from isomax_viz._common.system import available_cores, live_as_long_as
-from isomax_viz.experiments.experiment import Experiment
-from isomax_viz.learning.training.hardware import choose_device
+from isomax_viz.experiments.experiment import Experiment, Sets
+from isomax_viz.learning.training.hardware import choose_device, limited_threads
 
-__all__ = ["OWN", "Outcome", "Processes", "Task", "WorkerError", "checked", "run", "run_one", "work"]
+__all__ = ["Outcome", "Processes", "Submits", "Task", "WorkerError", "checked", "run", "run_one", "work"]
 
 logger = logging.getLogger(__name__)
 
-OWN = (
+_OWN = (
     "A loss or backbone of your own must stand at the top level of a module (a .py file) that the workers can import, "
     "not in a notebook, nor in the script that starts the sweep."
 )
@@ -43,6 +43,13 @@ class WorkerError(RuntimeError):
     """A worker died, was cancelled, or put its result where this process can't read it."""
 
 
+class Submits(Protocol):
+    """What a sweep runs on: any ``concurrent.futures.Executor``, or one with no more than its ``submit`` (submitit)."""
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Return what will hold the result of a function, with the methods ``done``, ``result`` and ``cancel``."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What the workers of a sweep are told beside the experiment itself.
@@ -51,7 +58,7 @@ class Task:
     with the failure of the first.
     """
 
-    ood: Any
+    ood: Sets
     folder: Path
     device: str | torch.device | None
     threads: int | None = None
@@ -99,8 +106,10 @@ def work(experiment: bytes, task: bytes) -> Outcome:
         # pictures of a set.
         known, asked = pickle.loads(experiment), pickle.loads(task)
     except Exception as error:  # noqa: BLE001 - whatever the import of the user's own modules raises
-        return Outcome(error=WorkerError(f"the worker on {socket.gethostname()} can't load it ({error}). {OWN}"))
-    with _alone(), _threads(asked.threads):
+        return Outcome(error=WorkerError(f"the worker on {socket.gethostname()} can't load it ({error}). {_OWN}"))
+    if _one_at_a_time.locked():
+        logger.warning("One process was given several experiments; they take turns. Give each worker one thread.")
+    with _one_at_a_time, limited_threads(asked.threads):
         raised = run_one(known, asked)
     raised = None if raised is None else _portable(raised)
     return Outcome(known.id, socket.gethostname(), asked.folder, isomax_viz.__version__, raised)
@@ -123,27 +132,6 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    if not _one_at_a_time.acquire(blocking=False):
-        logger.warning("One process was given several experiments; they take turns. Give each worker one thread.")
-        _one_at_a_time.acquire()
-    try:
-        yield
-    finally:
-        _one_at_a_time.release()
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _portable(error: Exception) -> Exception:
     """Return the error with its traceback as text, which is all that remains of it in another process."""
     text = "".join(traceback.format_exception(error))
@@ -155,7 +143,7 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-class Processes(Executor):
+class Processes(ThreadPoolExecutor):
     """Run tasks in processes of this machine; one whose process is killed is tried once more, in a new process.
 
     Each process is a pool of one: loky's pool drops everything else it does when one of its processes dies. Leaving the
@@ -176,9 +164,8 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int, *, environments: Sequence[Mapping[str, str]] = ({},)) -> None:
-        self._is_stopping = False
-        self._restarting = threading.Lock()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="isomax_viz-worker")
+        super().__init__(workers, thread_name_prefix="isomax_viz-worker")
+        self._is_stopping, self._restarting = False, threading.Lock()
         self._environments = [dict(environments[number % len(environments)]) for number in range(workers)]
         self._pools = [self._pool(number) for number in range(workers)]
         self._free: SimpleQueue[int] = SimpleQueue()
@@ -191,7 +178,7 @@ class Processes(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Return the future result of a function, which is called in a process of its own."""
-        return self._threads.submit(self._call, fn, *args, **kwargs)
+        return super().submit(self._call, fn, *args, **kwargs)
 
     def _call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         number = self._free.get()
@@ -200,34 +187,27 @@ class Processes(Executor):
                 try:
                     return self._pools[number].submit(fn, *args, **kwargs).result()
                 except BrokenExecutor:
-                    self._restart(number)
+                    with self._restarting:
+                        if not self._is_stopping:
+                            self._pools[number] = self._pool(number)
                     if is_last:
                         raise
         finally:
             self._free.put(number)
 
-    def _restart(self, number: int) -> None:
-        with self._restarting:
-            if not self._is_stopping:
-                self._pools[number] = self._pool(number)
-
-    def stop(self) -> None:
-        """Stop the processes at once, whatever they are doing, and drop what has not begun."""
-        with self._restarting:
-            self._is_stopping = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools:
-            pool.shutdown(kill_workers=True)
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the tasks end, then the processes; see :meth:`concurrent.futures.Executor.shutdown`."""
-        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        super().shutdown(wait=wait, cancel_futures=cancel_futures)
         for pool in self._pools:
             pool.shutdown(wait=wait)
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        if kind is not None:
-            self.stop()
+        if kind is not None:  # stop the processes, whatever they are doing, and drop what has not begun
+            with self._restarting:
+                self._is_stopping = True
+            super().shutdown(wait=False, cancel_futures=True)
+            for pool in self._pools:
+                pool.shutdown(kill_workers=True)
         self.shutdown()
 
 
@@ -237,7 +217,7 @@ _KINDS = (
 )
 
 
-def checked(executor: Any) -> Any:
+def checked(executor: int | Submits | None) -> int | Submits | None:
     """Return what a sweep can run on, or say why it can't.
 
     Raises
@@ -259,7 +239,7 @@ def checked(executor: Any) -> Any:
         return None
     if isinstance(executor, (int, float)):
         return check_number("executor", executor, at_least=1, whole=True)
-    if hasattr(executor, "get_executor"):  # a Dask client, where its executor is meant
+    if hasattr(executor, "get_executor"):  # a Dask client, whose own `submit` is another
         return executor.get_executor()
     if not callable(getattr(executor, "submit", None)):
         raise TypeError(f"executor must be {_KINDS}; but is {executor!r:.80}.")
@@ -279,7 +259,7 @@ def checked(executor: Any) -> Any:
 
 
 def run(
-    experiments: Sequence[Experiment], executor: Any, task: Task
+    experiments: Sequence[Experiment], executor: int | Submits | None, task: Task
 ) -> Generator[tuple[Experiment, Outcome], None, None]:
     """Run experiments and give each with its outcome, as they finish.
 
@@ -316,40 +296,36 @@ def _environments(device: str | torch.device | None) -> list[dict[str, str]]:
 
 
 def _submitted(
-    experiments: Sequence[Experiment], executor: Executor, task: Task
+    experiments: Sequence[Experiment], executor: Submits, task: Task
 ) -> Iterator[tuple[Experiment, Outcome]]:
-    pending: list[tuple[Experiment, Any]] = []
+    pending: dict[Any, Experiment] = {}
     told = pickle.dumps(task)  # once: it may hold pictures
     try:
         # In submitit, what is submitted within a batch becomes one job array.
         with getattr(executor, "batch", nullcontext)():
             for experiment in experiments:
-                pending.append((experiment, _submit(executor, experiment, told)))
+                pending[_submit(executor, experiment, told)] = experiment
         since = time.monotonic()
         while pending:
-            ready: list[tuple[Experiment, Any]] = []
-            waiting: list[tuple[Experiment, Any]] = []
-            for pair in pending:
-                (ready if pair[1].done() else waiting).append(pair)
-            pending = waiting
-            for experiment, future in ready:
-                yield experiment, _outcome(future)
+            ready = [answer for answer in pending if answer.done()]
+            for answer in ready:
+                yield pending.pop(answer), _outcome(answer)
                 since = time.monotonic()
             if not ready:
                 # Asking costs a call to the scheduler in some executors, so long trainings are asked about seldom.
                 time.sleep(min(1.0, max(0.01, (time.monotonic() - since) / 10)))
     finally:
-        for _, future in pending:
+        for answer in pending:
             with suppress(Exception):  # one that refuses, such as a job of a batch that was never sent
-                future.cancel()
+                answer.cancel()
 
 
-def _submit(executor: Executor, experiment: Experiment, task: bytes) -> Any:
+def _submit(executor: Submits, experiment: Experiment, task: bytes) -> Any:
     try:
         # Pickled here and not by the executor: what can't be unpickled there would kill a worker of a pool.
         described = pickle.dumps(experiment)
     except Exception as error:  # noqa: BLE001 - whatever pickle meets in objects of the user's own
-        return _failed(WorkerError(f"it can't be sent to a worker ({error}). {OWN}"))
+        return _failed(WorkerError(f"it can't be sent to a worker ({error}). {_OWN}"))
     try:
         return executor.submit(work, described, task)
     except Exception as error:  # noqa: BLE001 - such as a pool that broke while others were being submitted
@@ -362,18 +338,17 @@ def _failed(error: Exception) -> Future:
     return future
 
 
-def _outcome(future: Any) -> Outcome:
+def _outcome(answer: Any) -> Outcome:
     try:
-        return future.result()
+        return answer.result()
     except WorkerError as error:
         return Outcome(error=error)
     except Exception as error:  # noqa: BLE001 - each kind of executor has errors of its own, such as Dask's KilledWorker
+        reason = f"{type(error).__name__}: {error}"
         if isinstance(error, BrokenExecutor):
             reason = "its worker process died: killed from outside, or for want of memory. Fewer workers need less."
         elif isinstance(error, CancelledError):
             reason = "it was cancelled: the executor was shut down, or lost its workers."
-        else:
-            reason = f"{type(error).__name__}: {error}"
         failure = WorkerError(reason)
         failure.__cause__ = error
         return Outcome(error=failure)

@@ -73,7 +73,7 @@ class Watch(widgets.VBox):
 
         self.experiment = experiment
         self.capture: Capture | None = None
-        self._store = store if isinstance(store, Store) else Store(store)
+        self._store = Store(store)
         self._process: subprocess.Popen | None = None
         self._ended: subprocess.Popen | None = None
         self._rows = 0

@@ -160,7 +160,7 @@ class Store:
 
     Parameters
     ----------
-    folder : str or Path, optional
+    folder : str, Path or Store, optional
         See :func:`default_folder`.
 
     Examples
@@ -170,8 +170,11 @@ class Store:
     []
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = default_folder() if folder is None else Path(folder).expanduser()
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r}, {len(self.ids())} experiments)"

@@ -46,10 +46,6 @@ Folder = str | Path | Store | None
 UNREADABLE = (StoreError, ValueError, OSError)
 
 
-def _store(folder: Folder) -> Store:
-    return folder if isinstance(folder, Store) else Store(folder)
-
-
 def list(folder: Folder = None) -> pd.DataFrame:  # hides the builtin in this module only
     """Return the stored experiments, one row each, oldest first; only manifests are read.
 
@@ -72,7 +68,7 @@ def list(folder: Folder = None) -> pd.DataFrame:  # hides the builtin in this mo
     >>> len(list(tempfile.mkdtemp()))
     0
     """
-    store = _store(folder)
+    store = Store(folder)
     rows = []
     for name in store.ids():
         try:
@@ -130,7 +126,7 @@ def verify(id: str | None = None, *, folder: Folder = None) -> pd.DataFrame:
     >>> verify(folder=tempfile.mkdtemp()).attrs
     {'experiments': 0}
     """
-    store = _store(folder)
+    store = Store(folder)
     names = _names(store) if id is None else [_present(store, id)]
     rows = [
         {"id": name, "file": file, "problem": problem}
@@ -191,7 +187,7 @@ def remove(id: str, *, folder: Folder = None) -> None:
     ValueError
         If the id could lead out of the store.
     """
-    store = _store(folder)
+    store = Store(folder)
     if not any(map(os.path.isfile, (store.lock_path(id), store.checkpoint_path(id)))):  # nobody began to compute it
         _present(store, id)
     with store.lock(id):  # a training that is under way ends first
@@ -210,7 +206,7 @@ def size(folder: Folder = None) -> int:
     0
     """
     total = 0
-    for place, _, names in os.walk(_store(folder).folder):
+    for place, _, names in os.walk(Store(folder).folder):
         for name in names:
             try:
                 total += (Path(place) / name).lstat().st_size
@@ -249,7 +245,7 @@ def frame(
     Columns: [id, loss, score, AUROC]
     Index: []
     """
-    store = _store(folder)
+    store = Store(folder)
     wanted = [ood] if isinstance(ood, str) else tables.as_names(ood)
     rows, seen = [], set()
     for name in store.ids():

@@ -65,9 +65,9 @@ def test_help_names_every_command_and_needs_no_torch():
     assert all(f"\n    {command} " in done.stdout and f"isomax_viz {command}" in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "store list", "store verify", "store remove", "store size"])
 def test_every_command_explains_itself_by_examples(command, run):
-    code, out, _ = run(command, "--help")
+    code, out, _ = run(*command.split(), "--help")
     assert code == 0 and f"examples:\n  python -m isomax_viz {command}" in out
 
 
@@ -77,21 +77,23 @@ def test_every_command_explains_itself_by_examples(command, run):
         ([], "COMMAND"),
         (["paint"], "invalid choice: 'paint'"),
         (["train", "--loss", "isomx"], "loss must be one of .* Did you mean 'isomax'"),
-        (["train", "--seed", "one"], "argument --seed: invalid whole number value: 'one'"),
-        (["train", "--epochs", "many"], "invalid whole number or none value: 'many'"),
+        (["train", "--seed", "one"], "seed must be a whole number of at least 0 .*, but is 'one'"),
+        (["train", "--epochs", "many"], "epochs must be a whole number of at least 1, but is 'many'"),
+        (["train", "--seed", "none"], "seed must be a whole number of at least 0 .*, but is 'none'"),
         (
             ["train", "--energy-margins", "low,high"],
-            r"invalid pair of numbers \(such as -25,-7\) or none value: 'low,high'",
+            "energy_margins: Input should be a valid tuple .received 'low,high'",
         ),
-        (["train", "--scales-weight-decay", "true"], "must be yes or no, but is 'true'"),
+        (["train", "--scales-weight-decay", "maybe"], "scales_weight_decay: Input should be a valid boolean"),
         (["train", "--seed", "-1"], "seed must be a whole number of at least 0"),
         (["train", "--seed", "0", "1"], "unrecognized arguments: 1"),
         (["sweep", "--loss", "isomax", "isomx"], "loss must be one of"),
         (["sweep", "--workers", "0"], "--workers must be at least 1, but is 0"),
         (["sweep", "--workers", "2", "--dask", "tcp://x:1"], "not allowed with argument"),
         (["store", "paint"], "invalid choice: 'paint'"),
-        (["store", "remove"], "remove needs the ids of what to remove"),
-        (["store", "list", "x"], "list takes no ids, but got x"),
+        (["store"], r"list\|verify\|remove\|size"),
+        (["store", "remove"], "the following arguments are required: ID"),
+        (["store", "list", "x"], "unrecognized arguments: x"),
         (["evaluate", "--json", "--csv"], "not allowed with argument"),
     ],
 )
@@ -145,6 +147,7 @@ print([main([*words.split(), "--store", {str(runs)!r}]) for words in
     [
         ("--held-out-classes 8,9", {"held_out_classes": (8, 9)}),
         ("--held-out-classes none --epochs none", {}),
+        ("--held-out-classes 8", {"held_out_classes": (8,)}),
         ("--entropic-scale 3 --validation 0.1", {"entropic_scale": 3.0, "validation": 0.1}),
         ("--loss isomax2 --scales-weight-decay yes", {"loss": "isomax2", "scales_weight_decay": True}),
         ("--outliers energy --energy-margins=-9,-3", {"outliers": "energy", "energy_margins": (-9.0, -3.0)}),
@@ -157,6 +160,11 @@ def test_options_are_read_as_settings(words, settings, run):
     code, out, _ = run("sweep", "--dry-run", "--json", *words.split())
     assert code == 0
     assert json.loads(out)[0]["id"] == Experiment(**settings).id
+
+
+def test_a_setting_of_several_classes_is_swept_over_like_any_other(run):
+    _, out, _ = run("sweep", "--dry-run", "--json", "--held-out-classes", "none", "8", "8,9")
+    assert [row["experiment"]["held_out_classes"] for row in json.loads(out)] == [[], [8], [8, 9]]
 
 
 def test_train_prints_what_the_library_computes(run, tmp_path):
@@ -224,18 +232,17 @@ def test_csv_has_one_line_per_row_on_windows_too(run, monkeypatch):
     assert "\r" not in run("evaluate", "--csv")[1]
 
 
-def test_json_is_json_whatever_the_numbers_are_and_whoever_reads_it(capsys):
+def test_json_is_json_whatever_the_numbers_are_and_whoever_reads_it():
     table = pd.DataFrame({"set": ["né"], "AUROC": [float("inf")], "n": [3], "seed": [None]})
-    output.print_json(output.records(table))
-    text = capsys.readouterr().out
+    text = output.json_text(table)
     assert text.isascii() and json.loads(text) == [{"set": "né", "AUROC": None, "n": 3, "seed": None}]
     with pytest.raises(ValueError, match="not JSON compliant"):
-        output.print_json({"accuracy": float("nan")})
+        output.json_text({"accuracy": float("nan")})
 
 
-def test_a_missing_share_is_a_dash(capsys):
-    output.print_table(pd.DataFrame({"id": ["a", "b"], "accuracy": [0.5, float("nan")]}), percent=("accuracy",))
-    assert lines(capsys.readouterr().out) == ["id accuracy", "a    50.0%", "b        -"]
+def test_a_missing_share_is_a_dash():
+    table = pd.DataFrame({"id": ["a", "b"], "accuracy": [0.5, float("nan")]})
+    assert lines(output.table_text(table, percent=("accuracy",))) == ["id accuracy", "a    50.0%", "b        -"]
 
 
 def test_evaluate_for_people_says_once_what_is_the_same(run, runs):

@@ -28,9 +28,9 @@ def test_a_setting_is_added_in_one_place(tmp_path):
     """One field more in the source: documentation, command line, id, meta, variant and messages know it."""
     shutil.copytree(PACKAGE, tmp_path / "isomax_viz", ignore=shutil.ignore_patterns("__pycache__"))
     file = tmp_path / "isomax_viz" / "experiments" / "experiment.py"
-    start = "    outliers: Annotated[\n"
-    setting = 'Setting("Share of the label given to the others.", bounds={"at_least": 0}, losses=("softmax",))'
-    field = f"    smoothing: Annotated[float, {setting}] = 0.0\n"
+    start = "    outliers: str | None = _setting(\n"
+    setting = '_setting(0.0, "Share of the label given to the others.", bounds={"at_least": 0}, losses=("softmax",))'
+    field = f"    smoothing: float = {setting}\n"
     assert file.read_text().count(start) == 1
     file.write_text(file.read_text().replace(start, field + start))
     code = """

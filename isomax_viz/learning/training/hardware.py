@@ -24,6 +24,7 @@ __all__ = [
     "choose_precision",
     "compile_pays",
     "compiled",
+    "limited_threads",
     "suitable_layout",
     "suitable_threads",
 ]
@@ -174,7 +175,17 @@ def suitable_layout(device: torch.device) -> torch.memory_format:
 
 
 @contextmanager
-def suitable_threads(device: torch.device, *, side: int) -> Iterator[None]:
+def limited_threads(number: int | None) -> Iterator[None]:
+    """Use so many threads of PyTorch on the CPU, as many as before if None; their number is restored afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def suitable_threads(device: torch.device, *, side: int) -> AbstractContextManager[None]:
     """Use one thread where pictures are so small that threads on a CPU would mostly wait for each other.
 
     A training on 8x8 digits then takes the same time beside other programs, and gives the same numbers on any number of
@@ -187,13 +198,7 @@ def suitable_threads(device: torch.device, *, side: int) -> Iterator[None]:
     side : int
         Height of the pictures in pixels.
     """
-    before = torch.get_num_threads()
-    if device.type == "cpu" and side < _SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return limited_threads(1 if device.type == "cpu" and side < _SMALL else None)
 
 
 @dataclass(frozen=True)
