@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 if it went well, 1 with a message if not, 2 for wrong usage."""
     # What begins like a number is one, also -25,-7, which argparse would take for an option.
     words = [f" {word}" if re.match(r"-\.?\d", word) else word for word in arguments or sys.argv[1:]]
-    options = _parser().parse_args(words)
+    options, unknown = _parser().parse_known_args(words)
+    if unknown:  # said with the usage of the command, not of the whole program
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("isomax_viz").setLevel(logging.WARNING if getattr(options, "quiet", False) else logging.INFO)
     if getattr(options, "store", None):

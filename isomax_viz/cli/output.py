@@ -66,7 +66,7 @@ def show(options: argparse.Namespace, value: Any, *lines: str) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Return a value or a table as JSON, in ASCII so that any terminal and any pipe can carry it.
+    """Return a value, which may be or hold tables, as JSON, in ASCII so that any terminal and any pipe can carry it.
 
     What is missing or infinite in a table, for which JSON has no word, is null.
 
@@ -80,9 +80,11 @@ def json_text(value: Any) -> str:
      }
     ]
     """
-    if isinstance(value, pd.DataFrame):
-        value = [{name: _json_value(cell) for name, cell in row.items()} for row in value.to_dict("records")]
-    return json.dumps(value, indent=1, allow_nan=False)
+    return json.dumps(value, indent=1, allow_nan=False, default=_records)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{name: _json_value(cell) for name, cell in row.items()} for row in table.to_dict("records")]
 
 
 def _json_value(value: Any) -> Any:

@@ -10,11 +10,6 @@ __all__ = ["EXPERIMENTS", "STUDIES"]
 EXPERIMENTS = tuple(Experiment(loss=loss) for loss in ("softmax", "isomax", "isomax+", "isomax2"))
 
 # The same for the notebooks that compare many trainings, by notebook; short ones, shared where possible.
-_TABLES = tuple(
-    Experiment(loss=loss, seed=seed, epochs=10)
-    for loss in ("softmax", "isomax", "isomax2", "isomax+")
-    for seed in (0, 1)
-)
 STUDIES = {
     "02_alpha_sensitivity": tuple(
         Experiment(loss="isomax", entropic_scale=scale, seed=seed, epochs=10)
@@ -27,9 +22,9 @@ STUDIES = {
         for n in (10, 30, 100)
         for seed in (0, 1, 2)
     ),
-    "06_tables": _TABLES
+    "06_tables": EXPERIMENTS
     + tuple(
-        Experiment(loss="isomax2", scales_learning_rate=factor, scales_weight_decay=decay, epochs=10)
+        Experiment(loss="isomax2", scales_learning_rate=factor, scales_weight_decay=decay)
         for factor, decay in ((1.0, True), (0.1, True), (1.0, False))
     ),
     "08_unfair_comparison": tuple(

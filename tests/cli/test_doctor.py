@@ -76,7 +76,7 @@ def test_kernel_and_front_end_must_belong_together(front, words, look, versions)
 
 
 def test_a_lab_in_another_environment_is_no_failure(look, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jupyterlab_server", None)
+    monkeypatch.setitem(sys.modules, "jupyterlab_server.config", None)
     assert look("widgets").status == "warn" and "JupyterLab is not in this environment" in look("widgets").found
 
 

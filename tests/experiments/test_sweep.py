@@ -525,12 +525,15 @@ def test_killed_parents_leave_no_processes_behind():
     wait_until(lambda: not any(map(alive, pids)), seconds=20)
 
 
-def test_a_script_needs_no_main_guard(tmp_path):
-    code = "from isomax_viz.experiments.workers import Processes\nwith Processes(2) as pool:\n"
-    (tmp_path / "script.py").write_text(code + "    print(sorted(pool.map(abs, [-2, -1])))\n")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def test_a_script_that_sweeps_needs_no_main_guard(tmp_path):
+    """Workers that ran the script again would start workers of their own, or print tracebacks about it."""
+    code = "import isomax_viz as iv\nprint('begun')\n"
+    code += "listed = iv.Experiment.grid(loss='isomax', seed=[0, 1], preset='smoke', examples_per_class=10)\n"
+    code += "print([found.meta['seed'] for found in iv.sweep(listed, 2, ood='uniform', progress=False)])\n"
+    (tmp_path / "script.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "ISOMAX_VIZ_STORE": str(tmp_path / "runs")}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
+    assert (done.stdout, done.stderr) == ("begun\n[0, 1]\n", "")
 
 
 @contextmanager
