@@ -9,16 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from isomax_viz._common.checks import check_known
 from isomax_viz._common.files import csv_text
 from isomax_viz.analysis import metrics
-from isomax_viz.analysis.tables import DEFAULT_SCORES, evaluate
-from isomax_viz.captures.capture import Capture
+from isomax_viz.analysis.tables import DEFAULT_SCORES
 from isomax_viz.cli.output import add_command, add_shared, show, table_text
-from isomax_viz.store.folder import Store
-from isomax_viz.store.table import UNREADABLE
+from isomax_viz.store import table as store
+from isomax_viz.store.table import OF_TRAINING
 
 __all__ = ["METRICS", "add_commands"]
 
@@ -48,61 +44,37 @@ def add_commands(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    parts, sets, left_out = [], set(), 0
-    wanted, store = _wanted(options.which), Store()
-    for name in wanted:  # one at a time: many would not fit into memory together
-        try:
-            capture = _read(name, store)
-        except UNREADABLE as error:
-            print(f"isomax_viz: {name} is left out of the table: {error}", file=sys.stderr)
-            left_out += 1
-            continue
-        sets |= set(capture.ood)
-        chosen = [key for key in capture.ood if options.ood is None or key in options.ood]
-        if chosen:
-            part = evaluate(capture, scores=options.scores or DEFAULT_SCORES, ood=chosen)
-            part.insert(0, "id", name)
-            parts.append(part)
-    if left_out == len(wanted):
+    wanted = _wanted(options.which)
+    table = store.frame(wanted, scores=options.scores or DEFAULT_SCORES, ood=options.ood)
+    left_out = table.attrs["left_out"]
+    if len(left_out) == len(wanted):
         raise ValueError("None of these captures can be read.")
-    check_known("--ood", options.ood or [], sorted(sets))
-    if not parts:
+    if table.empty:
         raise ValueError("None of these captures has an out-of-distribution set. Record one: train --ood letters")
-    _print(pd.concat(parts, ignore_index=True), options)
-    if left_out:
-        print(f"isomax_viz: {left_out} of {len(wanted)} captures are left out of the table, see above", file=sys.stderr)
-    return int(left_out > 0)
-
-
-def _read(name: str, store: Store) -> Capture:
-    """Return the capture of a file or an id; an experiment whose manifest is damaged is none, as in store.frame."""
-    if Path(name).is_file():
-        return Capture.load(name)
-    store.head(name)
-    return store.capture(name)
-
-
-def _print(table: pd.DataFrame, options: argparse.Namespace) -> None:
+    table = table.drop(columns=list(OF_TRAINING))
     if options.csv:
         print(csv_text(table), end="")  # the output adds what Windows wants
-        return
-    told_apart = not table.duplicated(["data", "backbone", "loss", "entropic_scale", "seed", "score", "ood"]).any()
-    shown = table.drop(columns="id") if told_apart else table
-    show(options, table, table_text(shown, percent=("accuracy", *METRICS)))
+    else:
+        told_apart = not table.duplicated(["data", "backbone", "loss", "entropic_scale", "seed", "score", "ood"]).any()
+        shown = table.drop(columns="id") if told_apart else table
+        show(options, table, table_text(shown, percent=("accuracy", *METRICS)))
+    if left_out:
+        print(f"isomax_viz: {len(left_out)} of {len(wanted)} captures are left out of the table", file=sys.stderr)
+    return int(bool(left_out))
 
 
 def _wanted(which: list[str]) -> list[str]:
     """Return the ids and files that are meant, each once."""
-    store = Store()
-    ids = store.ids()
+    found = store.Store()
+    ids = found.ids()
     if not which and not ids:
-        raise FileNotFoundError(f"There is nothing in {store.folder}. Train something: python -m isomax_viz train")
+        raise FileNotFoundError(f"There is nothing in {found.folder}. Train something: python -m isomax_viz train")
     wanted: dict[str, None] = {}
     for item in which or ids:
         matching = [item] if Path(item).is_file() else fnmatch.filter(ids, item)
         if not matching:
             near = difflib.get_close_matches(item, ids, n=1, cutoff=0.3)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise FileNotFoundError(f"{item} is neither a file nor one of the {len(ids)} ids in {store.folder}.{hint}")
+            raise FileNotFoundError(f"{item} is neither a file nor one of the {len(ids)} ids in {found.folder}.{hint}")
         wanted |= dict.fromkeys(matching)
     return list(wanted)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_ood
 from isomax_viz.analysis import tables
+from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.store.folder import Store, StoreError, default_folder
 
@@ -40,6 +41,8 @@ LISTED = {
     "bytes": "int64",
     "created": "datetime64[s, UTC]",
 }
+# What `frame` tells of a training beside the columns of `evaluate`.
+OF_TRAINING = ("epochs", "examples_per_class", "duration_s")
 Folder = str | Path | Store | None
 
 # What reading an experiment raises where it is damaged, foreign, newer or gone; CaptureError is a ValueError.
@@ -216,6 +219,7 @@ def size(folder: Folder = None) -> int:
 
 
 def frame(
+    which: Iterable[str] | None = None,
     *,
     scores: str | Callable[[Samples], np.ndarray] | Iterable[Any] = tables.DEFAULT_SCORES,
     ood: str | Iterable[str] | None = None,
@@ -225,6 +229,8 @@ def frame(
 
     Parameters
     ----------
+    which : iterable of str, optional
+        Ids of experiments, and names of files of captures; by default all that is stored.
     scores, ood
         As in :func:`isomax_viz.evaluate`; experiments without a set that is asked for are left out.
     folder : str, Path or Store, optional
@@ -234,8 +240,8 @@ def frame(
     -------
     DataFrame
         ``id``, the columns of :func:`isomax_viz.evaluate`, then ``epochs, examples_per_class, duration_s``. One row per
-        experiment, score and out-of-distribution set. Damaged experiments are left out, and a warning is logged for
-        each; captures are read one after the other, so memory holds one.
+        experiment, score and out-of-distribution set. What is damaged is left out, and a warning is logged for each;
+        ``attrs["left_out"]`` names it. Captures are read one after the other, so memory holds one.
 
     Examples
     --------
@@ -247,21 +253,29 @@ def frame(
     """
     store = Store(folder)
     wanted = [ood] if isinstance(ood, str) else tables.as_names(ood)
-    rows, seen = [], set()
-    for name in store.ids():
+    rows, seen, left_out = [], set(), []
+    for name in store.ids() if which is None else which:
         try:
-            manifest, capture = store.head(name), store.capture(name)
+            common, capture = _read(store, name)
         except UNREADABLE as error:
             logger.warning("%s is left out of the table: %s", name, error)
+            left_out.append(name)
             continue
         seen |= set(capture.ood)
         chosen = [key for key in capture.ood if wanted is None or key in wanted]
         if chosen:
-            common = {"id": name, "duration_s": manifest["duration_s"], "epochs": manifest["protocol"]["epochs"]}
-            common |= {"examples_per_class": manifest["experiment"].get("examples_per_class")}
             part = tables.evaluate(capture, scores=scores, ood=chosen)
             rows += [common | row for row in part.to_dict("records")]
     if seen:
         check_ood(wanted, sorted(seen))
-    columns = ["id", *tables.EVALUATE_COLUMNS, "epochs", "examples_per_class", "duration_s"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=["id", *tables.EVALUATE_COLUMNS, *OF_TRAINING])
+    table.attrs["left_out"] = left_out
+    return table
+
+
+def _read(store: Store, name: str) -> tuple[dict[str, Any], Capture]:
+    if os.path.isfile(name):
+        return {"id": name}, Capture.load(name)
+    manifest = store.head(name)
+    told = (manifest["protocol"]["epochs"], manifest["experiment"].get("examples_per_class"), manifest["duration_s"])
+    return {"id": name, **dict(zip(OF_TRAINING, told, strict=True))}, store.capture(name)

@@ -271,7 +271,7 @@ def test_evaluate_chooses_by_pattern_and_by_file(run, runs, tmp_path, capture):
             ["digits-small_cnn-isomax-smoke"],
             "is neither a file nor one of the 2 ids in .* Did you mean digits-small_cnn-i",
         ),
-        (["--ood", "unifrom"], "--ood must be one of 'uniform', but is 'unifrom'. Did you mean 'uniform'"),
+        (["--ood", "unifrom"], "ood must be one of 'uniform', but is 'unifrom'. Did you mean 'uniform'"),
         (["--scores", "msp"], "score must be one of .*but is 'msp'"),
     ],
 )
@@ -282,7 +282,7 @@ def test_what_can_not_be_evaluated_is_named(arguments, message, run):
 
 
 @pytest.mark.parametrize("name", ["capture.safetensors", "manifest.json"])
-def test_evaluate_goes_on_without_what_is_damaged_and_says_so(name, run, runs, tmp_path):
+def test_evaluate_goes_on_without_what_is_damaged_and_says_so(name, run, runs, tmp_path, caplog):
     """The table is that of iv.store.frame, which leaves out the same experiment."""
     shutil.copytree(runs, tmp_path / "runs")
     damaged, whole = iv.store.Store(runs).ids()
@@ -292,7 +292,7 @@ def test_evaluate_goes_on_without_what_is_damaged_and_says_so(name, run, runs, t
     rows = json.loads(out)
     wanted = iv.store.frame(folder=tmp_path / "runs")
     assert {row["id"] for row in rows} == {whole} and [row["AUROC"] for row in rows] == list(wanted["AUROC"])
-    assert code == 1 and f"isomax_viz: {damaged} is left out of the table: " in err and "is damaged" in err
+    assert code == 1 and f"{damaged} is left out of the table: " in caplog.text and "is damaged" in caplog.text
     assert "1 of 2 captures are left out of the table" in err and whole not in err
     code, out, err = run("evaluate", damaged, store=tmp_path / "runs")
     assert code == 1 and out == "" and "None of these captures can be read" in err
