@@ -22,6 +22,20 @@ STARTS = (
     ("the explorer", "import isomax_viz as iv; iv.explore", "import numpy, pandas, matplotlib.figure, ipywidgets", 1.4),
     ("experiments", "import isomax_viz as iv; iv.Experiment", "import torch, pandas, sklearn", 1.4),
     (
+        "histogram and ROC curve of two bare arrays",
+        "import numpy as np, isomax_viz as iv\n"
+        "capture = iv.from_scores(np.arange(900) % 31, np.arange(900) % 23)\n"
+        "[plot(capture).figure.canvas.draw() for plot in (iv.plot_scores, iv.plot_roc)]",
+        "import numpy, pandas, matplotlib.figure",
+        None,
+    ),
+    (
+        "the explorer of two bare arrays",
+        "import numpy as np, isomax_viz as iv\niv.explore(iv.from_scores(np.arange(900) % 31, np.arange(900) % 23))",
+        "import numpy, pandas, matplotlib.figure, ipywidgets",
+        None,
+    ),
+    (
         "first figure of recorded captures",
         "import isomax_viz as iv\n"
         "iv.plot_grid(iv.plot_scores, iv.load_example('digits', seed=0), ood='letters').canvas.draw()",

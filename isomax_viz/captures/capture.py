@@ -112,6 +112,18 @@ class Capture:
         """
         return Capture(**({item.name: getattr(self, item.name) for item in fields(self)} | changes))
 
+    def with_samples(self, changed: Mapping[str, Samples]) -> Capture:
+        """Return a copy with the samples of some sets replaced.
+
+        Examples
+        --------
+        >>> capture = Capture.from_arrays([[3.0, 0.0]], [0])
+        >>> capture.with_samples({"test": Samples([[3.0, 0.0], [0.0, 1.0]], [0, 1])})
+        Capture(unknown loss: test 2)
+        """
+        known = {name: changed.get(name, getattr(self, name)) for name in ("train", "test")}
+        return self.replace(**known, ood={name: changed.get(name, samples) for name, samples in self.ood.items()})
+
     @classmethod
     def from_arrays(
         cls,

@@ -9,11 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from isomax_viz._common.checks import sealed
 from isomax_viz._common.files import new_entry
@@ -35,15 +35,14 @@ FORMAT = "isomax_viz.capture"
 FORMAT_VERSION = 1
 
 
-class _Content(BaseModel):
+@dataclass
+class _Content:
     """What stands in a file beside the arrays."""
-
-    model_config = ConfigDict(strict=True)
 
     meta: dict[str, Any]
     history: dict[str, list[Any]] | None
     ood: list[str]
-    scores: dict[str, list[str]] = {}
+    scores: dict[str, list[str]] = field(default_factory=dict)
 
 
 class CaptureError(ValueError):
@@ -121,6 +120,7 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
     CaptureError
         If the file is damaged, not a capture, or written by a newer version.
     """
+    from pydantic import TypeAdapter  # nobody who only draws waits for it
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -136,7 +136,7 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
         digest, said = (_head_digest, "head_sha256") if mmap else (_digest, "sha256")
         if header[said] != digest(arrays, document):
             raise damaged(path, "its checksum does not match")
-        _Content.model_validate_json(document)
+        TypeAdapter(_Content).validate_json(document, strict=True)
         # Sealed, so that nobody need copy them.
         return {name: sealed(_widened(array)) for name, array in arrays.items()}, json.loads(document)
     except (CaptureError, FileNotFoundError):

@@ -189,7 +189,9 @@ class Samples:
             values["features"] = check_matrix("features", self.features, rows=n, own=True)
         if self.distances is not None:
             values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes, own=True)
-        predictions = logits.argmax(axis=1) if self.predictions is None else self.predictions
+        predictions = self.predictions
+        if predictions is None:  # in blocks, because NumPy's argmax copies what is read-only
+            predictions = in_blocks(lambda rows: rows.argmax(axis=1), logits)
         return values | {"predictions": check_labels("predictions", predictions, rows=n, classes=classes)}
 
     def _checked_scores_alone(self) -> dict[str, np.ndarray]:

@@ -24,9 +24,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing import Any
 
 from isomax_viz._common.files import discard, file_digest, json_digest, locked, new_entry, sweep
 from isomax_viz.captures.capture import Capture
@@ -44,49 +42,6 @@ class StoreError(RuntimeError):
     """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
 
 
-def _moment(text: str) -> str:
-    datetime.fromisoformat(text).astimezone(UTC)
-    return text
-
-
-_Whole = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _File(_Part):
-    bytes: _Whole
-    sha256: str
-
-
-class _Description(_Part):
-    data: str
-    backbone: str
-    loss: str
-    seed: _Whole
-    preset: str
-    outliers: str | None = None
-
-
-class _Protocol(_Part):
-    epochs: _Whole
-
-
-class _Manifest(_Part):
-    """What every manifest says that somebody reads; it may say more."""
-
-    created: Annotated[str, AfterValidator(_moment)]
-    experiment: _Description
-    protocol: _Protocol
-    files: dict[str, _File]
-    accuracy: float
-    entropic_scale: float | None
-    duration_s: float
-    device: str
-
-
 def read_manifest(path: Path) -> dict[str, Any]:
     """Return the manifest in an experiment's folder, which has the experiment's id as its name.
 
@@ -100,6 +55,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     StoreError
         If it is missing, damaged, foreign or from another version.
     """
+    from isomax_viz.store.manifest import Manifest  # pydantic, for which nobody waits who has no store
+
     experiment_id = path.parent.name
     try:
         text = path.read_text(encoding="utf-8")
@@ -123,7 +80,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if document.get("id") != experiment_id:
         raise not_whole(path, f"it is the manifest of {document.get('id')!r:.80}")
     try:
-        _Manifest.model_validate_json(text)
+        Manifest.model_validate_json(text)
         if document.pop("sha256") != json_digest(document):
             raise ValueError("its checksum does not match")
     except (ValueError, KeyError, OverflowError, RecursionError) as error:
