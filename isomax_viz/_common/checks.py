@@ -25,6 +25,7 @@ __all__ = [
     "check_ood",
     "check_scores",
     "check_set_name",
+    "check_unused",
     "missing_package",
     "owned",
     "restore_sealed",
@@ -375,6 +376,7 @@ def check_number(
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    below: float | None = None,
     whole: bool = False,
 ) -> Any:
     """Return ``value`` if it is a finite number within the bounds.
@@ -394,14 +396,9 @@ def check_number(
     ValueError: entropic_scale must be a number above 0, but is -1.0.
     """
     kind = "a whole number" if whole else "a number"
-    bounds = []
-    if above is not None:
-        bounds.append(f"above {above}")
-    if at_least is not None:
-        bounds.append(f"of at least {at_least}")
-    if at_most is not None:
-        bounds.append(f"of at most {at_most}")
-    wanted = " ".join([kind, " and ".join(bounds)]).strip()
+    given = {"above": above, "of at least": at_least, "of at most": at_most, "below": below}
+    bounds = " and ".join(f"{words} {bound}" for words, bound in given.items() if bound is not None)
+    wanted = f"{kind} {bounds}".strip()
     accepted_types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, accepted_types):
         raise TypeError(f"{parameter} must be {wanted}, but is {value!r}.")
@@ -410,6 +407,7 @@ def check_number(
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (at_most is None or value <= at_most)
+        and (below is None or value < below)
     )
     if not inside:
         raise ValueError(f"{parameter} must be {wanted}, but is {value!r}.")
@@ -443,6 +441,21 @@ def check_ood(ood: str | Iterable[str] | None, accepted: Iterable[str]) -> list[
     if not names:
         raise ValueError("ood must name at least one out-of-distribution set, or be None for all, but is empty.")
     return names
+
+
+def check_unused(beside: str, **options: Any) -> None:
+    """Raise an error if an option is given (is not None) that changes nothing beside another one.
+
+    Examples
+    --------
+    >>> check_unused("which='range'", threshold=0.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: threshold changes nothing with which='range'. Leave it out.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"{name} changes nothing with {beside}. Leave it out.")
 
 
 def missing_package(package: str, purpose: str, *, install: str | None = None) -> ImportError:

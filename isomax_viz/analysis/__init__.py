@@ -3,6 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=["calibration", "methods", "metrics", "risks", "scores", "studies", "tables", "thresholds"],
+    __name__, submodules=["calibration", "methods", "metrics", "risks", "scores", "studies", "tables", "thresholds"]
 )

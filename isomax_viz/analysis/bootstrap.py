@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_choice, check_number, check_scores
-from isomax_viz.analysis.metrics import METRICS, of_counts
+from isomax_viz._common.checks import check_scores
+from isomax_viz.analysis.metrics import of_counts
 
 __all__ = ["counted_metric", "draw_counts"]
 
@@ -34,18 +34,11 @@ def draw_counts(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
     ndarray of float32, shape (n, resamples)
         Each column sums to ``n``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``n`` or ``resamples`` is no whole number of at least 1.
-
     Examples
     --------
     >>> draw_counts(np.random.default_rng(0), 4, 2).sum(axis=0).tolist()
     [4.0, 4.0]
     """
-    for parameter, value in (("n", n), ("resamples", resamples)):
-        check_number(parameter, value, at_least=1, whole=True)
     kind: type[np.signedinteger] = np.int32 if n * resamples < 2**31 else np.int64
     drawn = rng.integers(0, n, size=(n, resamples), dtype=kind)
     drawn *= kind(resamples)
@@ -73,31 +66,17 @@ def counted_metric(
         What the function of :mod:`isomax_viz.analysis.metrics` would return for the scores repeated as often as
         counted.
 
-    Raises
-    ------
-    ValueError
-        If the metric is unknown, scores are empty or not finite, or the counts are not one row per score.
-
     Examples
     --------
     >>> once = np.ones((2, 1), np.float32)
     >>> counted_metric("AUROC", [3.0, 2.0], [2.0, 1.0], once, once).tolist()
     [0.875]
     """
-    check_choice("metric", metric, METRICS)
-    parts = []
-    for kind, values, counts in (("id", id_scores, id_counts), ("ood", ood_scores, ood_counts)):
-        parts.append(check_scores(f"{kind}_scores", values))
-        if counts.shape != (len(parts[-1]), id_counts.shape[1]):
-            raise ValueError(
-                f"{kind}_counts must have shape {(len(parts[-1]), id_counts.shape[1])}, a row per score, but has shape "
-                f"{counts.shape}. Make them with draw_counts({len(parts[-1])}, ...)."
-            )
-    scores = np.concatenate(parts)
+    scores = np.concatenate([check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)])
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-    is_id = order < len(parts[0])
+    is_id = order < len(id_counts)
     accepted_id, accepted_ood = (
         _accepted(counts, order[mask] - shift, mask, last)
         for counts, mask, shift in ((id_counts, is_id, 0), (ood_counts, ~is_id, len(id_counts)))

@@ -16,27 +16,15 @@ import pandas as pd
 from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_labels, check_matrix, check_number
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.chosen import Names, chosen_ood
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples, log_softmax
 
 __all__ = [
-    "BINNINGS",
-    "at_temperature",
-    "calibration_error",
-    "decided_probabilities",
-    "fit_temperature",
-    "negative_log_likelihood",
-    "reliability_table",
-    "scale_table",
-    "temperature_table",
-]
-
-BINNINGS = {
-    "width": "bins of equal width between 0 and 1",
-    "count": "bins that hold as many samples each, as far as equal confidences allow",
-}
+    "at_temperature", "calibration_error", "decided_probabilities", "fit_temperature", "negative_log_likelihood",
+    "reliability_table", "scale_table", "temperature_table",
+]  # fmt: skip
 
 
 def reliability_table(confidences: Any, correct: Any, *, bins: int = 15, binning: str = "width") -> pd.DataFrame:
@@ -51,7 +39,7 @@ def reliability_table(confidences: Any, correct: Any, *, bins: int = 15, binning
     bins : int
         Number of bins.
     binning : {"width", "count"}
-        See :data:`BINNINGS`.
+        Bins of equal width between 0 and 1, or bins that hold as many samples each, as far as equal confidences allow.
 
     Returns
     -------
@@ -73,7 +61,7 @@ def reliability_table(confidences: Any, correct: Any, *, bins: int = 15, binning
     0   0.5    1.0  3  0.666667
     """
     check_number("bins", bins, at_least=1, whole=True)
-    check_choice("binning", binning, BINNINGS)
+    check_choice("binning", binning, ("width", "count"))
     values, right = as_numeric("confidences", confidences).astype(np.float64), np.asarray(correct)
     if values.ndim != 1 or right.shape != values.shape:
         raise ValueError(
@@ -99,13 +87,11 @@ def reliability_table(confidences: Any, correct: Any, *, bins: int = 15, binning
         last = (np.arange(1, bins + 1) * len(values) + bins - 1) // bins - 1  # each bin's last sample, in whole numbers
         edges = np.append(0.0, np.unique(np.sort(values)[last]))
     place = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
-    frame = pd.DataFrame({"bin": place, "confidence": values, "accuracy": right.astype(np.float64)})
-    table = frame.groupby("bin").agg(
-        n=("confidence", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
-    )
-    left, right_edge = edges[table.index], edges[table.index + 1]
-    table = table.assign(left=left, right=right_edge, gap=table["confidence"] - table["accuracy"])
-    return table.reset_index(drop=True)[["left", "right", "n", "confidence", "accuracy", "gap"]]
+    n = np.bincount(place)
+    held = np.flatnonzero(n)
+    confidence, accuracy = (np.bincount(place, weights)[held] / n[held] for weights in (values, right))
+    told = {"left": edges[held], "right": edges[held + 1], "n": n[held], "confidence": confidence}
+    return pd.DataFrame(told | {"accuracy": accuracy, "gap": confidence - accuracy})
 
 
 def calibration_error(confidences: Any, correct: Any, *, bins: int = 15, binning: str = "width") -> float:
@@ -272,17 +258,17 @@ def at_temperature(capture: Capture, temperature: float) -> Capture:
     """
     check_number("temperature", temperature, above=0)
 
-    def divided(samples: Samples | None) -> Samples | None:
-        return None if samples is None else replace(samples, logits=samples.require("logits") / np.float32(temperature))
-
-    sets = {name: divided(samples) for name, samples in capture.ood.items()}
     before = float(capture.meta.get("logits_divided_by", 1.0))
+    divided = {
+        name: replace(samples, logits=samples.require("logits") / np.float32(temperature))
+        for name, samples in capture.samples.items()
+    }
     meta = {**capture.meta, "logits_divided_by": before * float(temperature)}
-    return capture.replace(test=divided(capture.test), train=divided(capture.train), ood=sets, meta=meta)
+    return capture.with_samples(divided).replace(meta=meta)
 
 
 def temperature_table(
-    capture: Capture, temperatures: Iterable[float], *, ood: str | Iterable[str] | None = None, bins: int = 15
+    capture: Capture, temperatures: Iterable[float], *, ood: Names = None, bins: int = 15
 ) -> pd.DataFrame:
     """Return likelihood, entropy, calibration error and detection of a capture's test samples at several temperatures.
 
@@ -311,7 +297,7 @@ def temperature_table(
     >>> temperature_table(capture, [1.0, 100.0])[["entropy", "ES"]].round(3).to_numpy().tolist()
     [[0.365, 1.0], [0.693, 1.0]]
     """
-    sets = chosen_ood(capture, ood) if ood is not None or capture.ood else {}
+    sets = chosen_ood(capture, ood, required=False)
     rows = []
     for temperature in temperatures:
         warm = at_temperature(capture, temperature)
@@ -319,9 +305,7 @@ def temperature_table(
         confidences, correct = decided_probabilities(test), test.predictions == test.labels
         row = {
             "temperature": float(temperature),
-            "cross_entropy": negative_log_likelihood(
-                capture.test.require("logits"), test.labels, temperature=temperature
-            ),
+            "cross_entropy": negative_log_likelihood(capture.test.logits, test.labels, temperature=temperature),
             "entropy": float(test.entropies.mean(dtype=np.float64)),
             "confidence": float(confidences.mean(dtype=np.float64)),
             "accuracy": test.accuracy,

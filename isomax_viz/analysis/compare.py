@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,21 +10,20 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.analysis import metrics
-from isomax_viz.analysis import scores as scores_module
 from isomax_viz.analysis.bootstrap import counted_metric, draw_counts
-from isomax_viz.analysis.comparable import check_alike, shared_ood, tell_machines
-from isomax_viz.analysis.tables import Captures, as_list
+from isomax_viz.analysis.chosen import Captures, Names, as_list, check_alike, set_scores, shared_ood, tell_machines
+from isomax_viz.analysis.scores import Score, ScoreLike, get
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.provenance import source, variant
-from isomax_viz.captures.samples import Samples
+from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.style import data_style, loss_style
 
 __all__ = ["Comparison", "Side", "compare", "names_of", "paired", "same_sets", "side"]
 
-Side = tuple[list[Capture], scores_module.Score]
+Side = tuple[list[Capture], Score]
 
 # In which a comparison may find its two sides to differ, most telling first, and what to call it.
-_TOLD = {"entropic_scale": "entropic scale", "backbone": "network", "preset": "preset", "select": "epoch kept"}
+_TOLD = {"entropic_scale": "entropic scale ", "backbone": "network ", "preset": "preset ", "select": "epoch kept "}
+_TOLD |= {"variant": "", "seed": "seed "}
 
 
 def side(parameter: str, value: Any) -> Side:
@@ -52,7 +49,7 @@ def side(parameter: str, value: Any) -> Side:
     captures = as_list(value[0])
     columns = ("loss", "entropic_scale", "data", "backbone", "preset", "select")
     check_alike(captures, columns, "the seed", parameter=f"The captures of {parameter}")
-    return captures, scores_module.get(value[1], captures[0].test)
+    return captures, get(value[1], captures[0].test)
 
 
 def names_of(sides: list[Side]) -> list[str]:
@@ -66,37 +63,26 @@ def names_of(sides: list[Side]) -> list[str]:
     Examples
     --------
     >>> one, ten = (Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax", meta={"entropic_scale": s}) for s in (1, 10))
-    >>> names_of([([one], scores_module.get("es")), ([ten], scores_module.get("es"))])
+    >>> names_of([([one], get("es")), ([ten], get("es"))])
     ['IsoMax/ES (entropic scale 1)', 'IsoMax/ES (entropic scale 10)']
     """
     names = [f"{loss_style(captures[0].loss).label}/{score.label}" for captures, score in sides]
     (first, one), (second, other) = sides
     if names[0] != names[1]:
         return names
-    if _computed_by(one) != _computed_by(other):
+    if (one.function, one.key) != (other.function, other.key):
         raise ValueError(
             f"a and b have different scores with the same name {one.label!r}. Give functions of your own different "
             "names: write them with def, or set function.__name__."
         )
-    told = [source(captures[0]) for captures in (first, second)]
     for key, word in _TOLD.items():
-        values = [one[key] for one in told]
-        if None not in values and values[0] != values[1]:
-            ends = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-            return [f"{name} ({word} {end})" for name, end in zip(names, ends, strict=True)]
-    changes = [variant(captures[0]) for captures in (first, second)]
-    if changes[0] != changes[1]:
-        return [f"{name} ({change or 'as usual'})" for name, change in zip(names, changes, strict=True)]
-    seeds = [one["seed"] for one in told]
-    if len(first) == len(second) == 1 and None not in seeds and seeds[0] != seeds[1]:
-        return [f"{name} (seed {seed})" for name, seed in zip(names, seeds, strict=True)]
+        values = [source(captures[0])[key] for captures in (first, second)]
+        if key == "variant":
+            values = [value or "as usual" for value in values]
+        if None not in values and values[0] != values[1] and (key != "seed" or len(first) == len(second) == 1):
+            ends = [f"{value:g}" if isinstance(value, float) else value for value in values]
+            return [f"{name} ({word}{end})" for name, end in zip(names, ends, strict=True)]
     return names
-
-
-def _computed_by(score: scores_module.Score) -> Any:
-    # Two readers of one column are two partial objects that do the same.
-    function = score.function
-    return (function.func, function.args, function.keywords) if isinstance(function, partial) else function
 
 
 def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, Capture]]:
@@ -107,42 +93,38 @@ def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, C
     ValueError
         If seeds are missing, repeated or without a partner, or the test images are not the same.
     """
-    if len(first) == len(second) == 1:
-        pairs = [(first[0], second[0])]
-    else:
-        keyed: list[dict[Any, Capture]] = []
-        for parameter, captures in (("a", first), ("b", second)):
-            seeds = [capture.meta.get("seed") for capture in captures]
-            if None in seeds or len(set(seeds)) < len(seeds):
-                raise ValueError(
-                    f"{parameter} must hold one capture per seed, but has the seeds {seeds}. Give captures that differ "
-                    "in nothing but meta['seed']."
-                )
-            keyed.append(dict(zip(seeds, captures, strict=True)))
-        if keyed[0].keys() != keyed[1].keys():
+    alone = len(first) == len(second) == 1
+    keyed: list[dict[Any, Capture]] = []
+    for parameter, captures in (("a", first), ("b", second)):
+        seeds = [None] if alone else [capture.meta.get("seed") for capture in captures]
+        if not alone and (None in seeds or len(set(seeds)) < len(seeds)):
             raise ValueError(
-                f"a and b must have the same seeds, but have {sorted(keyed[0])} and {sorted(keyed[1])}. "
-                "Leave out the captures without a partner."
+                f"{parameter} must hold one capture per seed, but has the seeds {seeds}. Give captures that differ in "
+                "nothing but meta['seed']."
             )
-        pairs = [(capture, keyed[1][seed]) for seed, capture in keyed[0].items()]
+        keyed.append(dict(zip(seeds, captures, strict=True)))
+    if keyed[0].keys() != keyed[1].keys():
+        raise ValueError(
+            f"a and b must have the same seeds, but have {sorted(keyed[0])} and {sorted(keyed[1])}. "
+            "Leave out the captures without a partner."
+        )
+    pairs = [(capture, keyed[1][seed]) for seed, capture in keyed[0].items()]
+    _check_order("test", pairs)
     everything = [capture for pair in pairs for capture in pair]
     data = list(dict.fromkeys(capture.meta["data"] for capture in everything if capture.meta.get("data")))
-    if len(data) > 1:
+    labels = everything[0].test.labels
+    differ = f"data is {' and '.join(map(repr, data))}" if len(data) > 1 else ""
+    if not differ and not all(np.array_equal(capture.test.labels, labels) for capture in everything):
+        differ = "labels differ"
+    if differ:
         raise ValueError(
-            f"a and b must come from the same test images, but their data is {' and '.join(map(repr, data))}. "
-            "Record both on the same data."
+            f"a and b must come from the same test images in the same order, but their {differ}. Record both on the "
+            "same data."
         )
-    _check_order("test", pairs)
-    for capture in everything:
-        if not np.array_equal(capture.test.labels, everything[0].test.labels):
-            raise ValueError(
-                "a and b must come from the same test images in the same order, but their labels differ. "
-                "Record both on the same data."
-            )
     return pairs
 
 
-def same_sets(pairs: list[tuple[Capture, Capture]], ood: str | Iterable[str] | None) -> list[str]:
+def same_sets(pairs: list[tuple[Capture, Capture]], ood: Names) -> list[str]:
     """Return the out-of-distribution sets to compare on, which must hold the same images everywhere.
 
     Raises
@@ -157,7 +139,7 @@ def same_sets(pairs: list[tuple[Capture, Capture]], ood: str | Iterable[str] | N
         sizes = list(dict.fromkeys(len(capture.ood[name]) for capture in everything))
         marks = [capture.meta.get("ood", {}).get(name, {}).get("fingerprint") for capture in everything]
         if len(sizes) > 1 or len(set(marks) - {None}) > 1:
-            found = f"{sizes[0]} and {sizes[1]}" if len(sizes) > 1 else "different ones of equal number"
+            found = " and ".join(map(str, sizes)) if len(sizes) > 1 else "different ones of equal number"
             raise ValueError(
                 f"The out-of-distribution set {name!r} must hold the same images for a and b, but has {found}. "
                 "Record both with the same set."
@@ -166,9 +148,9 @@ def same_sets(pairs: list[tuple[Capture, Capture]], ood: str | Iterable[str] | N
 
 
 def _check_order(name: str, pairs: list[tuple[Capture, Capture]]) -> None:
-    for a, b in pairs:
-        for parameter, capture in (("a", a), ("b", b)):
-            if name in capture.meta.get("unordered", ()) and a.samples[name] is not b.samples[name]:
+    for pair in pairs:
+        for parameter, capture in zip("ab", pair, strict=True):
+            if name in capture.meta.get("unordered", ()) and pair[0].samples[name] is not pair[1].samples[name]:
                 raise ValueError(
                     f"The set {name!r} of {parameter} was recorded in a random order, so its images can't be paired. "
                     "Record it again from a DataLoader(..., shuffle=False) without a sampler."
@@ -239,31 +221,28 @@ class Comparison:
         """The result in plain words: direction, size, interval, what it covers, and every seed."""
         *names, final = (data_style(name).label for name in self.frame["ood"].unique())
         sets = f"{', '.join(names)} and {final}" if names else final
-        low, high = _points(self.low), _points(self.high)
-        images = " to ".join(map(_points, self.images))
-        interval = f"{100 * self.confidence:g} % interval {low} to {high}"
+        interval = f"{100 * self.confidence:g} % interval {_points(self.low)} to {_points(self.high)}"
         if self.low > 0 or self.high < 0:
             word = "higher" if self.difference > 0 else "lower"
-            claim = f"{abs(100 * self.difference):.1f} points {word} than that of {self.b} ({interval})"
-            claim = f"The {self.metric} of {self.a} is {claim}."
+            size = f"{abs(100 * self.difference):.1f} points {word} than that of {self.b}"
+            claim = f"The {self.metric} of {self.a} is {size} ({interval})."
         else:
-            claim = f"Between the {self.metric} of {self.a} and that of {self.b} no difference is established"
-            claim += f": {_points(self.difference)} points ({interval})."
-        each = ", ".join(_points(value) for value in self.per_seed)
-        covers = f"Against {sets}; seed by seed: {each}. " if self.seeds > 1 else f"Against {sets}. "
+            both = f"Between the {self.metric} of {self.a} and that of {self.b} no difference is established"
+            claim = f"{both}: {_points(self.difference)} points ({interval})."
         if self.seeds == 1:
-            told = "It is one seed: the interval covers the choice of images only"
-            return f"{claim} {covers}{told}, and another training may differ by more."
+            told = "It is one seed: the interval covers the choice of images only, and another training may differ by"
+            return f"{claim} Against {sets}. {told} more."
+        each, images = ", ".join(map(_points, self.per_seed)), " to ".join(map(_points, self.images))
         few = f", of which {self.seeds} say little" if self.seeds < 5 else ""
-        told = f"The interval covers the choice of images and of seeds{few}; for these very networks it is {images}"
-        return f"{claim} {covers}{told}."
+        told = f"The interval covers the choice of images and of seeds{few}; for these very networks it is {images}."
+        return f"{claim} Against {sets}; seed by seed: {each}. {told}"
 
 
 def compare(
-    a: tuple[Captures, str | Callable[[Samples], np.ndarray]],
-    b: tuple[Captures, str | Callable[[Samples], np.ndarray]],
+    a: tuple[Captures, ScoreLike],
+    b: tuple[Captures, ScoreLike],
     *,
-    ood: str | Iterable[str] | None = None,
+    ood: Names = None,
     metric: str = "AUROC",
     resamples: int = 2000,
     confidence: float = 0.95,
@@ -327,14 +306,16 @@ def compare(
     check_choice("metric", metric, metrics.METRICS)
     check_number("resamples", resamples, at_least=1, whole=True)
     check_number("seed", seed, at_least=0, whole=True)
-    if not 0 < check_number("confidence", confidence, above=0) < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, but is {confidence!r}. Usual is 0.95.")
+    check_number("confidence", confidence, above=0, below=1)
     sides = [side(name, value) for name, value in (("a", a), ("b", b))]
     names = names_of(sides)
     tell_machines(captures[0] for captures, _ in sides)
     pairs = paired(*(captures for captures, _ in sides))
     sets = same_sets(pairs, ood)
-    scored = [_scored(pair, [score for _, score in sides], sets) for pair in pairs]
+    scored = [
+        [set_scores(capture, score, sets)[1:] for capture, (_, score) in zip(pair, sides, strict=True)]
+        for pair in pairs
+    ]
     frame = _per_seed(pairs, scored, sets, metric)
     rng = np.random.default_rng(seed)
     of_images = _resampled(scored, sets, metric, resamples=resamples, rng=rng)
@@ -343,32 +324,24 @@ def compare(
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     (low, high), images = (np.quantile(values, ends).tolist() for values in (draws, of_images))
     difference = float(frame["difference"].mean())
-    return Comparison(names[0], names[1], metric, difference, low, high, (images[0], images[1]), float(confidence),
-                      frame, draws)  # fmt: skip
+    return Comparison(*names, metric, difference, low, high, tuple(images), float(confidence), frame, draws)
 
 
 def _points(fraction: float) -> str:
     return f"{round(100 * fraction, 1) + 0.0:+.1f}".replace("-", "−")  # no minus before zero
 
 
-Scored = list[dict[str, np.ndarray]]  # for a and for b: "" for the test images, else the name of an OOD set
-
-
-def _scored(pair: tuple[Capture, Capture], scores: list[scores_module.Score], sets: list[str]) -> Scored:
-    return [
-        {"": scores_module.compute(score, capture.test)}
-        | {name: scores_module.compute(score, capture.ood[name]) for name in sets}
-        for capture, score in zip(pair, scores, strict=True)
-    ]
+# For a and for b: scores of the test images, and of each OOD set.
+Scored = list[tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
 def _per_seed(pairs: list[tuple[Capture, Capture]], scored: list[Scored], sets: list[str], metric: str) -> pd.DataFrame:
     rows = []
     for number, (pair, values) in enumerate(zip(pairs, scored, strict=True)):
+        seeds = {f"seed_{key}": capture.meta.get("seed") for key, capture in zip("ab", pair, strict=True)}
         for name in sets:
-            a, b = (metrics.ood_metrics(one[""], one[name])[metric] for one in values)
-            seeds = {f"seed_{key}": capture.meta.get("seed") for key, capture in zip("ab", pair, strict=True)}
-            counts = {"n_id": len(values[0][""]), "n_ood": len(values[0][name])}
+            a, b = (metrics.ood_metrics(inside, outside[name])[metric] for inside, outside in values)
+            counts = {"n_id": len(values[0][0]), "n_ood": len(values[0][1][name])}
             rows.append({"pair": number, **seeds, "ood": name, **counts, "a": a, "b": b, "difference": a - b})
     return pd.DataFrame(rows)
 
@@ -377,16 +350,17 @@ def _resampled(
     scored: list[Scored], sets: list[str], metric: str, *, resamples: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Return the difference in every resample of images, mean over pairs of networks and sets."""
-    draws = []
+    draws, (inside, outside) = [], scored[0][0]
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
-        counts = {name: draw_counts(rng, len(scored[0][0][name]), size) for name in ("", *sets)}
-        total = np.zeros(size)
+        known = draw_counts(rng, len(inside), size)
+        unknown = {name: draw_counts(rng, len(outside[name]), size) for name in sets}
+        differences = []
         for values in scored:
             for name in sets:
-                a, b = (counted_metric(metric, one[""], one[name], counts[""], counts[name]) for one in values)
-                total += a - b
-        draws.append(total / (len(scored) * len(sets)))
+                a, b = (counted_metric(metric, i, o[name], known, unknown[name]) for i, o in values)
+                differences.append(a - b)
+        draws.append(np.mean(differences, axis=0))
     return np.concatenate(draws)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.chosen import Names, chosen_ood
 from isomax_viz.analysis.metrics import threshold_at_tpr
+from isomax_viz.analysis.scores import ScoreLike, compute, get
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
@@ -21,7 +21,7 @@ from isomax_viz.catalog.style import loss_record
 __all__ = ["Plane", "SPACES", "Snapshot", "ToyRun", "feature_space_table", "prototype_distances_table", "surface_table"]
 
 
-def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None, *, most: int = 600) -> pd.DataFrame:
+def feature_space_table(capture: Capture, ood: Names = None, *, most: int = 600) -> pd.DataFrame:
     """Project features and prototypes on the two directions in which the known test features vary most (PCA).
 
     Parameters
@@ -60,14 +60,8 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
     1    ID      1 -3.0  0.0
     """
     check_number("most", most, at_least=1, whole=True)
-    sets = {"ID": capture.test} | (chosen_ood(capture, ood) if ood is not None or capture.ood else {})
-    missing = [name for name, samples in sets.items() if samples.features is None]
-    if missing:
-        raise ValueError(
-            f"{missing[0]!r} carries no features to project. Record them with Experiment.run(), or pass features=... "
-            "when building the capture."
-        )
-    known = _comparable(capture, capture.test.require("features"))
+    sets = {"ID": capture.test} | chosen_ood(capture, ood, required=False)
+    known = _placed(capture, capture.test.require("features"))
     if len(known) < 2 or known.shape[1] < 2:
         raise ValueError(
             f"A plane needs at least 2 test images and 2 features, but there are {len(known)} and {known.shape[1]}."
@@ -81,15 +75,13 @@ def feature_space_table(capture: Capture, ood: str | Iterable[str] | None = None
     parts = []
     for name, samples in sets.items():
         chosen = np.arange(len(samples)) if len(samples) <= most else np.arange(most) * len(samples) // most
-        points = (_comparable(capture, samples.require("features")[chosen]) - centre) @ plane
-        parts.append(_rows(name, name != "ID", chosen, samples.labels[chosen], points))
+        points = (_placed(capture, samples.require("features")[chosen]) - centre) @ plane
+        parts.append(_rows(name, name != "ID", samples.labels[chosen], points, index=chosen))
     if capture.prototypes is not None:
         classes = np.arange(len(capture.prototypes))
-        points = (_comparable(capture, capture.prototypes) - centre) @ plane
-        parts.append(_rows("prototype", False, classes, classes, points))
-    table = pd.concat(parts, ignore_index=True)
-    names = {-1: "", **dict(enumerate(class_names(capture)))}
-    return table.assign(name=table["label"].map(names), explained=explained, **source(capture))
+        points = (_placed(capture, capture.prototypes) - centre) @ plane
+        parts.append(_rows("prototype", False, classes, points, index=classes))
+    return _named(capture, parts).assign(explained=explained, **source(capture))
 
 
 def class_names(capture: Capture) -> list[str]:
@@ -104,16 +96,22 @@ def class_names(capture: Capture) -> list[str]:
     return [str(name) for name in named] if named else [str(number) for number in range(capture.test.classes)]
 
 
-def _comparable(capture: Capture, features: np.ndarray) -> np.ndarray:
+def _placed(capture: Capture, features: np.ndarray, outside: float = 0.0) -> np.ndarray:
+    """Return features as the loss compares them; where it compares directions, that far outside the unit circle."""
     values = features.astype(np.float64)
     if not loss_record(capture.loss).unit_vectors:
         return values
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12) * (1 + outside)
 
 
-def _rows(group: str, ood: bool, index: np.ndarray, labels: np.ndarray, points: np.ndarray) -> pd.DataFrame:
-    columns: dict[str, Any] = {"group": group, "ood": ood, "index": index, "label": labels}
-    return pd.DataFrame(columns | {"x": points[:, 0], "y": points[:, 1]})
+def _rows(group: str, ood: bool, labels: np.ndarray, points: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
+    columns: dict[str, Any] = {"group": group, "ood": ood, "label": labels, "x": points[:, 0], "y": points[:, 1]}
+    return pd.DataFrame(columns | more)
+
+
+def _named(capture: Capture, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(name=table["label"].map({-1: "", **dict(enumerate(class_names(capture)))}))
 
 
 def prototype_distances_table(capture: Capture) -> pd.DataFrame:
@@ -150,10 +148,10 @@ def prototype_distances_table(capture: Capture) -> pd.DataFrame:
             "This capture carries no prototypes. Record them with Experiment.run(), or pass prototypes=... to "
             "capture.replace()."
         )
-    points, names = _comparable(capture, capture.prototypes), np.array(class_names(capture), dtype=object)
-    squares = (points**2).sum(axis=1)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0.0))
-    np.fill_diagonal(distances, 0.0)
+    from scipy.spatial.distance import cdist  # a tenth of a second that no other figure shall wait for
+
+    points, names = _placed(capture, capture.prototypes), np.array(class_names(capture), dtype=object)
+    distances = cdist(points, points)
     row, column = (index.ravel() for index in np.indices(distances.shape))
     return pd.DataFrame(
         source(capture)
@@ -186,11 +184,6 @@ class Plane:
 
     def __repr__(self) -> str:
         return f"Plane({len(self.x)} x {len(self.y)} points)"
-
-    @property
-    def extent(self) -> tuple[float, float, float, float]:
-        """Left, right, bottom and top."""
-        return float(self.x[0]), float(self.x[-1]), float(self.y[0]), float(self.y[-1])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -268,11 +261,7 @@ class ToyRun:
 
 
 def surface_table(
-    snapshot: Snapshot | ToyRun,
-    *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
-    space: str = "input",
-    ood: str | Iterable[str] | None = None,
+    snapshot: Snapshot | ToyRun, *, score: ScoreLike = "es", space: str = "input", ood: Names = None
 ) -> pd.DataFrame:
     """Return a score at every point of a plane, and the data that lie in it.
 
@@ -306,43 +295,25 @@ def surface_table(
     sets are put on circles a little larger, so that they do not hide the known points.
     """
     snapshot = snapshot.final if isinstance(snapshot, ToyRun) else snapshot
-    capture, chosen = snapshot.capture, scores_module.get(score)
+    capture, chosen = snapshot.capture, get(score)
     check_choice(
         "space", space, snapshot.planes, remedy="" if "input" in snapshot.planes else "These data have no input plane."
     )
     plane = snapshot.planes[space]
     x, y = np.meshgrid(plane.x, plane.y)
     grid = np.column_stack([x.ravel(), y.ravel()])
-    parts = [
-        _surface_rows(
-            "plane", False, plane.samples.require("predictions"), grid, scores_module.compute(chosen, plane.samples)
-        )
-    ]
-    sets = {"test": capture.test} | (chosen_ood(capture, ood) if ood is not None or capture.ood else {})
+    values = compute(chosen, plane.samples)
+    parts = [_rows("plane", False, plane.samples.require("predictions"), grid, value=values)]
+    sets = {"test": capture.test} | chosen_ood(capture, ood, required=False)
     step = min(OUTSIDE, OUTERMOST / max(1, len(sets) - 1))
     for number, (name, samples) in enumerate(sets.items()):
-        points = (
-            snapshot.points[name] if space == "input" else _placed(capture, samples.require("features"), step * number)
-        )
-        group, values = "ID" if name == "test" else name, scores_module.compute(chosen, samples)
-        parts.append(_surface_rows(group, name != "test", samples.labels, points, values))
+        is_input = space == "input"
+        points = snapshot.points[name] if is_input else _placed(capture, samples.require("features"), step * number)
+        group = "ID" if name == "test" else name
+        parts.append(_rows(group, name != "test", samples.labels, points, value=compute(chosen, samples)))
     if space == "features" and capture.prototypes is not None:
-        points = _placed(capture, capture.prototypes)
-        parts.append(_surface_rows("prototype", False, np.arange(len(points)), points, np.full(len(points), np.nan)))
-    threshold = threshold_at_tpr(scores_module.compute(chosen, capture.test))
-    names = {-1: "", **dict(enumerate(class_names(capture)))}
+        points, classes = _placed(capture, capture.prototypes), np.arange(len(capture.prototypes))
+        parts.append(_rows("prototype", False, classes, points, value=np.full(len(points), np.nan)))
+    threshold = threshold_at_tpr(compute(chosen, capture.test))
     told: dict[str, Any] = source(capture) | {"epoch": snapshot.epoch, "space": space, "score": chosen.key}
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(name=table["label"].map(names), threshold=threshold, **told)
-
-
-def _placed(capture: Capture, features: np.ndarray, outside: float = 0.0) -> np.ndarray:
-    if not loss_record(capture.loss).unit_vectors:
-        return features
-    lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return features / lengths * (1 + outside)
-
-
-def _surface_rows(group: str, ood: bool, labels: np.ndarray, points: np.ndarray, values: np.ndarray) -> pd.DataFrame:
-    columns = {"group": group, "ood": ood, "label": labels, "x": points[:, 0], "y": points[:, 1], "value": values}
-    return pd.DataFrame(columns)
+    return _named(capture, parts).assign(threshold=threshold, **told)

@@ -6,21 +6,23 @@ the values: figures only draw these rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_number, check_ood, run_hint
+from isomax_viz._common.checks import check_choice, check_number, check_unused
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.chosen import Names, chosen_ood, set_scores
+from isomax_viz.analysis.scores import ScoreLike
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
 
-__all__ = ["VALUES", "chosen_ood", "logits_table", "scores_table", "values_table"]
+__all__ = ["VALUES", "logits_table", "scores_table", "values_table"]
 
 INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
 
@@ -30,47 +32,15 @@ VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
     "min_distance": lambda samples: samples.min_distances,
 }
 
+Bins = int | Sequence[float]
+Limits = tuple[float, float] | None
 Groups = Sequence[tuple[str, bool, np.ndarray]]  # name, whether out-of-distribution, values
 
 
-def chosen_ood(capture: Capture, ood: str | Iterable[str] | None) -> dict[str, Samples]:
-    """Return the out-of-distribution sets of that name or names; None means all.
-
-    Raises
-    ------
-    TypeError
-        If this is no capture.
-    ValueError
-        If no set is named, the capture has no such set, no set at all, or an empty one.
-
-    Examples
-    --------
-    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood={"letters": [[0.2, 0.1]], "patches": [[0.1, 0.2]]})
-    >>> list(chosen_ood(capture, "letters")), list(chosen_ood(capture, None))
-    (['letters'], ['letters', 'patches'])
-    """
-    if not isinstance(capture, Capture):
-        remedy = run_hint(capture) or "For several captures side by side use iv.plot_grid(plot, captures)."
-        raise TypeError(
-            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. {remedy}"
-        )
-    if ood is None and not capture.ood:
-        raise ValueError(
-            "This capture has no out-of-distribution set to compare with. Record one with "
-            "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
-        )
-    names = check_ood(ood, capture.ood)
-    for name in names:
-        if not len(capture.ood[name]):
-            raise ValueError(
-                f"The out-of-distribution set {name!r} is empty. Record it with at least one image, or leave it out."
-            )
-    return {name: capture.ood[name] for name in names}
-
-
-def _edges(groups: Sequence[np.ndarray], bins: int | Sequence[float], limits: tuple[float, float] | None) -> Any:
+def _edges(groups: Sequence[np.ndarray], bins: Bins, limits: Limits) -> Any:
     """Return the arguments ``bins, range`` of np.histogram that give all groups the same edges."""
     if not np.isscalar(bins):
+        check_unused("edges of bins", limits=limits)
         edges = np.asarray(bins, dtype=np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
             raise ValueError("bins must be a whole number or an increasing sequence of at least 2 edges.")
@@ -86,48 +56,31 @@ def _edges(groups: Sequence[np.ndarray], bins: int | Sequence[float], limits: tu
     return count, (low, high) if low < high else (low - margin, high + margin)
 
 
-def _binned(
-    capture: Capture, quantity: str, groups: Groups, bins: int | Sequence[float], limits: tuple[float, float] | None
-) -> pd.DataFrame:
+def _binned(capture: Capture, quantity: str, groups: Groups, bins: Bins, limits: Limits) -> pd.DataFrame:
     for name, _, values in groups:
         if not len(values):
             raise ValueError(f"There is nothing to count in the group {name!r}: the test samples carry no labels.")
     bins, limits = _edges([values for *_, values in groups], bins, limits)
-    counts = []
-    for *_, values in groups:
+    parts = []
+    for name, is_ood, values in groups:
         count, edges = np.histogram(values, bins=bins, range=limits)
-        counts.append(count)
-    edges = edges.astype(np.float64)
-    per_group = {
-        "group": [name for name, *_ in groups],
-        "ood": [is_ood for _, is_ood, _ in groups],
-        "n": [len(values) for *_, values in groups],
-        "median": [_median(values) for *_, values in groups],
-    }
-    repeated = {name: np.repeat(np.array(values), len(edges) - 1) for name, values in per_group.items()}
-    left, right, count = np.tile(edges[:-1], len(groups)), np.tile(edges[1:], len(groups)), np.concatenate(counts)
-    binned = {"left": left, "right": right, "density": count / (repeated["n"] * (right - left)), "count": count}
-    order = ("group", "ood", "left", "right", "density", "count", "n", "median")
-    body = repeated | binned
-    return pd.DataFrame(source(capture) | {"quantity": quantity} | {name: body[name] for name in order})
+        left, right = edges[:-1].astype(np.float64), edges[1:].astype(np.float64)
+        columns = source(capture) | {"quantity": quantity, "group": name, "ood": is_ood, "left": left, "right": right}
+        columns |= {"density": count / (len(values) * (right - left)), "count": count}
+        parts.append(pd.DataFrame(columns | {"n": len(values), "median": _median(values)}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _median(values: np.ndarray) -> float:
     # As np.median, which partitions around both middle values at once and takes several times as long on millions.
     middle = len(values) // 2
     parted = np.partition(values, middle)
-    if len(values) % 2:
-        return float(parted[middle])
-    return float(np.array([parted[:middle].max(), parted[middle]]).mean())
+    below = parted[middle] if len(values) % 2 else parted[:middle].max()
+    return float(np.array([below, parted[middle]]).mean())
 
 
 def logits_table(
-    capture: Capture,
-    ood: str | Iterable[str] | None = None,
-    *,
-    quantity: str = "logit",
-    bins: int | Sequence[float] = 50,
-    limits: tuple[float, float] | None = None,
+    capture: Capture, ood: Names = None, *, quantity: str = "logit", bins: Bins = 50, limits: Limits = None
 ) -> pd.DataFrame:
     """Count intra-class, inter-class and out-of-distribution logits (or distances) in shared bins.
 
@@ -174,23 +127,19 @@ def logits_table(
     check_choice("quantity", quantity, ("logit", "distance"))
     unknown = chosen_ood(capture, ood)
     test = capture.test
-    if quantity == "logit":
-        known = [(INTRA, False, test.intra_logits), (INTER, False, test.inter_logits)]
-        others = [(name, True, samples.require("logits").ravel()) for name, samples in unknown.items()]
-    else:
-        known = [(INTRA, False, test.intra_distances), (INTER, False, test.inter_distances)]
-        others = [(name, True, samples.require("distances").ravel()) for name, samples in unknown.items()]
+    known = [(INTRA, False, getattr(test, f"intra_{quantity}s")), (INTER, False, getattr(test, f"inter_{quantity}s"))]
+    others = [(name, True, samples.require(f"{quantity}s").ravel()) for name, samples in unknown.items()]
     return _binned(capture, quantity, known + others, bins, limits)
 
 
 def values_table(
     capture: Capture,
-    value: str | Callable[[Samples], np.ndarray] = "entropy",
-    ood: str | Iterable[str] | None = None,
+    value: ScoreLike = "entropy",
+    ood: Names = None,
     *,
     normalised: bool = False,
-    bins: int | Sequence[float] = 50,
-    limits: tuple[float, float] | None = None,
+    bins: Bins = 50,
+    limits: Limits = None,
 ) -> pd.DataFrame:
     """Count one value per sample, in-distribution and out-of-distribution, in shared bins.
 
@@ -246,12 +195,7 @@ def values_table(
 
 
 def scores_table(
-    capture: Capture,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
-    ood: str | Iterable[str] | None = None,
-    *,
-    bins: int | Sequence[float] = 50,
-    limits: tuple[float, float] | None = None,
+    capture: Capture, score: ScoreLike | None = None, ood: Names = None, *, bins: Bins = 50, limits: Limits = None
 ) -> pd.DataFrame:
     """Count a score, in-distribution and out-of-distribution, with its threshold at 95 % TPR and what that detects.
 
@@ -280,18 +224,13 @@ def scores_table(
     0    ID        9.0  1.0    NaN        NaN
     1  mine        9.0  1.0    1.0        1.0
     """
-    unknown = chosen_ood(capture, ood)
-    chosen = scores_module.get(score, capture.test)
-    id_scores = scores_module.compute(chosen, capture.test)
-    groups = [(KNOWN, False, id_scores)]
-    groups += [(name, True, scores_module.compute(chosen, samples)) for name, samples in unknown.items()]
+    chosen, id_scores, sets = set_scores(capture, score, ood)
+    groups = [(KNOWN, False, id_scores), *((name, True, values) for name, values in sets.items())]
     table = _binned(capture, chosen.key, groups, bins, limits)
     threshold = metrics.threshold_at_tpr(id_scores)
-    table["threshold"] = float(threshold)
-    table["TPR"] = float((id_scores >= threshold).mean())
-    rows = len(table) // len(groups)
-    auroc = [np.nan] + [metrics.auroc(id_scores, values) for *_, values in groups[1:]]
-    table["AUROC"] = np.repeat(np.array(auroc, dtype=float), rows)
-    detected = [np.nan] + [float((values < threshold).mean()) for *_, values in groups[1:]]
-    table["TNR@TPR95"] = np.repeat(np.array(detected, dtype=float), rows)
+    table["threshold"], table["TPR"] = float(threshold), float((id_scores >= threshold).mean())
+    auroc = {name: metrics.auroc(id_scores, values) for name, values in sets.items()}
+    detected = {name: float((values < threshold).mean()) for name, values in sets.items()}
+    for column, found in (("AUROC", auroc), ("TNR@TPR95", detected)):
+        table[column] = table["group"].map(found).astype(float).where(table["ood"])
     return table

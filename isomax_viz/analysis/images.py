@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz._common.checks import check_choice, check_number, check_unused
+from isomax_viz.analysis.chosen import Names, set_scores
+from isomax_viz.analysis.scores import ScoreLike
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.samples import Samples
 
-__all__ = ["SELECTIONS", "select_images"]
-
-SELECTIONS = {
-    "confident_ood": "out-of-distribution images with the highest scores: the surest errors",
-    "doubtful_id": "in-distribution images with the lowest scores: the known images that look unknown",
-    "near_threshold": "images of all sets with scores nearest to the threshold",
-    "range": "images of all sets with scores within the range, spread evenly over it",
-}
+__all__ = ["select_images"]
 
 
 def select_images(
     capture: Capture,
-    ood: str | Iterable[str] | None = None,
+    ood: Names = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
+    score: ScoreLike | None = None,
     which: str = "confident_ood",
     threshold: float | None = None,
     limits: tuple[float, float] | None = None,
@@ -45,7 +36,9 @@ def select_images(
         By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function.
     which : {"confident_ood", "doubtful_id", "near_threshold", "range"}
-        See :data:`SELECTIONS`.
+        Out-of-distribution images with the highest scores, the surest errors; in-distribution images with the lowest
+        ones, known images that look unknown; images of all sets with scores nearest to the threshold; images of all
+        sets with scores within the limits, spread evenly over them.
     threshold : float, optional
         Needed by ``"near_threshold"``.
     limits : (float, float), optional
@@ -63,7 +56,7 @@ def select_images(
     Raises
     ------
     ValueError
-        If a name is unknown, or a threshold or limits are missing.
+        If a name is unknown, or a threshold or limits are missing, or given where they change nothing.
 
     Examples
     --------
@@ -72,9 +65,19 @@ def select_images(
         set  index  label  prediction  score
     0  mine      1     -1           0    5.0
     """
-    check_choice("which", which, SELECTIONS)
+    check_choice("which", which, ("confident_ood", "doubtful_id", "near_threshold", "range"))
     check_number("most", most, at_least=1, whole=True)
-    table = _scored(capture, ood, score)
+    if which != "near_threshold":
+        check_unused(f"which={which!r}", threshold=threshold)
+    if which != "range":
+        check_unused(f"which={which!r}", limits=limits)
+    _, id_scores, sets = set_scores(capture, score, ood)
+    parts = []
+    for name, values in ({"test": id_scores} | sets).items():
+        samples = capture.samples[name]
+        columns: dict[str, Any] = {"set": name, "index": np.arange(len(samples)), "label": samples.labels}
+        parts.append(pd.DataFrame(columns | {"prediction": samples.predictions, "score": values}))
+    table = pd.concat(parts, ignore_index=True)
     if which == "confident_ood":
         rows = table[table["set"] != "test"].sort_values("score", ascending=False, kind="stable")
     elif which == "doubtful_id":
@@ -90,12 +93,3 @@ def select_images(
         if len(rows) > most:
             rows = rows.iloc[np.arange(most) * len(rows) // most]
     return rows.head(most).reset_index(drop=True)
-
-
-def _scored(capture: Capture, ood: str | Iterable[str] | None, score: str | Callable | None) -> pd.DataFrame:
-    parts = []
-    for name, samples in ({"test": capture.test} | chosen_ood(capture, ood)).items():
-        columns: dict[str, Any] = {"set": name, "index": np.arange(len(samples)), "label": samples.labels}
-        columns |= {"prediction": samples.predictions, "score": scores_module.compute(score, samples)}
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)

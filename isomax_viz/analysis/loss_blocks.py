@@ -41,11 +41,9 @@ def loss_blocks_table(loss: str) -> pd.DataFrame:
     >>> loss_blocks_table("isomax")["block"].tolist()
     ['features', 'distances: logits', 'entropic scale (training only)', 'softmax', 'cross-entropy']
     """
-    rows = LOSSES[check_choice("loss", loss, LOSSES)].blocks
-    table = pd.DataFrame(rows, columns=["block", "formula", "artefact"])
-    table.insert(0, "loss", loss)
-    table.insert(1, "place", range(len(rows)))
-    return table
+    blocks = LOSSES[check_choice("loss", loss, LOSSES)].blocks
+    rows = [(loss, place, *block) for place, block in enumerate(blocks)]
+    return pd.DataFrame(rows, columns=["loss", "place", "block", "formula", "artefact"])
 
 
 def plane_table(loss: str, *, points: int = 121) -> pd.DataFrame:

@@ -10,65 +10,31 @@ pictures and adversarial pictures made from them. ``settings`` says which, and w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice
+from isomax_viz._common.checks import check_choice, check_unused
 from isomax_viz.analysis.scores import COLUMNS, SCORES, words
-from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, split_loss
-from isomax_viz.catalog.style import loss_record
+from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, Loss, split_loss
 
-__all__ = [
-    "COMPARED",
-    "DEMANDS",
-    "Training",
-    "demands",
-    "label",
-    "measure",
-    "table",
-    "training",
-]
+__all__ = ["COMPARED", "DEMANDS", "demands", "label", "measure", "table", "training"]
 
-# key -> (the papers' words, what a table says of a method that demands it, and of one that does not)
+# key -> (the papers' words, what a table says of a method that demands it; of one that does not: "Not" and the same)
 DEMANDS = {
-    "tuning": ("Hyperparameter Tuning", "Required", "Not Required"),
-    "additional_data": ("Additional Data", "Required", "Not Required"),
-    "slow_inference": ("Inefficient Inference or OOD Detection", "Present", "Not Present"),
-    "accuracy_drop": ("Classification Accuracy Drop", "Present", "Not Present"),
-    "input_preprocessing": ("Input Preprocessing", "Required", "Not Required"),
-    "feature_ensemble": ("Feature Ensemble", "Required", "Not Required"),
-    "ood_or_adversarial": (
-        "Availability of Out-of-Distribution or Adversarially Generated Samples",
-        "Required",
-        "Not Required",
-    ),
-    "post_processing": ("Post-processing Phase", "Required", "Not Required"),
-    "extra_models": ("Additional Ad-hoc Models", "Required", "Not Required"),
-    "gradients": ("Gradients at Inference", "Required", "Not Required"),
-    "training_features": ("Training Features", "Required", "Not Required"),
+    "tuning": ("Hyperparameter Tuning", "Required"),
+    "additional_data": ("Additional Data", "Required"),
+    "slow_inference": ("Inefficient Inference or OOD Detection", "Present"),
+    "accuracy_drop": ("Classification Accuracy Drop", "Present"),
+    "input_preprocessing": ("Input Preprocessing", "Required"),
+    "feature_ensemble": ("Feature Ensemble", "Required"),
+    "ood_or_adversarial": ("Availability of Out-of-Distribution or Adversarially Generated Samples", "Required"),
+    "post_processing": ("Post-processing Phase", "Required"),
+    "extra_models": ("Additional Ad-hoc Models", "Required"),
+    "gradients": ("Gradients at Inference", "Required"),
+    "training_features": ("Training Features", "Required"),
 }
-
-
-@dataclass(frozen=True)
-class Training:
-    """A way to train a network, with what it demands.
-
-    Attributes
-    ----------
-    label : str
-        Its name.
-    demands : tuple of str
-        Keys of :data:`DEMANDS`.
-    source : str
-        Where it was proposed.
-    """
-
-    label: str
-    demands: tuple[str, ...]
-    source: str
-
 
 # What the notebook compares: the baseline, what is asked of SoftMax afterwards, the seamless ones, and combinations.
 COMPARED = (
@@ -106,8 +72,8 @@ _PAPER_COLUMNS = {
 }
 
 
-def training(key: str) -> Training:
-    """Return the training of a key: a loss, or a loss and extra data.
+def training(key: str) -> Loss:
+    """Return what is known of a training by its key: a loss, or a loss and extra data.
 
     Raises
     ------
@@ -116,18 +82,17 @@ def training(key: str) -> Training:
 
     Examples
     --------
-    >>> training("isomax++oe").label
+    >>> training("isomax++oe").look.label
     'IsoMax+ with Outlier Exposure'
     """
     loss, extra = split_loss(key)
     remedy = f"With extra data: the loss, '+', and one of {', '.join(EXTRA_DATA)}."
-    check_choice("loss", loss, LOSSES, remedy=remedy)
-    base = LOSSES[loss]
+    base = LOSSES[check_choice("loss", loss, LOSSES, remedy=remedy)]
     if not extra:
-        return Training(base.look.label, base.demands, base.source)
+        return base
     more = EXTRA_DATA[extra]
-    label, source = f"{base.look.label} with {more.label}", f"{base.source}; {more.source}"
-    return Training(label, (*base.demands, *more.demands), source)
+    look = replace(base.look, label=f"{base.look.label} with {more.label}")
+    return replace(base, look=look, demands=base.demands + more.demands, source=f"{base.source}; {more.source}")
 
 
 def demands(loss: str, score: str) -> frozenset[str]:
@@ -143,11 +108,11 @@ def demands(loss: str, score: str) -> frozenset[str]:
     >>> sorted(demands("isomax+", "mds")), sorted(demands("softmax+acet", "mps"))
     ([], ['accuracy_drop', 'tuning'])
     """
-    asked = (SCORES | COLUMNS)[check_choice("score", score, SCORES | COLUMNS)]
-    demanded = frozenset(training(loss).demands) | frozenset(asked.demands)
+    known = SCORES | COLUMNS
+    asked, trained = known[check_choice("score", score, known)], training(loss)
     # Without prototypes, distances are those to the class means of the training features.
-    to_means = "distances" in asked.needs and not loss_record(loss).prototypes
-    return demanded | {"training_features"} if to_means else demanded
+    to_means = {"training_features"} if "distances" in asked.needs and not trained.prototypes else set()
+    return frozenset(trained.demands).union(asked.demands, to_means)
 
 
 def label(loss: str, score: str) -> str:
@@ -158,13 +123,13 @@ def label(loss: str, score: str) -> str:
     >>> label("isomax+", "odin")
     'IsoMax+/ODIN'
     """
-    return f"{training(loss).label}/{words(score).label}"
+    return f"{training(loss).look.label}/{words(score).label}"
 
 
 def table(
     paper: str | None = None,
     *,
-    approaches: Iterable[tuple[str, str]] = COMPARED,
+    approaches: Iterable[tuple[str, str]] | None = None,
     measured: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return what approaches demand, and what they were measured to cost beside it.
@@ -174,8 +139,8 @@ def table(
     paper : {"isomax+", "dismax"}, optional
         Render that paper's Table 1 from the declarations, in its own words, instead.
     approaches : iterable of (loss, score)
-        Keys of :data:`isomax_viz.catalog.losses.LOSSES` (with extra data: ``"softmax+oe"``) and of scores; not used
-        for a paper's table.
+        Keys of :data:`isomax_viz.catalog.losses.LOSSES` (with extra data: ``"softmax+oe"``) and of scores; by default
+        :data:`COMPARED`.
     measured : DataFrame, optional
         What :func:`measure` returned; its approaches are shown, with its columns after those of the declarations.
 
@@ -189,7 +154,7 @@ def table(
     Raises
     ------
     ValueError
-        If a paper, loss or score is not known.
+        If a paper, loss or score is not known, or two of the three options are given.
 
     Examples
     --------
@@ -199,11 +164,13 @@ def table(
     [True, True, False]
     """
     if paper is not None:
+        check_unused("paper", approaches=approaches, measured=measured)
         return _paper_table(check_choice("paper", paper, _PAPER_ROWS))
     if measured is not None:
-        approaches = list(zip(measured["loss"], measured["score"], strict=True))
+        check_unused("measured", approaches=approaches)
+        approaches = zip(measured["loss"], measured["score"], strict=True)
     rows = {}
-    for loss, score in approaches:
+    for loss, score in COMPARED if approaches is None else approaches:
         present = demands(loss, score)
         row = {"loss": loss, "score": score} | {key: key in present for key in DEMANDS}
         source = "; ".join(dict.fromkeys([training(loss).source, words(score).source]))
@@ -218,9 +185,9 @@ def table(
 def _paper_table(paper: str) -> pd.DataFrame:
     rows = {}
     for name, (loss, score) in _PAPER_ROWS[paper].items():
-        present = demands(loss, score)
-        said = {key: DEMANDS[key] for key in _PAPER_COLUMNS[paper]}
-        rows[name] = {words: yes if key in present else no for key, (words, yes, no) in said.items()}
+        said, present = [DEMANDS[key] for key in _PAPER_COLUMNS[paper]], demands(loss, score)
+        told = zip(_PAPER_COLUMNS[paper], said, strict=True)
+        rows[name] = {feature: word if key in present else f"Not {word}" for key, (feature, word) in told}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
 

@@ -17,18 +17,9 @@ import numpy as np
 from isomax_viz._common.checks import check_choice, check_number, check_scores
 
 __all__ = [
-    "METRICS",
-    "aupr",
-    "auroc",
-    "best_dtacc_threshold",
-    "counts",
-    "dtacc",
-    "of_counts",
-    "ood_metrics",
-    "roc",
-    "threshold_at_tpr",
-    "tnr_at_tpr",
-]
+    "METRICS", "aupr", "auroc", "best_dtacc_threshold", "counts", "dtacc", "of_counts", "ood_metrics", "roc",
+    "threshold_at_tpr", "tnr_at_tpr",
+]  # fmt: skip
 
 
 def counts(id_scores: Any, ood_scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

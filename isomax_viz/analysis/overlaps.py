@@ -2,92 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import as_numeric, check_number, check_scores
+from isomax_viz._common.checks import check_number
 from isomax_viz.analysis.bootstrap import draw_counts
-from isomax_viz.analysis.histograms import chosen_ood
-from isomax_viz.analysis.tables import as_list, as_names
+from isomax_viz.analysis.chosen import Captures, Names, as_list, as_names, chosen_ood
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import loss_record
 
-__all__ = ["logit_overlaps", "overlap_coefficient", "sample_overlap"]
+__all__ = ["logit_overlaps"]
+
+Draws = dict[tuple[int, int], np.ndarray]  # of how many known (0) or unknown (1) images
 
 INTRA, INTER, UNDECIDED = "intra-class", "inter-class", "undecided"
 
 
-def overlap_coefficient(p: np.ndarray, q: np.ndarray) -> float:
-    """Return the share that two histograms have in common: 1 if they are equal, 0 if they do not touch.
-
-    Parameters
-    ----------
-    p, q : array, shape (bins,)
-        Counts in the same bins (or densities, if the bins are of equal width).
-
-    Returns
-    -------
-    float
-        Sum of min(p, q) after both are brought to sum 1.
-
-    Raises
-    ------
-    ValueError
-        If the bins are not the same number, a value is negative, or a histogram is empty.
-
-    Examples
-    --------
-    >>> overlap_coefficient(np.array([2, 2, 0]), np.array([0, 1, 1]))
-    0.5
-    """
-    p, q = as_numeric("p", p), as_numeric("q", q)
-    if p.shape != q.shape or p.ndim != 1:
-        raise ValueError(f"p and q must be counts in the same bins, but have the shapes {p.shape} and {q.shape}.")
-    for parameter, counts in (("p", p), ("q", q)):
-        if not (counts >= 0).all() or not 0 < counts.sum() < np.inf:
-            raise ValueError(f"{parameter} must be counts of at least 0, and not all 0, but is {counts.tolist()}.")
-    return float(np.minimum(p / p.sum(), q / q.sum()).sum())
-
-
-def sample_overlap(a: Any, b: Any, *, bins: int = 20) -> float:
-    """Return the overlap coefficient of two samples in bins that hold equal shares of both together.
-
-    Parameters
-    ----------
-    a, b : array, shape (n,) and (m,)
-        Values; each sample counts as much as the other, whatever its size.
-    bins : int
-        Number of bins, at least 2. More show finer differences, and more chance: samples of one distribution overlap by
-        about 1 - 0.4 sqrt(bins (1/n + 1/m)).
-
-    Returns
-    -------
-    float
-        The same for all increasing transformations of the values: neither a unit nor one value far away matters.
-
-    Raises
-    ------
-    ValueError
-        If a sample is empty or not finite, or there are too few bins.
-
-    Examples
-    --------
-    >>> sample_overlap([0, 1, 2, 3], [0, 1, 2, 3]), sample_overlap([0, 1], [2, 1e9])
-    (1.0, 0.0)
-    """
-    check_number("bins", bins, at_least=2, whole=True)
-    a, b = check_scores("a", a), check_scores("b", b)
-    edges = _inner_edges(a, b, bins)
-    counts = [np.bincount(np.searchsorted(edges, part, side="right"), minlength=len(edges) + 1) for part in (a, b)]
-    return overlap_coefficient(*counts)
-
-
 def _inner_edges(a: np.ndarray, b: np.ndarray, bins: int) -> np.ndarray:
+    """Return the edges of bins that hold equal shares of both samples together, whatever their sizes."""
     pooled = np.concatenate([a, b])
     order = np.argsort(pooled, kind="stable")
     share = np.cumsum(np.repeat([0.5 / len(a), 0.5 / len(b)], [len(a), len(b)])[order])
@@ -95,12 +29,7 @@ def _inner_edges(a: np.ndarray, b: np.ndarray, bins: int) -> np.ndarray:
 
 
 def logit_overlaps(
-    captures: Capture | Iterable[Capture],
-    *,
-    ood: str | Iterable[str] | None = None,
-    bins: int = 20,
-    resamples: int = 400,
-    confidence: float = 0.95,
+    captures: Captures, *, ood: Names = None, bins: int = 20, resamples: int = 400, confidence: float = 0.95
 ) -> pd.DataFrame:
     """Say which in-distribution logits the out-of-distribution logits resemble more, where the images decide it.
 
@@ -111,7 +40,9 @@ def logit_overlaps(
     ood : str or iterable of str, optional
         Sets to look at; by default all.
     bins : int
-        Number of bins, which hold equal shares of the logits: see :func:`sample_overlap`.
+        Number of bins, which hold equal shares of both kinds of logits together: neither a unit nor one value far away
+        matters. More show finer differences, and more chance: n and m values of one distribution overlap by about
+        1 - 0.4 sqrt(bins (1/n + 1/m)).
     resamples : int
         Draws of images, with replacement, behind each interval.
     confidence : float
@@ -120,8 +51,9 @@ def logit_overlaps(
     Returns
     -------
     DataFrame
-        ``loss, entropic_scale, data, seed, ood, intra_overlap, inter_overlap`` (overlap coefficients of all logits of
-        the OOD set with the intra- and inter-class logits of the ID test set), ``difference`` (inter minus intra; for a
+        ``loss, entropic_scale, data, seed, ood, intra_overlap, inter_overlap`` (of all logits of the OOD set with the
+        intra- and inter-class logits of the ID test set: the sum of the smaller share in each bin, 1 for equal
+        distributions and 0 for those that do not touch), ``difference`` (inter minus intra; for a
         claim about IsoMax the inter-class overlap minus that of SoftMax on the same set) with its interval ``low,
         high``, ``this_run`` ("inter-class", "intra-class" or "undecided", where the interval of inter minus intra holds
         zero), ``papers_say`` (missing where they make no claim) and ``agrees`` (missing where there is no claim, or the
@@ -153,10 +85,9 @@ def logit_overlaps(
     """
     check_number("bins", bins, at_least=2, whole=True)
     check_number("resamples", resamples, at_least=1, whole=True)
-    if not 0 < check_number("confidence", confidence, above=0) < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, but is {confidence!r}. Usual is 0.95.")
+    check_number("confidence", confidence, above=0, below=1)
     listed, ood = as_list(captures), as_names(ood)
-    drawn: dict[int, np.ndarray] = {}  # the same draws of images for every network
+    drawn: Draws = {}  # the same draws of images for every network
     found = {
         (number, name): _resampled(capture, samples, drawn, bins, resamples)
         for number, capture in enumerate(listed)
@@ -185,24 +116,24 @@ def logit_overlaps(
 
 
 def _resampled(
-    capture: Capture, outside: Samples, drawn: dict[int, np.ndarray], bins: int, resamples: int
+    capture: Capture, outside: Samples, drawn: Draws, bins: int, resamples: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the overlaps with intra- and inter-class logits: of the images as they are, then of every resample."""
     intra, inter = capture.test.intra_logits[:, None], capture.test.inter_logits
     if not len(intra):
         raise ValueError(f"The test samples of {capture!r} carry no labels, so no logit is that of its own class.")
-    for number, n in enumerate((len(intra), len(outside))):
-        if n not in drawn:
-            draws = draw_counts(np.random.default_rng(number), n, resamples)
-            drawn[n] = np.concatenate([np.ones((n, 1), np.float32), draws], axis=1)
+    keys = (0, len(intra)), (1, len(outside))
+    for number, n in set(keys) - drawn.keys():
+        draws = draw_counts(np.random.default_rng(number), n, resamples)
+        drawn[number, n] = np.concatenate([np.ones((n, 1), np.float32), draws], axis=1)
     logits, overlaps = outside.require("logits"), []
     for inside in (intra, inter.reshape(len(intra), -1)):
         edges = _inner_edges(inside.ravel(), logits.ravel(), bins)
         shares = []
-        for values in (inside, logits):
+        for key, values in zip(keys, (inside, logits), strict=True):
             places = np.searchsorted(edges, values, side="right") + (len(edges) + 1) * np.arange(len(values))[:, None]
             counts = np.bincount(places.ravel(), minlength=len(values) * (len(edges) + 1)).reshape(len(values), -1)
-            counts = counts.T.astype(np.float32) @ drawn[len(values)]  # of each bin and resample
+            counts = counts.T.astype(np.float32) @ drawn[key]  # of each bin and resample
             shares.append(counts / counts.sum(axis=0, dtype=np.float64))
         overlaps.append(np.minimum(*shares).sum(axis=0))
     return overlaps[0], overlaps[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Any
 
@@ -11,11 +10,10 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number, check_scores
 from isomax_viz.analysis import metrics
-from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.chosen import Names, set_scores
+from isomax_viz.analysis.scores import ScoreLike
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
-from isomax_viz.captures.samples import Samples
 
 __all__ = ["cheapest_threshold", "disagreements", "expected_cost", "risk_table", "two_meanings"]
 
@@ -24,12 +22,7 @@ _SETTING = ("data", "backbone", "preset", "select", "variant")
 
 
 def expected_cost(
-    tpr: Any,
-    fpr: Any,
-    *,
-    accept_unknown: float = 1.0,
-    reject_known: float = 1.0,
-    share_unknown: float = 0.5,
+    tpr: Any, fpr: Any, *, accept_unknown: float = 1.0, reject_known: float = 1.0, share_unknown: float = 0.5
 ) -> Any:
     """Return the expected cost per image.
 
@@ -60,9 +53,9 @@ def expected_cost(
 
 def risk_table(
     capture: Capture,
-    ood: str | Iterable[str] | None = None,
+    ood: Names = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
+    score: ScoreLike | None = None,
     accept_unknown: float = 1.0,
     reject_known: float = 1.0,
     share_unknown: float = 0.5,
@@ -102,31 +95,22 @@ def risk_table(
     2        2.0  0.5  1.0  2.25     False
     3        1.0  1.0  1.0  2.00     False
     """
-    chosen = scores_module.get(score, capture.test)
-    inside = np.sort(scores_module.compute(chosen, capture.test))
-    sets = {name: np.sort(scores_module.compute(chosen, item)) for name, item in chosen_ood(capture, ood).items()}
-    if not sets:
-        raise ValueError("ood names no out-of-distribution set, but a cost needs at least one. Leave it out for all.")
-    thresholds = np.append(np.inf, np.unique(np.concatenate([inside, *sets.values()]))[::-1])
-    tpr = _accepted(inside, thresholds)
+    chosen, id_scores, sets = set_scores(capture, score, ood)
+    thresholds = np.append(np.inf, np.unique(np.concatenate([id_scores, *sets.values()]))[::-1])
+    tpr = _accepted(id_scores, thresholds)
     fpr = np.mean([_accepted(values, thresholds) for values in sets.values()], axis=0)
-    costs = {"accept_unknown": accept_unknown, "reject_known": reject_known, "share_unknown": share_unknown}
-    cost = expected_cost(tpr, fpr, **costs)
+    cost = expected_cost(
+        tpr, fpr, accept_unknown=accept_unknown, reject_known=reject_known, share_unknown=share_unknown
+    )
     told = source(capture) | {"score": chosen.key, "ood": ", ".join(sets)}
     cheapest = np.arange(len(thresholds)) == int(np.argmax(cost <= cost.min() + 1e-12))  # ties differ by rounding
     return pd.DataFrame(told | {"threshold": thresholds, "tpr": tpr, "fpr": fpr, "cost": cost, "cheapest": cheapest})
 
 
-def cheapest_threshold(
-    capture: Capture,
-    ood: str | Iterable[str] | None = None,
-    *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
-    accept_unknown: float = 1.0,
-    reject_known: float = 1.0,
-    share_unknown: float = 0.5,
-) -> float:
+def cheapest_threshold(capture: Capture, ood: Names = None, **options: Any) -> float:
     """Return the threshold of least expected cost on these images; infinity if rejecting everything is cheapest.
+
+    Options are those of :func:`risk_table`.
 
     Examples
     --------
@@ -134,8 +118,7 @@ def cheapest_threshold(
     >>> cheapest_threshold(capture, score="max_logit", reject_known=4.0)
     1.0
     """
-    costs = {"accept_unknown": accept_unknown, "reject_known": reject_known, "share_unknown": share_unknown}
-    table = risk_table(capture, ood, score=score, **costs)
+    table = risk_table(capture, ood, **options)
     return float(table.loc[table["cheapest"], "threshold"].iloc[0])
 
 
@@ -217,5 +200,5 @@ def _detectors(table: pd.DataFrame) -> pd.Series:
     return loss + " / " + table["score"].astype(str)
 
 
-def _accepted(sorted_scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    return 1 - np.searchsorted(sorted_scores, thresholds, side="left") / len(sorted_scores)
+def _accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    return 1 - np.searchsorted(np.sort(scores), thresholds, side="left") / len(scores)

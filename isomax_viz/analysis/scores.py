@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,23 +19,10 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples, in_blocks
 
 __all__ = [
-    "COLUMNS",
-    "SCORES",
-    "Score",
-    "add_column",
-    "column",
-    "compute",
-    "energy",
-    "entropic",
-    "generalised_entropy",
-    "get",
-    "max_logit",
-    "max_probability",
-    "min_distance",
-    "read",
-    "scaled_max_probability",
+    "COLUMNS", "SCORES", "Score", "ScoreLike", "add_column", "column", "compute", "energy", "entropic",
+    "generalised_entropy", "get", "max_logit", "max_probability", "min_distance", "read", "scaled_max_probability",
     "words",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +39,10 @@ class Score:
         One sentence in plain language.
     source : str
         Where it was proposed.
-    function : callable
-        From samples to an array of shape (n,).
+    function : callable, optional
+        From samples to an array of shape (n,); by default the score is read from their column of its key.
     needs : tuple of str
-        What samples must carry: ``"logits"``, ``"distances"``, ``"features"`` or the name of a score column.
+        What samples must carry for the function: ``"logits"``, ``"distances"`` or ``"features"``.
     demands : tuple of str
         What it takes beyond one forward pass: keys of :data:`isomax_viz.analysis.methods.DEMANDS`.
     settings : str
@@ -69,20 +55,23 @@ class Score:
     formula: str = ""
     explanation: str = ""
     source: str = ""
-    function: Callable[[Samples], np.ndarray]
+    function: Callable[[Samples], np.ndarray] | None = None
     needs: tuple[str, ...] = ("logits",)
     demands: tuple[str, ...] = ()
     settings: str = ""
 
     def __call__(self, samples: Samples) -> np.ndarray:
         """Return one number per sample."""
-        return self.function(samples)
+        return self.function(samples) if self.function else read(samples, self.key)
 
     def fits(self, *samples: Samples) -> bool:
         """Return whether all of these samples carry what the score needs."""
-        return all(
-            name in one.extra_scores or getattr(one, name, None) is not None for one in samples for name in self.needs
-        )
+        names = self.needs if self.function else (self.key,)
+        there = (name in one.extra_scores or getattr(one, name, None) is not None for one in samples for name in names)
+        return all(there)
+
+
+ScoreLike = str | Callable[[Samples], np.ndarray]  # a name, or a function of one's own
 
 
 def read(samples: Samples, key: str) -> np.ndarray:
@@ -116,13 +105,8 @@ def column(key: str) -> Score:
     >>> column("odin").label, column("my detector").label
     ('ODIN', 'my detector')
     """
-    if key in COLUMNS:
-        return COLUMNS[key]
-    return _read("A score that was computed elsewhere.", key=key, label=key, name=key)
-
-
-def _read(explanation: str, **words: Any) -> Score:
-    return Score(explanation=explanation, function=partial(read, key=words["key"]), needs=(words["key"],), **words)
+    elsewhere = "A score that was computed elsewhere."
+    return COLUMNS.get(key) or Score(key=key, label=key, name=key, explanation=elsewhere)
 
 
 # What scores demand, and where they take settings from.
@@ -132,127 +116,89 @@ _FEATURES = ("training_features",)
 _ADVERSARIAL = "validated on training pictures and FGSM pictures made from them"
 
 
+# fmt: off
 _LISTED = (
-    _read(
-        "The picture is changed a little so that the network becomes surer of it, then its probability at a high "
-        "temperature T is taken: known pictures gain more.",
-        key="odin",
-        label="ODIN",
-        name="ODIN: temperature and input preprocessing",
-        formula=r"\max_j \, p_j(\tilde{x}, T)",
-        source="Liang et al. 2018",
-        demands=(*_PREPROCESSED, *_AFTERWARDS),
+    Score(
+        explanation="The picture is changed a little so that the network becomes surer of it, then its probability at "
+        "a high temperature T is taken: known pictures gain more.",
+        key="odin", label="ODIN", name="ODIN: temperature and input preprocessing",
+        formula=r"\max_j \, p_j(\tilde{x}, T)", source="Liang et al. 2018", demands=(*_PREPROCESSED, *_AFTERWARDS),
         settings=f"temperature and step {_ADVERSARIAL} (its paper: on out-of-distribution pictures)",
     ),
-    _read(
-        "The picture is changed a little so that the largest logit grows; how much is chosen on known pictures alone.",
-        key="godin",
-        label="preprocessed max logit",
-        name="maximum logit of a preprocessed picture (Generalized ODIN)",
-        formula=r"\max_j \, z_j(\tilde{x})",
-        source="Hsu et al. 2020",
-        demands=_PREPROCESSED,
-        settings="step chosen on training pictures",
+    Score(
+        explanation="The picture is changed a little so that the largest logit grows; how much is chosen on known "
+        "pictures alone.",
+        key="godin", label="preprocessed max logit",
+        name="maximum logit of a preprocessed picture (Generalized ODIN)", formula=r"\max_j \, z_j(\tilde{x})",
+        source="Hsu et al. 2020", demands=_PREPROCESSED, settings="step chosen on training pictures",
     ),
-    _read(
-        "Distances to the class means in several layers, each in the metric of its own covariance, of pictures changed "
-        "for each layer; a logistic regression weighs the layers.",
-        key="mahalanobis",
-        label="Mahalanobis",
+    Score(
+        explanation="Distances to the class means in several layers, each in the metric of its own covariance, of "
+        "pictures changed for each layer; a logistic regression weighs the layers.",
+        key="mahalanobis", label="Mahalanobis",
         name="Mahalanobis approach: several layers, input preprocessing, regression",
-        formula=r"\sum_l w_l \max_c -(f_l - \mu_{lc})^{T} \Sigma_l^{-1} (f_l - \mu_{lc})",
-        source="Lee et al. 2018",
+        formula=r"\sum_l w_l \max_c -(f_l - \mu_{lc})^{T} \Sigma_l^{-1} (f_l - \mu_{lc})", source="Lee et al. 2018",
         demands=(*_PREPROCESSED, *_AFTERWARDS, "feature_ensemble", "extra_models", *_FEATURES),
         settings=f"step and regression {_ADVERSARIAL}",
     ),
-    _read(
-        "Minus the distance to the nearest class mean in the metric of the training features' covariance.",
-        key="mahalanobis_features",
-        label="Mahalanobis (features)",
-        name="Mahalanobis distance of the last features",
+    Score(
+        explanation="Minus the distance to the nearest class mean in the metric of the training features' covariance.",
+        key="mahalanobis_features", label="Mahalanobis (features)", name="Mahalanobis distance of the last features",
         formula=r"\max_c -(f - \mu_c)^{T} \Sigma^{-1} (f - \mu_c)",
-        source="Lee et al. 2018, without its ensemble and preprocessing",
-        demands=_FEATURES,
+        source="Lee et al. 2018, without its ensemble and preprocessing", demands=_FEATURES,
     ),
-    _read(
-        "Minus the distance to the k-th most similar training picture, between unit vectors of features.",
-        key="knn",
-        label="k nearest neighbours",
-        name="distance to the k-th nearest training feature",
-        formula=r"-\lVert \hat{f} - \hat{f}_{(k)} \rVert",
-        source="Sun et al. 2022",
-        demands=_FEATURES,
+    Score(
+        explanation="Minus the distance to the k-th most similar training picture, between unit vectors of features.",
+        key="knn", label="k nearest neighbours", name="distance to the k-th nearest training feature",
+        formula=r"-\lVert \hat{f} - \hat{f}_{(k)} \rVert", source="Sun et al. 2022", demands=_FEATURES,
         settings="k = 50, its paper's choice for CIFAR10",
     ),
-    _read(
-        "Energy of the logits minus the part of the features that lies outside the subspace of the training features.",
-        key="vim",
-        label="ViM",
-        name="virtual-logit matching",
-        formula=r"\log \sum_j e^{z_j} - \alpha \lVert f^{\perp} \rVert",
-        source="Wang et al. 2022",
-        demands=_FEATURES,
+    Score(
+        explanation="Energy of the logits minus the part of the features that lies outside the subspace of the "
+        "training features.",
+        key="vim", label="ViM", name="virtual-logit matching",
+        formula=r"\log \sum_j e^{z_j} - \alpha \lVert f^{\perp} \rVert", source="Wang et al. 2022", demands=_FEATURES,
         settings="dimension of the subspace: half of the features, at most 512",
     ),
-    _read(
-        "Inner product of the features with the mean training feature of the predicted class.",
-        key="she",
-        label="SHE",
-        name="simplified Hopfield energy",
-        formula=r"f \cdot S_{\hat{y}}",
-        source="Zhang et al. 2023",
-        demands=_FEATURES,
+    Score(
+        explanation="Inner product of the features with the mean training feature of the predicted class.",
+        key="she", label="SHE", name="simplified Hopfield energy", formula=r"f \cdot S_{\hat{y}}",
+        source="Zhang et al. 2023", demands=_FEATURES,
     ),
-    _read(
-        "Energy of the logits after unusually large features were cut off.",
-        key="react",
-        label="ReAct",
-        name="energy of rectified activations",
-        formula=r"\log \sum_j e^{z_j(\min(f, c))}",
-        source="Sun et al. 2021",
-        demands=_FEATURES,
+    Score(
+        explanation="Energy of the logits after unusually large features were cut off.",
+        key="react", label="ReAct", name="energy of rectified activations",
+        formula=r"\log \sum_j e^{z_j(\min(f, c))}", source="Sun et al. 2021", demands=_FEATURES,
         settings="cut at the 90th percentile of the training features, as in its paper",
     ),
-    _read(
-        "How near the probabilities are to the mean probabilities of the training pictures of some predicted class.",
-        key="kl_matching",
-        label="KL matching",
-        name="divergence from the typical probabilities of a class",
-        formula=r"-\min_k D_{KL}(p, d_k)",
-        source="Hendrycks et al. 2022",
-        demands=_FEATURES,
+    Score(
+        explanation="How near the probabilities are to the mean probabilities of the training pictures of some "
+        "predicted class.",
+        key="kl_matching", label="KL matching", name="divergence from the typical probabilities of a class",
+        formula=r"-\min_k D_{KL}(p, d_k)", source="Hendrycks et al. 2022", demands=_FEATURES,
     ),
-    _read(
-        "How far correlations between channels, in several layers and of several orders, leave the range that the "
-        "training pictures of the predicted class span.",
-        key="gram",
-        label="Gram matrices",
-        name="Gram matrices of the feature maps",
-        formula=r"-\sum_l \delta_l / \bar{\delta}_l",
-        source="Sastry and Oore 2020",
-        demands=("slow_inference", *_FEATURES),
-        settings="orders 1 to 10, as in its paper",
+    Score(
+        explanation="How far correlations between channels, in several layers and of several orders, leave the range "
+        "that the training pictures of the predicted class span.",
+        key="gram", label="Gram matrices", name="Gram matrices of the feature maps",
+        formula=r"-\sum_l \delta_l / \bar{\delta}_l", source="Sastry and Oore 2020",
+        demands=("slow_inference", *_FEATURES), settings="orders 1 to 10, as in its paper",
     ),
-    _read(
-        "Maximum of the probabilities averaged over several passes, in each of which other features are dropped.",
-        key="mc_dropout",
-        label="MC dropout",
-        name="mean probability over random dropouts",
-        formula=r"\max_j \frac{1}{N} \sum_n p_j^{(n)}",
-        source="Gal and Ghahramani 2016",
-        demands=("slow_inference",),
+    Score(
+        explanation="Maximum of the probabilities averaged over several passes, in each of which other features are "
+        "dropped.",
+        key="mc_dropout", label="MC dropout", name="mean probability over random dropouts",
+        formula=r"\max_j \frac{1}{N} \sum_n p_j^{(n)}", source="Gal and Ghahramani 2016", demands=("slow_inference",),
         settings="30 passes; without dropout of its own, 0.2 before the head",
     ),
-    _read(
-        "Maximum of the probabilities averaged over networks that were trained from other random weights.",
-        key="ensemble",
-        label="deep ensemble",
-        name="mean probability over networks of several seeds",
-        formula=r"\max_j \frac{1}{N} \sum_n p_j^{(n)}",
-        source="Lakshminarayanan et al. 2017",
+    Score(
+        explanation="Maximum of the probabilities averaged over networks that were trained from other random weights.",
+        key="ensemble", label="deep ensemble", name="mean probability over networks of several seeds",
+        formula=r"\max_j \frac{1}{N} \sum_n p_j^{(n)}", source="Lakshminarayanan et al. 2017",
         demands=("slow_inference", "extra_models"),
     ),
 )
+# fmt: on
 
 
 COLUMNS = {score.key: score for score in _LISTED}
@@ -296,8 +242,7 @@ def add_column(capture: Capture, key: str, values: Mapping[str, Any]) -> Capture
         name: replace(capture.samples[name], extra_scores={**capture.samples[name].extra_scores, key: array})
         for name, array in values.items()
     }
-    ood = {name: parts.get(name, samples) for name, samples in capture.ood.items()}
-    return capture.replace(test=parts.get("test", capture.test), train=parts.get("train", capture.train), ood=ood)
+    return capture.with_samples(parts)
 
 
 def max_probability(samples: Samples) -> np.ndarray:
@@ -399,82 +344,55 @@ def generalised_entropy(samples: Samples, *, exponent: float = 0.1, top: int = 1
     return in_blocks(negative, samples.require("logits"))
 
 
+# fmt: off
 _COMPUTED = (
     Score(
-        key="mps",
-        label="MPS",
-        name="maximum probability score",
-        formula=r"\max_j p_j",
         explanation="How sure the network says it is: the probability of its favourite class.",
-        source="Hendrycks and Gimpel 2017",
-        function=max_probability,
+        key="mps", label="MPS", name="maximum probability score", formula=r"\max_j p_j",
+        source="Hendrycks and Gimpel 2017", function=max_probability,
     ),
     Score(
-        key="es",
-        label="ES",
-        name="entropic score",
-        formula=r"\sum_j p_j \log p_j",
         explanation="Minus the entropy of the probabilities: low when the network spreads its belief over many "
         "classes.",
-        source="DisMax paper 2019",
+        key="es", label="ES", name="entropic score", formula=r"\sum_j p_j \log p_j", source="DisMax paper 2019",
         function=entropic,
     ),
     Score(
-        key="mds",
-        label="MDS",
-        name="minimum distance score",
-        formula=r"-\min_j d_j",
         explanation="Minus the distance from the features to the nearest prototype: low when the image resembles no "
         "class.",
-        source="IsoMax+ paper, equation 4",
-        function=min_distance,
-        needs=("distances",),
+        key="mds", label="MDS", name="minimum distance score", formula=r"-\min_j d_j",
+        source="IsoMax+ paper, equation 4", function=min_distance, needs=("distances",),
     ),
     Score(
-        key="max_logit",
-        label="max logit",
-        name="maximum logit",
-        formula=r"\max_j z_j",
         explanation="The largest logit, before softmax compares it with the others.",
-        source="Hendrycks et al. 2019",
-        function=max_logit,
+        key="max_logit", label="max logit", name="maximum logit", formula=r"\max_j z_j",
+        source="Hendrycks et al. 2019", function=max_logit,
     ),
     Score(
-        key="energy",
-        label="energy",
-        name="negative free energy",
-        formula=r"\log \sum_j e^{z_j}",
         explanation="A soft maximum of the logits: high when at least one class fits well.",
-        source="Liu et al. 2020",
-        function=energy,
+        key="energy", label="energy", name="negative free energy", formula=r"\log \sum_j e^{z_j}",
+        source="Liu et al. 2020", function=energy,
     ),
     Score(
-        key="gen",
-        label="GEN",
-        name="generalised entropy score",
-        formula=r"-\sum_j p_j^{0.1} (1 - p_j)^{0.1}",
         explanation="Minus an entropy that weighs small deviations of the probabilities from 0 and 1 heavily.",
-        source="Liu et al. 2023",
-        function=generalised_entropy,
+        key="gen", label="GEN", name="generalised entropy score", formula=r"-\sum_j p_j^{0.1} (1 - p_j)^{0.1}",
+        source="Liu et al. 2023", function=generalised_entropy,
         settings="exponent 0.1 and the 100 likeliest classes, as in its paper",
     ),
     Score(
-        key="scaled_mps",
-        label="scaled MPS",
-        name="maximum probability score at temperature 1000",
-        formula=r"\max_j \frac{e^{z_j / 1000}}{\sum_k e^{z_k / 1000}}",
         explanation="The probability of the favourite class after all logits were divided by 1000: how far it stands "
         "out.",
-        source="Liang et al. 2018",
-        function=scaled_max_probability,
-        settings="temperature 1000, as in the ODIN paper",
+        key="scaled_mps", label="scaled MPS", name="maximum probability score at temperature 1000",
+        formula=r"\max_j \frac{e^{z_j / 1000}}{\sum_k e^{z_k / 1000}}", source="Liang et al. 2018",
+        function=scaled_max_probability, settings="temperature 1000, as in the ODIN paper",
     ),
 )
+# fmt: on
 
 SCORES = {score.key: score for score in _COMPUTED}
 
 
-def get(score: str | Callable[[Samples], np.ndarray] | None, samples: Samples | None = None) -> Score:
+def get(score: ScoreLike | None, samples: Samples | None = None) -> Score:
     """Return the score of that key, that of a column, or wrap your own function.
 
     Parameters
@@ -517,10 +435,8 @@ def get(score: str | Callable[[Samples], np.ndarray] | None, samples: Samples | 
         raise TypeError(f"score must be one name or function, but is {score!r:.80}.")
     key = score.lower()
     columns = COLUMNS if samples is None else own
-    if score in own:
-        return column(score)
-    if key not in SCORES and key in columns:
-        return column(key)
+    if score in own or (key not in SCORES and key in columns):
+        return column(score if score in own else key)
     remedy = "Your own function (samples -> array) is accepted too."
     if key in COLUMNS:
         remedy = f"Add it with: capture = iv.add_scores(capture, {key!r})."
@@ -538,7 +454,7 @@ def words(key: str) -> Score:
     return SCORES[key] if key in SCORES else column(key)
 
 
-def compute(score: str | Callable[[Samples], np.ndarray] | None, samples: Samples) -> np.ndarray:
+def compute(score: ScoreLike | None, samples: Samples) -> np.ndarray:
     """Return one finite number per sample.
 
     Parameters
@@ -562,12 +478,9 @@ def compute(score: str | Callable[[Samples], np.ndarray] | None, samples: Sample
     [0.5]
     """
     chosen = get(score, samples)
-    values = as_numeric(f"The score {chosen.label!r}", chosen(samples))
+    label = f"The score {chosen.label!r}"
+    values = as_numeric(label, chosen(samples))
     if values.shape != (len(samples),):
-        raise ValueError(
-            f"The score {chosen.label!r} must return shape ({len(samples)},), but returned {values.shape}. "
-            "Return one number per sample."
-        )
-    return check_finite(
-        f"The score {chosen.label!r}", values, remedy="A score must be a finite number for every sample."
-    )
+        wanted, remedy = f"shape ({len(samples)},)", "Return one number per sample."
+        raise ValueError(f"{label} must return {wanted}, but returned {values.shape}. {remedy}")
+    return check_finite(label, values, remedy="A score must be a finite number for every sample.")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice
-from isomax_viz.analysis.comparable import check_alike, check_once, shared_ood
-from isomax_viz.analysis.tables import Captures, as_list, evaluate
+from isomax_viz.analysis.chosen import Captures, Names, as_list, check_alike, check_once, shared_ood
+from isomax_viz.analysis.scores import ScoreLike
+from isomax_viz.analysis.tables import evaluate
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.provenance import source
-from isomax_viz.captures.samples import Samples
+from isomax_viz.captures.provenance import SOURCE_COLUMNS, source
 
 __all__ = ["ALPHA_QUANTITIES", "ROBUSTNESS_QUANTITIES", "alpha_table", "examples_per_class", "robustness_table"]
 
@@ -25,11 +24,7 @@ _APART = "Draw each in a panel of its own with iv.plot_grid."
 
 
 def alpha_table(
-    captures: Captures,
-    *,
-    select_on: str | None = None,
-    score: str | Callable[[Samples], np.ndarray] = "es",
-    ood: str | Iterable[str] | None = None,
+    captures: Captures, *, select_on: str | None = None, score: ScoreLike = "es", ood: Names = None
 ) -> pd.DataFrame:
     """Return accuracy and detection against the entropic scale, and the scale that one set chooses.
 
@@ -84,19 +79,14 @@ def alpha_table(
     remedy = "Name the set that chooses the scale; it is not used to report results afterwards."
     select_on = check_choice("select_on", select_on, shared_ood(listed, None), remedy=remedy)
     sets = [select_on, *(name for name in shared_ood(listed, ood) if name != select_on)]
-    parts = []
-    for number, capture in enumerate(listed):
-        results = evaluate(capture, scores=score, ood=sets)
-        shared = source(capture) | {"capture": number, "score": results["score"].iloc[0]}
-        rows = [{"quantity": "accuracy", "ood": "", "role": "", "value": capture.test.accuracy}]
-        for row in results.to_dict("records"):
-            role = "choice" if row["ood"] == select_on else "report"
-            rows += [
-                {"quantity": quantity, "ood": row["ood"], "role": role, "value": row[quantity]}
-                for quantity in ALPHA_QUANTITIES[1:]
-            ]
-        parts += [shared | row for row in rows]
-    table = pd.DataFrame(parts)
+    results = evaluate(listed, scores=score, ood=sets)
+    results["capture"] = np.repeat(np.arange(len(listed)), len(sets))
+    table = results.melt(
+        [*SOURCE_COLUMNS, "capture", "score", "ood"], list(ALPHA_QUANTITIES), "quantity", ignore_index=False
+    )
+    table["role"] = np.where(table["ood"] == select_on, "choice", "report")
+    table.loc[table["quantity"] == "accuracy", ["ood", "role"]] = ""
+    table = table.sort_index(kind="stable").drop_duplicates(ignore_index=True)
     return table.assign(chosen_scale=_best_scale(table))
 
 
@@ -115,12 +105,7 @@ def _best_scale(table: pd.DataFrame) -> float:
     return float(means.index[int(np.argmax(means.to_numpy()))])
 
 
-def robustness_table(
-    captures: Captures,
-    *,
-    score: str | Callable[[Samples], np.ndarray] = "es",
-    ood: str | Iterable[str] | None = None,
-) -> pd.DataFrame:
+def robustness_table(captures: Captures, *, score: ScoreLike = "es", ood: Names = None) -> pd.DataFrame:
     """Return accuracy and mean AUROC against the number of training examples per class.
 
     Parameters
@@ -165,9 +150,9 @@ def robustness_table(
         results = evaluate(capture, scores=score, ood=names)
         shared = source(capture) | {"capture": number, "examples_per_class": examples_per_class(capture)}
         shared["score"] = results["score"].iloc[0]
-        mean = {"quantity": "mean AUROC", "value": float(results["AUROC"].mean())}
         rows.append(shared | {"ood": "", "sets": 0, "quantity": "accuracy", "value": capture.test.accuracy})
-        rows.append(shared | {"ood": ", ".join(names), "sets": len(names)} | mean)
+        sets, mean = {"ood": ", ".join(names), "sets": len(names)}, float(results["AUROC"].mean())
+        rows.append(shared | sets | {"quantity": "mean AUROC", "value": mean})
     return pd.DataFrame(rows)
 
 

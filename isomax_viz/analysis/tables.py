@@ -6,85 +6,29 @@ table function for every figure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import run_hint
 from isomax_viz.analysis import metrics
-from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import chosen_ood, logits_table, scores_table, values_table
-from isomax_viz.captures.capture import Capture
+from isomax_viz.analysis.chosen import Captures, Names, as_list, as_names, chosen_ood, chosen_scores, set_scores
+from isomax_viz.analysis.histograms import logits_table, scores_table, values_table
+from isomax_viz.analysis.scores import ScoreLike
 from isomax_viz.captures.provenance import source
-from isomax_viz.captures.samples import Samples
 
 __all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_table", "values_table"]
 
 DEFAULT_SCORES = ("mps", "es", "mds")
 EVALUATE_COLUMNS = (
-    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset", "select", "variant")
+    ("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset", "select", "variant", "precision")
     + ("n_id", "n_ood", "accuracy")
     + tuple(metrics.METRICS)
 )
 
-Captures = Capture | Iterable[Capture]
-
-
-def as_list(captures: Captures) -> list[Capture]:
-    """Return one capture, or many, as a list.
-
-    Raises
-    ------
-    TypeError
-        If there is something else among them.
-    ValueError
-        If there is none.
-
-    Examples
-    --------
-    >>> as_list(Capture.from_arrays([[3.0, 0.0]], [0]))
-    [Capture(unknown loss: test 1)]
-    """
-    listed: Any = [captures] if isinstance(captures, Capture) or run_hint(captures) else captures
-    listed = list(listed.values()) if isinstance(listed, dict) else listed
-    listed = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed]
-    if not listed:
-        raise ValueError("captures is empty. Give one Capture or a list of them.")
-    for item in listed:
-        if not isinstance(item, Capture):
-            holds = f"a {type(item).__name__}. {run_hint(item)}".rstrip()
-            raise TypeError(f"captures must be one Capture or a list of them, but holds {holds}")
-    return listed
-
-
-def as_names(names: Any) -> Any:
-    """Return names that can be gone through more than once: a generator would be empty for the second capture."""
-    return names if names is None or isinstance(names, str) or callable(names) else list(names)
-
-
-def _wanted(scores: Any, samples: Samples) -> list[scores_module.Score]:
-    """Return the scores, each under a name of its own: rows of two that share one could not be told apart."""
-    listed = [scores] if scores is None or isinstance(scores, str) or callable(scores) else list(scores)
-    if not listed:
-        raise ValueError("The list of scores is empty. Name at least one, such as 'es'.")
-    found = [scores_module.get(item, samples) for item in listed]
-    keys = [score.key for score in found]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(
-                f"The list of scores holds {key!r} {keys.count(key)} times. Name each once, and give functions of your "
-                "own different names: write them with def, or set function.__name__."
-            )
-    return found
-
 
 def evaluate(
-    captures: Captures,
-    *,
-    scores: str | Callable[[Samples], np.ndarray] | Iterable[Any] = DEFAULT_SCORES,
-    ood: str | Iterable[str] | None = None,
+    captures: Captures, *, scores: ScoreLike | Iterable[ScoreLike] = DEFAULT_SCORES, ood: Names = None
 ) -> pd.DataFrame:
     """Return the detection metrics of every capture, score and out-of-distribution set, one tidy row each.
 
@@ -103,7 +47,7 @@ def evaluate(
     DataFrame
         ``data, backbone, loss, entropic_scale, score, ood, seed, preset, select`` (None where the capture does not
         say), ``variant`` (what else was changed in the training, None if nothing; see
-        :func:`isomax_viz.captures.provenance.variant`),
+        :func:`isomax_viz.captures.provenance.variant`), ``precision`` (number format of the backbone in training),
         ``n_id, n_ood`` (images), ``accuracy`` of the test images and the metrics of
         :func:`isomax_viz.analysis.metrics.ood_metrics`; all fractions in [0, 1], in-distribution positive.
 
@@ -115,6 +59,7 @@ def evaluate(
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.1, 0.0]]}, loss="softmax")
     >>> evaluate(capture)[["loss", "score", "ood", "n_id", "n_ood", "AUROC"]]
           loss score   ood  n_id  n_ood  AUROC
@@ -126,19 +71,16 @@ def evaluate(
     rows = []
     for capture in as_list(captures):
         sets = chosen_ood(capture, ood)
+        precision = capture.meta.get("computing", {}).get("precision")
         by_columns = by_default and capture.test.logits is None
-        for score in _wanted(capture.test.extra_scores if by_columns else scores, capture.test):
+        for score in chosen_scores(capture.test.extra_scores if by_columns else scores, capture.test):
             if by_default and not score.fits(capture.test, *sets.values()):
                 continue
-            id_scores = scores_module.compute(score, capture.test)
-            for name, samples in sets.items():
-                row = source(capture) | {
-                    "score": score.key,
-                    "ood": name,
-                    "accuracy": capture.test.accuracy,
-                }
-                row |= {"n_id": len(capture.test), "n_ood": len(samples)}
-                rows.append(row | metrics.ood_metrics(id_scores, scores_module.compute(score, samples)))
+            _, id_scores, ood_scores = set_scores(capture, score, ood)
+            for name, values in ood_scores.items():
+                row = source(capture) | {"score": score.key, "ood": name, "accuracy": capture.test.accuracy}
+                row |= {"n_id": len(id_scores), "n_ood": len(values), "precision": precision}
+                rows.append(row | metrics.ood_metrics(id_scores, values))
     return pd.DataFrame(rows, columns=list(EVALUATE_COLUMNS))
 
 
@@ -154,9 +96,9 @@ def _corners(fpr: np.ndarray, tpr: np.ndarray, n_ood: int, n_id: int, keep: int)
 
 def roc_table(
     captures: Captures,
-    ood: str | Iterable[str] | None = None,
+    ood: Names = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | Iterable[Any] | None = None,
+    score: ScoreLike | Iterable[ScoreLike] | None = None,
     thresholds: Sequence[float] | None = None,
 ) -> pd.DataFrame:
     """Return receiver operating characteristics, one row per corner of each curve.
@@ -181,6 +123,7 @@ def roc_table(
 
     Examples
     --------
+    >>> from isomax_viz import Capture
     >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.1, 0.0]]}, loss="softmax")
     >>> roc_table(capture, score="mps")[["fpr", "tpr", "operating_point", "AUROC"]]
        fpr  tpr  operating_point  AUROC
@@ -190,20 +133,18 @@ def roc_table(
     """
     parts, score, ood = [], as_names(score), as_names(ood)
     for number, capture in enumerate(as_list(captures)):
-        sets = chosen_ood(capture, ood)
-        for chosen in _wanted(score, capture.test):
-            id_scores = scores_module.compute(chosen, capture.test)
-            for name, samples in sets.items():
-                ood_scores = scores_module.compute(chosen, samples)
+        for chosen in chosen_scores(score, capture.test):
+            _, id_scores, sets = set_scores(capture, chosen, ood)
+            for name, ood_scores in sets.items():
                 fpr, tpr, threshold = metrics.roc(id_scores, ood_scores)
                 reached = tpr >= 0.95
                 if thresholds is not None:  # the last point at or above it, in the precision of the scores
                     reached = np.append(threshold[1:].astype(id_scores.dtype) < thresholds[number], True)
                 operating = int(np.argmax(reached))
-                kept = _corners(fpr, tpr, len(samples), len(capture.test), operating)
+                kept = _corners(fpr, tpr, len(ood_scores), len(id_scores), operating)
                 columns = source(capture) | {"capture": number, "score": chosen.key, "ood": name}
                 columns |= {"fpr": fpr[kept], "tpr": tpr[kept], "threshold": threshold[kept]}
-                columns |= {"operating_point": kept == operating, "n_id": len(capture.test), "n_ood": len(samples)}
+                columns |= {"operating_point": kept == operating, "n_id": len(id_scores), "n_ood": len(ood_scores)}
                 parts.append(pd.DataFrame(columns | {"AUROC": metrics.auroc(id_scores, ood_scores)}))
     return pd.concat(parts, ignore_index=True)
 
@@ -230,6 +171,7 @@ def training_table(captures: Captures) -> pd.DataFrame:
     Examples
     --------
     >>> history = pd.DataFrame({"epoch": [1, 2], "split": "train", "accuracy": [0.5, 0.75]})
+    >>> from isomax_viz import Capture
     >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax").replace(history=history)
     >>> training_table(capture)[["loss", "epoch", "split", "quantity", "value"]]
          loss  epoch  split  quantity  value

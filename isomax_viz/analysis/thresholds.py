@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,10 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.analysis import metrics
-from isomax_viz.analysis import scores as scores_module
-from isomax_viz.analysis.histograms import chosen_ood
-from isomax_viz.analysis.tables import Captures, as_list, as_names
+from isomax_viz.analysis.chosen import Captures, Names, as_list, as_names, chosen_ood, set_scores
+from isomax_viz.analysis.scores import ScoreLike, compute
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
-from isomax_viz.captures.samples import Samples
 
 __all__ = ["RULES", "check_threshold", "find_threshold", "same_share", "score_range", "threshold_table"]
 
@@ -26,11 +24,7 @@ RULES = {
 
 
 def find_threshold(
-    capture: Capture,
-    ood: str | Iterable[str] | None = None,
-    *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
-    rule: str = "tpr95",
+    capture: Capture, ood: Names = None, *, score: ScoreLike | None = None, rule: str = "tpr95"
 ) -> float:
     """Return the threshold that a rule gives; images with a score at or above it are accepted as in-distribution.
 
@@ -61,21 +55,14 @@ def find_threshold(
     3.0
     """
     check_choice("rule", rule, RULES)
-    id_scores = scores_module.compute(score, capture.test)
     if rule == "tpr95":
-        return metrics.threshold_at_tpr(id_scores)
-    ood_scores = [scores_module.compute(score, samples) for samples in chosen_ood(capture, ood).values()]
-    if not ood_scores:
-        raise ValueError("ood names no out-of-distribution set, but rule='dtacc' needs at least one. Choose 'tpr95'.")
-    return metrics.best_dtacc_threshold(id_scores, np.concatenate(ood_scores))
+        chosen_ood(capture, ood, required=False)  # a misspelt name is no matter of the rule
+        return metrics.threshold_at_tpr(compute(score, capture.test))
+    _, id_scores, sets = set_scores(capture, score, ood)
+    return metrics.best_dtacc_threshold(id_scores, np.concatenate(list(sets.values())))
 
 
-def score_range(
-    capture: Capture,
-    ood: str | Iterable[str] | None = None,
-    *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
-) -> tuple[float, float]:
+def score_range(capture: Capture, ood: Names = None, *, score: ScoreLike | None = None) -> tuple[float, float]:
     """Return the smallest and the largest score of the test images and the sets.
 
     Examples
@@ -84,17 +71,12 @@ def score_range(
     >>> score_range(capture, score="max_logit")
     (0.5, 4.0)
     """
-    values = [scores_module.compute(score, item) for item in [capture.test, *chosen_ood(capture, ood).values()]]
+    _, id_scores, sets = set_scores(capture, score, ood)
+    values = [id_scores, *sets.values()]
     return min(float(item.min()) for item in values), max(float(item.max()) for item in values)
 
 
-def same_share(
-    threshold: float,
-    capture: Capture,
-    other: Capture,
-    *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
-) -> float:
+def same_share(threshold: float, capture: Capture, other: Capture, *, score: ScoreLike | None = None) -> float:
     """Return the threshold at which another capture accepts at least the same share of its ID images.
 
     Scores of two losses have different ranges: what can be compared is the share of known images that both accept.
@@ -106,17 +88,17 @@ def same_share(
     >>> same_share(4.0, one, two, score="max_logit")
     40.0
     """
-    accepted = float((scores_module.compute(score, capture.test) >= threshold).mean())
-    if accepted == 0:
-        return float(np.nextafter(scores_module.compute(score, other.test).max(), np.float32(np.inf)))
-    return metrics.threshold_at_tpr(scores_module.compute(score, other.test), accepted)
+    share, theirs = float((compute(score, capture.test) >= threshold).mean()), compute(score, other.test)
+    if share == 0:
+        return float(np.nextafter(theirs.max(), np.float32(np.inf)))
+    return metrics.threshold_at_tpr(theirs, share)
 
 
 def threshold_table(
     captures: Captures,
-    ood: str | Iterable[str] | None = None,
+    ood: Names = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
+    score: ScoreLike | None = None,
     threshold: float | str | Sequence[float] = "tpr95",
 ) -> pd.DataFrame:
     """Count what a threshold accepts, one row per capture and out-of-distribution set.
@@ -156,12 +138,10 @@ def threshold_table(
     listed, ood = as_list(captures), as_names(ood)
     rows = []
     for number, (capture, value) in enumerate(zip(listed, _values(listed, ood, score, threshold), strict=True)):
-        chosen = scores_module.get(score, capture.test)
-        id_scores = scores_module.compute(chosen, capture.test)
-        accepted = int((id_scores >= value).sum())
-        for name, samples in chosen_ood(capture, ood).items():
-            passed = int((scores_module.compute(chosen, samples) >= value).sum())
-            n_id, n_ood = len(id_scores), len(samples)
+        chosen, id_scores, sets = set_scores(capture, score, ood)
+        accepted, n_id = int((id_scores >= value).sum()), len(id_scores)
+        for name, ood_scores in sets.items():
+            passed, n_ood = int((ood_scores >= value).sum()), len(ood_scores)
             rows.append(
                 source(capture)
                 | {"capture": number, "score": chosen.key, "ood": name, "threshold": value}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["OKABE_ITO", "Style"]
+__all__ = ["OKABE_ITO", "LineStyle", "Style"]
+
+LineStyle = str | tuple[int, tuple[int, ...]]
 
 OKABE_ITO = {
     "black": "#000000",
@@ -37,5 +38,5 @@ class Style:
 
     label: str
     color: str
-    linestyle: Any = "-"
+    linestyle: LineStyle = "-"
     marker: str = "o"

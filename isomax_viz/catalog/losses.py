@@ -6,10 +6,9 @@ the name of its loss followed by that of the data: ``"softmax+oe"``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from isomax_viz.catalog.looks import OKABE_ITO, Style
+from isomax_viz.catalog.looks import OKABE_ITO, LineStyle, Style
 
 __all__ = ["EXTRA_DATA", "LOSSES", "ExtraData", "Loss", "split_loss"]
 
@@ -78,8 +77,8 @@ class ExtraData:
 
     label: str
     short: str
-    linestyle: Any = field(repr=False)
-    marker: str = field(repr=False)
+    linestyle: LineStyle
+    marker: str
     demands: tuple[str, ...]
     source: str
 
@@ -198,35 +197,25 @@ LOSSES = {
 }
 
 # What follows the name of a loss that was trained with extra data: "softmax+oe" is SoftMax with Outlier Exposure.
+# fmt: off
 EXTRA_DATA = {
     "oe": ExtraData(
-        label="Outlier Exposure",
-        short="outliers",
-        linestyle=(0, (8, 2)),
-        marker="*",
-        demands=("additional_data",),
-        source="Hendrycks et al. 2019",
+        label="Outlier Exposure", short="outliers", linestyle=(0, (8, 2)), marker="*",
+        demands=("additional_data",), source="Hendrycks et al. 2019",
     ),
     "acet": ExtraData(
-        label="ACET",
-        short="ACET",
-        linestyle=(0, (4, 1, 1, 1, 1, 1)),
-        marker="X",
-        demands=("tuning", "accuracy_drop"),
-        source="Hein et al. 2019",
+        label="ACET", short="ACET", linestyle=(0, (4, 1, 1, 1, 1, 1)), marker="X",
+        demands=("tuning", "accuracy_drop"), source="Hein et al. 2019",
     ),
     "energy": ExtraData(
-        label="energy bounds",
-        short="energy bounds",
-        linestyle=(0, (2, 2)),
-        marker="p",
-        demands=("tuning", "additional_data"),
-        source="Liu et al. 2020",
+        label="energy bounds", short="energy bounds", linestyle=(0, (2, 2)), marker="p",
+        demands=("tuning", "additional_data"), source="Liu et al. 2020",
     ),
 }
+# fmt: on
 
 
-def split_loss(loss: Any) -> tuple[str, str]:
+def split_loss(loss: str) -> tuple[str, str]:
     """Return the name of a loss without that of extra data, and that of the extra data, empty if there is none.
 
     Examples
@@ -234,6 +223,6 @@ def split_loss(loss: Any) -> tuple[str, str]:
     >>> split_loss("isomax++oe"), split_loss("isomax+")
     (('isomax+', 'oe'), ('isomax+', ''))
     """
-    name = str(loss)
+    name = str(loss)  # a table of the reader's own may hold something else than text
     base, _, method = name.rpartition("+")
     return (base, method) if base and method in EXTRA_DATA else (name, "")

@@ -109,7 +109,7 @@ def plain(words: Any, *, most: int = 40) -> str:
     return "\N{ZERO WIDTH SPACE}" + line if line.startswith("_") else line
 
 
-def loss_styles(losses: Iterable[Any]) -> dict[str, Style]:
+def loss_styles(losses: Iterable[str]) -> dict[str, Style]:
     """Return the styles of the losses of one figure: all differ in colour, line and marker.
 
     Parameters
@@ -156,7 +156,7 @@ def _other_look(name: str, own: list[str]) -> Style:
     return replace(look, label=f"{look.label} + {extra.short}", linestyle=extra.linestyle, marker=extra.marker)
 
 
-def loss_record(loss: Any) -> Loss:
+def loss_record(loss: str) -> Loss:
     """Return what is known of a loss, with or without extra data; of one of your own, that it has prototypes.
 
     Examples
@@ -168,7 +168,7 @@ def loss_record(loss: Any) -> Loss:
     return LOSSES.get(name) or LOSSES.get(split_loss(name)[0]) or Loss(look=loss_style(name))
 
 
-def loss_style(loss: Any) -> Style:
+def loss_style(loss: str) -> Style:
     """Return the style of a loss that stands alone; see :func:`loss_styles` for several.
 
     Examples
@@ -256,44 +256,27 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
 
 _LOCK = threading.RLock()
 
+# fmt: off
 _SETTINGS = {
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "axes.facecolor": "white",
-    "text.color": "#1a1a1a",
-    "axes.labelcolor": "#1a1a1a",
-    "axes.edgecolor": "#4D4D4D",
-    "xtick.color": "#4D4D4D",
-    "ytick.color": "#4D4D4D",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "font.family": "DejaVu Sans",
-    "hatch.linewidth": 0.6,
+    "figure.facecolor": "white", "savefig.facecolor": "white", "axes.facecolor": "white",
+    "text.color": "#1a1a1a", "axes.labelcolor": "#1a1a1a",
+    "axes.edgecolor": "#4D4D4D", "xtick.color": "#4D4D4D", "ytick.color": "#4D4D4D",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
+    "axes.titlesize": 11, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "legend.fontsize": 8.5, "legend.frameon": False, "font.family": "DejaVu Sans", "hatch.linewidth": 0.6,
     "text.usetex": False,
     # SVG text stays text (searchable, small), and ids do not change from run to run.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "isomax_viz",
+    "svg.fonttype": "none", "svg.hashsalt": "isomax_viz",
 }
-
 _THEMES = {
     "paper": {},
     # Readable from the back row of a lecture room.
     "talk": {
-        "axes.titlesize": 16,
-        "axes.labelsize": 15,
-        "xtick.labelsize": 13,
-        "ytick.labelsize": 13,
-        "legend.fontsize": 13,
-        "lines.linewidth": 2.6,
+        "axes.titlesize": 16, "axes.labelsize": 15, "xtick.labelsize": 13, "ytick.labelsize": 13,
+        "legend.fontsize": 13, "lines.linewidth": 2.6,
     },
 }
+# fmt: on
 
 
 def zoom(panels: int) -> float:

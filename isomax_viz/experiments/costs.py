@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_number
 from isomax_viz.analysis import methods, scores
-from isomax_viz.analysis.comparable import check_alike, shared_ood
-from isomax_viz.analysis.tables import Captures, as_list, evaluate
+from isomax_viz.analysis.chosen import Captures, as_list, check_alike, shared_ood
+from isomax_viz.analysis.tables import evaluate
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.experiments.add_scores import experiment_of, known_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isomax_viz.analysis.tables import Captures
+from isomax_viz.analysis.chosen import Captures
 from isomax_viz.datasets import ImageSet
 from isomax_viz.explorer.lab import (
     AlphaExplorer,

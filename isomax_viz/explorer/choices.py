@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from isomax_viz._common.checks import check_choice
+from isomax_viz.analysis.chosen import Captures, as_list
 from isomax_viz.analysis.scores import SCORES
-from isomax_viz.analysis.tables import Captures, as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.losses import LOSSES

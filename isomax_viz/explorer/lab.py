@@ -16,11 +16,11 @@ from isomax_viz import figures
 from isomax_viz._common.checks import check_choice, check_known, check_number
 from isomax_viz.analysis import tables
 from isomax_viz.analysis.calibration import temperature_table
+from isomax_viz.analysis.chosen import Captures, as_list, chosen_ood
 from isomax_viz.analysis.features import SPACES, ToyRun
-from isomax_viz.analysis.histograms import chosen_ood
 from isomax_viz.analysis.risks import cheapest_threshold
 from isomax_viz.analysis.scores import SCORES
-from isomax_viz.analysis.tables import Captures, as_list, evaluate
+from isomax_viz.analysis.tables import evaluate
 from isomax_viz.analysis.thresholds import RULES, find_threshold, score_range
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import data_style, loss_style

@@ -15,7 +15,7 @@ import traitlets
 
 from isomax_viz._common.checks import check_number
 from isomax_viz._common.system import data_folder
-from isomax_viz.analysis.tables import Captures, as_list
+from isomax_viz.analysis.chosen import Captures, as_list
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.examples import load_example
 from isomax_viz.datasets import load_id

@@ -15,8 +15,8 @@ import numpy as np
 
 import isomax_viz
 from isomax_viz._common.files import write_text
+from isomax_viz.analysis.chosen import Captures
 from isomax_viz.analysis.scores import Score
-from isomax_viz.analysis.tables import Captures
 from isomax_viz.captures.samples import Samples
 from isomax_viz.explorer.bundle import module
 from isomax_viz.explorer.choices import Shelf

@@ -18,8 +18,8 @@ from isomax_viz._common.checks import check_choice, check_known, check_number, c
 from isomax_viz._common.files import csv_text, short_name, write_text
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
+from isomax_viz.analysis.chosen import Captures
 from isomax_viz.analysis.risks import cheapest_threshold
-from isomax_viz.analysis.tables import Captures
 from isomax_viz.analysis.thresholds import RULES, find_threshold, same_share
 from isomax_viz.captures.capture import Capture
 from isomax_viz.datasets import ImageSet

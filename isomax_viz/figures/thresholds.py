@@ -14,9 +14,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_choice, check_known
+from isomax_viz.analysis.chosen import Captures, as_list, as_names
 from isomax_viz.analysis.histograms import scores_table
 from isomax_viz.analysis.risks import expected_cost, risk_table
-from isomax_viz.analysis.tables import Captures, as_list, as_names, roc_table
+from isomax_viz.analysis.tables import roc_table
 from isomax_viz.analysis.thresholds import RULES, check_threshold, find_threshold, threshold_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import note

@@ -1,23 +1,8 @@
 """The papers' numbers and tables as tidy frames."""
 
-from __future__ import annotations
+import lazy_loader
 
-from isomax_viz.papers import published
-from isomax_viz.papers.tables import (
-    accuracies,
-    extended_comparison,
-    fair_comparison,
-    from_published,
-    scales_ablation,
-    scores_and_losses,
+_TABLES = ["accuracies", "extended_comparison", "fair_comparison", "from_published", "scales_ablation"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["published"], submod_attrs={"tables": [*_TABLES, "scores_and_losses"]}
 )
-
-__all__ = [
-    "accuracies",
-    "extended_comparison",
-    "fair_comparison",
-    "from_published",
-    "published",
-    "scales_ablation",
-    "scores_and_losses",
-]

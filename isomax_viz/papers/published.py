@@ -20,13 +20,12 @@ __all__ = ["papers", "side_by_side", "table", "tables"]
 @cache
 def _read(file: str) -> pd.DataFrame:
     # Only numbers may be missing: an empty text is an empty text, so that filters and joins see no NaN.
-    numbers = ("mean", "std")
-    return pd.read_csv(
-        data_folder() / "published" / file,
-        keep_default_na=False,
-        na_values={column: [""] for column in numbers},
-        dtype={column: float for column in numbers},
-    )
+    numbers, path = ("mean", "std"), data_folder() / "published" / file
+    missing, types = dict.fromkeys(numbers, [""]), dict.fromkeys(numbers, float)
+    return pd.read_csv(path, keep_default_na=False, na_values=missing, dtype=types)
+
+
+_FILTERS = ("backbone", "id", "ood", "loss", "score", "method", "metric")
 
 
 def papers() -> pd.DataFrame:
@@ -67,18 +66,7 @@ def tables() -> pd.DataFrame:
     return overview
 
 
-def table(
-    paper: str,
-    number: int,
-    *,
-    backbone: str | Collection[str] | None = None,
-    id: str | Collection[str] | None = None,
-    ood: str | Collection[str] | None = None,
-    loss: str | Collection[str] | None = None,
-    score: str | Collection[str] | None = None,
-    method: str | Collection[str] | None = None,
-    metric: str | Collection[str] | None = None,
-) -> pd.DataFrame:
+def table(paper: str, number: int, **filters: str | Collection[str] | None) -> pd.DataFrame:
     """Return one table of one paper, tidy: one row per printed value, in the printed order.
 
     Parameters
@@ -117,31 +105,30 @@ def table(
     files = overview.loc[overview["paper"] == paper].set_index("table")["file"]
     check_number("number", number, whole=True, at_least=1, at_most=len(files))
     frame = _read(files[number])
-    filters = {
-        "backbone": backbone,
-        "id": id,
-        "ood": ood,
-        "loss": loss,
-        "score": score,
-        "method": method,
-        "metric": metric,
-    }
     keep = pd.Series(True, index=frame.index)
     for column, wanted in filters.items():
-        if wanted is None:
-            continue
-        check_choice(f"the filter for table {number} of {paper!r}", column, [key for key in filters if key in frame])
-        names = check_known(column, wanted, frame[column].unique(), remedy=f"Other values are not in table {number}.")
-        keep &= frame[column].isin(names)
+        check_choice(f"the filter for table {number} of {paper!r}", column, [key for key in _FILTERS if key in frame])
+        if wanted is not None:
+            names = check_known(
+                column, wanted, frame[column].unique(), remedy=f"Other values are not in table {number}."
+            )
+            keep &= frame[column].isin(names)
     return frame.loc[keep].reset_index(drop=True)
 
 
 _METRICS = ("TNR@TPR95", "AUROC", "DTACC", "AUPR-in", "AUPR-out", "accuracy", "train accuracy")
 _CLASSIFICATION = ("accuracy", "train accuracy")  # these depend on no out-of-distribution set and on no score
 _KEYS = ["backbone", "data", "ood", "loss", "score", "metric"]
-_SETTINGS = ["preset", "select", "variant", "entropic_scale"]  # averaging over these would mix different experiments
+_SETTINGS = [
+    "preset",
+    "select",
+    "variant",
+    "precision",
+    "entropic_scale",
+]  # averaging over these would mix different experiments
 _COUNTS = ["n_id", "n_ood"]
 _PAPER_SCALE = 10.0
+_PROTOCOL_OF = "isomax+"  # the only paper that prints its own
 _SCALED = ("isomax", "isomax+")
 # The papers' extra data is not to be had any more.
 _WITH_OUTLIERS = ("softmax+oe",)
@@ -168,10 +155,10 @@ def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "
     -------
     DataFrame
         One row per ``backbone``, ``data``, ``ood``, ``loss``, ``score`` and ``metric`` (and per ``preset``, ``select``,
-        ``variant`` and ``entropic_scale``, where the results hold several), with ``mean``, ``std`` (n - 1; NaN for one
-        seed) and the number of ``seeds``. If several published tables have that value, one row for each. Then
-        ``paper``, ``table``, ``method``, ``published_mean``, ``published_std``, ``difference`` (mean - published mean),
-        ``comparable`` and ``why_not`` (plain words, empty if comparable). All values are fractions.
+        ``variant``, ``precision`` and ``entropic_scale``, where the results hold several), with ``mean``, ``std``
+        (n - 1; NaN for one seed) and the number of ``seeds``. If several published tables have that value, one row for
+        each. Then ``paper``, ``table``, ``method``, ``published_mean``, ``published_std``, ``difference`` (mean -
+        published mean), ``comparable`` and ``why_not`` (plain words, empty if comparable). All values are fractions.
 
     Raises
     ------
@@ -182,7 +169,8 @@ def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "
     -----
     A published method without one of our scores (ODIN, Mahalanobis) is matched by its lower-case name as score. A
     result is comparable if it has the papers' data, network, loss and score, comes from preset "paper" with nothing
-    changed and no epoch selected, for IsoMax and IsoMax+ from the entropic scale 10 of the papers, and, where the
+    changed, no epoch selected and the backbone in float32, and if the paper is that of this protocol, IsoMax+ (the
+    others refer to Lee et al. 2018); for IsoMax and IsoMax+ from the entropic scale 10 of the papers, and, where the
     numbers of images are told, from whole sets. Classification accuracy is matched without OOD set and score.
 
     Examples
@@ -195,12 +183,12 @@ def side_by_side(results: pd.DataFrame, published: pd.DataFrame, *, how: str = "
     [[0.98, 2, 0.981, True]]
     """
     check_choice("how", how, ["left", "outer"])
-    joined = _summary(results).merge(_as_fractions(published), on=_KEYS, how="left")
+    theirs = _as_fractions(published)
+    joined = _summary(results).merge(theirs, on=_KEYS, how="left")
     if how == "outer":
-        theirs = _as_fractions(published)
         unmatched = theirs.merge(joined[_KEYS].drop_duplicates(), on=_KEYS, how="left", indicator=True)
         joined = pd.concat([joined, unmatched.loc[unmatched.pop("_merge") == "left_only"]], ignore_index=True)
-    texts = ["preset", "select", "variant", "paper", "method"]
+    texts = ["preset", "select", "variant", "precision", "paper", "method"]
     joined = joined.astype({column: object for column in texts}).fillna(dict.fromkeys(texts, ""))
     joined = joined.astype({"seeds": "Int64", "table": "Int64"}).fillna({"seeds": 0})
     joined["difference"] = joined["mean"] - joined["published_mean"]
@@ -223,14 +211,10 @@ def _summary(results: pd.DataFrame) -> pd.DataFrame:
     metrics = [metric for metric in _METRICS if metric in results]
     if not metrics:
         check_choice("the metrics of results", "none of them", _METRICS, remedy="Pass what iv.evaluate returns.")
-    nan = float("nan")
-    optional = {"score": "", "ood": "", "select": "", "variant": "", "entropic_scale": nan} | dict.fromkeys(
-        _COUNTS, nan
-    )
-    frame = results.assign(**{column: value for column, value in optional.items() if column not in results})
-    names = ["data", "backbone", "loss", "score", "ood", "preset", "select", "variant"]
+    names = ["data", "backbone", "loss", "score", "ood", "preset", "select", "variant", "precision"]
+    numbers, nan = ["entropic_scale", *_COUNTS], float("nan")
+    frame = results.reindex(columns=results.columns.union([*names, *numbers], sort=False))
     frame[names] = frame[names].astype(object).where(frame[names].notna(), "")
-    numbers = ["entropic_scale", *_COUNTS]
     frame[numbers] = frame[numbers].astype(float)
     long = frame.melt(id_vars=[*names, *numbers, "seed"], value_vars=metrics, var_name="metric", value_name="value")
     about_classes = long["metric"].isin(_CLASSIFICATION)
@@ -289,17 +273,10 @@ def _reasons(pair: dict) -> list[str]:
     if not pair["seeds"]:
         return ["no result was given for this published value"]
     known = _names_in_papers()
-    nouns = {
-        "data": "data",
-        "backbone": "network",
-        "ood": "out-of-distribution set",
-        "loss": "loss",
-        "score": "score",
-        "metric": "metric",
-    }
+    nouns = {"data": "data", "backbone": "network", "ood": "out-of-distribution set"}
     reasons = [
         f"the papers do not use {noun} {pair[key]!r}" if pair[key] else f"no {noun} is recorded"
-        for key, noun in nouns.items()
+        for key, noun in (nouns | {key: key for key in ("loss", "score", "metric")}).items()
         if pair[key] not in known[key]
     ]
     if not reasons and pd.isna(pair["published_mean"]):
@@ -311,22 +288,24 @@ def _reasons(pair: dict) -> list[str]:
 
 def _of_training(pair: dict) -> list[str]:
     reasons = []
-    if pair["preset"] != "paper":
-        reasons.append(
-            f"preset {pair['preset']!r} is not the papers' protocol"
-            if pair["preset"]
-            else "no preset is recorded, so the protocol is unknown"
-        )
+    if not pair["preset"]:
+        reasons.append("no preset is recorded, so the protocol is unknown")
+    elif pair["preset"] != "paper":
+        reasons.append(f"preset {pair['preset']!r} is not the papers' protocol")
     if pair["select"] not in ("", "last"):
         reasons.append(f"the epoch was selected ({pair['select']}), not the last one")
+    if pair["paper"] not in ("", _PROTOCOL_OF):
+        reasons.append("the paper has the protocol of Lee et al. (2018), preset 'paper' that of the IsoMax+ paper")
+    if pair["precision"] not in ("", "float32"):
+        reasons.append(f"the backbone was trained in {pair['precision']}, which the papers do not use")
     if pair["variant"]:
         reasons.append(f"the training was changed: {pair['variant']}")
     if pair["loss"] in _WITH_OUTLIERS:
         reasons.append("the papers train with other extra data")
     scale = pair["entropic_scale"]
     if pair["loss"] in _SCALED and scale != _PAPER_SCALE:
-        told = "no entropic scale is recorded" if pd.isna(scale) else f"entropic scale {scale:g}"
-        reasons.append(told if pd.isna(scale) else f"{told} is not the papers' {_PAPER_SCALE:g}")
+        unlike = f"entropic scale {scale:g} is not the papers' {_PAPER_SCALE:g}"
+        reasons.append("no entropic scale is recorded" if pd.isna(scale) else unlike)
     return reasons
 
 

@@ -2,80 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_ood
-from isomax_viz.analysis.comparable import check_alike, shared_ood
-from isomax_viz.analysis.scores import words
-from isomax_viz.analysis.tables import Captures, as_list, evaluate
+from isomax_viz.analysis.chosen import Captures, Names, as_list, check_alike, shared_ood
+from isomax_viz.analysis.scores import ScoreLike, get
+from isomax_viz.analysis.tables import evaluate
 from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import data_style, loss_style
 from isomax_viz.papers import published
-from isomax_viz.papers.printed import PaperTable, marked
+from isomax_viz.papers.paper_table import PaperTable, marked
 
 __all__ = [
-    "PaperTable",
-    "SCALES",
-    "accuracies",
-    "check_methods_once",
-    "check_settings",
-    "extended_comparison",
-    "fair_comparison",
-    "from_published",
-    "method_label",
-    "origin_of",
-    "results_of",
-    "scales_ablation",
+    "PaperTable", "accuracies", "extended_comparison", "fair_comparison", "from_published", "scales_ablation",
     "scores_and_losses",
-    "with_sets",
-]
+]  # fmt: skip
 
+Methods = Sequence[tuple[str, str]]  # loss and score
+
+_UNNAMED = {"backbone": "", "data": ""}
 # How IsoMax2 trains its scales and tilts: an ablation's columns, and no matter for other losses.
 SCALES = ("scales_learning_rate", "scales_weight_decay")
 
 
-def method_label(loss: str, score: str) -> str:
-    """Return a method's name as the papers write it.
-
-    Examples
-    --------
-    >>> method_label("isomax+", "mds")
-    'IsoMax+/MDS'
-    """
-    return f"{loss_style(loss).label}/{words(score).label}"
-
-
-def origin_of(capture: Capture) -> dict[str, Any]:
-    """Return network, data and seed; the first two are empty where the capture does not say."""
-    meta = capture.meta
-    return {"backbone": meta.get("backbone") or "", "data": meta.get("data") or "", "seed": meta.get("seed")}
-
-
-def groups(captures: list[Capture]) -> list[list[Capture]]:
+def _groups(captures: list[Capture]) -> list[list[Capture]]:
     """Return the captures of each network and data set: a row of a table compares only these."""
-    found: dict[tuple[str, str], list[Capture]] = {}
+    found: dict[Any, list[Capture]] = {}
     for capture in captures:
-        origin = origin_of(capture)
-        found.setdefault((origin["backbone"], origin["data"]), []).append(capture)
+        found.setdefault((capture.meta.get("backbone"), capture.meta.get("data")), []).append(capture)
     return list(found.values())
 
 
-def check_settings(captures: list[Capture], *, of_one_method: Sequence[str] = ()) -> None:
+def _check_settings(captures: list[Capture], *, of_one_method: Sequence[str] = ()) -> None:
     """Raise an error if a row would compare networks that were not trained alike, or average over more than seeds.
 
-    Parameters
-    ----------
-    captures : list of Capture
-    of_one_method : sequence of str
-        Settings that networks of one loss may differ in, because each setting is a method of its own.
+    Networks of one loss may differ in the settings ``of_one_method``, each of which is a method of its own.
     """
     remedy = "Give captures of one setting."
-    for group in groups(captures):
+    for group in _groups(captures):
         check_alike(group, ("preset", "select"), "loss and seed", without=SCALES, remedy=remedy)
         for loss in dict.fromkeys(capture.loss for capture in group):
             alike = [capture for capture in group if capture.loss == loss]
@@ -83,13 +53,13 @@ def check_settings(captures: list[Capture], *, of_one_method: Sequence[str] = ()
             check_alike(alike, ["entropic_scale"], may_differ, without=of_one_method, remedy=remedy)
 
 
-def with_sets(captures: list[Capture], ood: Any, *, without: Sequence[str] = ()) -> list[tuple[Capture, list[str]]]:
+def _with_sets(captures: list[Capture], ood: Names, *, without: Sequence[str] = ()) -> list[tuple[Capture, list[str]]]:
     """Return every capture with the sets to look at, the same for all of one network and data set."""
     if ood is not None:
         everything = dict.fromkeys(name for capture in captures for name in capture.ood)
         ood = check_ood(ood, everything)
     chosen: dict[int, list[str]] = {}
-    for group in groups(captures):
+    for group in _groups(captures):
         if ood is None:
             shared = shared_ood(group, None)
             names = [name for name in shared if name not in without] or shared
@@ -100,45 +70,31 @@ def with_sets(captures: list[Capture], ood: Any, *, without: Sequence[str] = ())
     return [(capture, chosen[id(capture)]) for capture in captures]
 
 
-def results_of(
-    captures: list[Capture], methods: Sequence[tuple[str, str]], ood: Any, *, without: Sequence[str] = ()
-) -> pd.DataFrame:
+def _results(captures: list[Capture], methods: Methods, ood: Names, *, without: Sequence[str] = ()) -> pd.DataFrame:
     """Return the metrics of each method, network, set and seed, the methods in the given order.
 
-    Parameters
-    ----------
-    captures : list of Capture
-    methods : sequence of (loss, score)
-        Those without a capture are left out.
-    ood : str, list of str or None
-        Sets; None for all that the captures of a network and data set share, but those in ``without``.
-    without : sequence of str
-        Sets that are left out unless they are asked for, or there are no others.
-
-    Raises
-    ------
-    ValueError
-        If no capture has one of the losses, or a row would mix settings.
+    Methods without a capture are left out, and so are the sets ``without`` unless they are asked for, or the only ones.
     """
     losses = dict.fromkeys(loss for loss, _ in methods)
     used = [capture for capture in captures if capture.loss in losses]
     if not used:
         wanted, found = ", ".join(map(repr, losses)), ", ".join(repr(capture.loss) for capture in captures)
         raise ValueError(f"captures must hold one of the losses {wanted}, but are of {found}. Choose other methods.")
-    check_settings(used)
-    parts = []
-    chosen = with_sets(used, ood, without=without)
-    for loss, score in methods:
-        for capture, names in chosen:
-            if capture.loss == loss:
-                part = evaluate(capture, scores=score, ood=names)
-                parts.append(part.assign(method=method_label(loss, part["score"].iloc[0]), **origin_of(capture)))
-    results = pd.concat(parts, ignore_index=True)
-    check_methods_once(results)
-    return results
+    _check_settings(used)
+    chosen = _with_sets(used, ood, without=without)
+    return pd.concat(
+        _evaluated(capture, names, score, f"{loss_style(loss).label}/{get(score, capture.test).label}")
+        for loss, score in methods
+        for capture, names in chosen
+        if capture.loss == loss
+    )
 
 
-def check_methods_once(results: pd.DataFrame) -> None:
+def _evaluated(capture: Capture, names: list[str], score: ScoreLike, method: str) -> pd.DataFrame:
+    return evaluate(capture, scores=score, ood=names).assign(method=method)
+
+
+def _check_once(results: pd.DataFrame) -> None:
     """Raise an error if a method has two values for one network, data set, set and seed: one would count twice."""
     twice = results[results.duplicated(["backbone", "data", "ood", "method", "seed"])]
     if len(twice):
@@ -161,11 +117,7 @@ TOLERANT = (("isomax2", 1), ("isomax2", 2), ("isomax2", 5))
 
 
 def fair_comparison(
-    captures: Captures,
-    *,
-    ood: str | Iterable[str] | None = None,
-    methods: Sequence[tuple[str, str]] = FAIR,
-    tolerance: float = ONE_POINT,
+    captures: Captures, *, ood: Names = None, methods: Methods = FAIR, tolerance: float = ONE_POINT
 ) -> PaperTable:
     """Return TNR@TPR95, AUROC and DTACC of the seamless methods, a row per OOD set.
 
@@ -202,16 +154,12 @@ def fair_comparison(
     >>> fair_comparison(capture).wide()["AUROC"].to_numpy().tolist()
     [['100.0', '100.0']]
     """
-    results = results_of(as_list(captures), methods, ood, without=NOT_IN_FAIR)
+    results = _results(as_list(captures), methods, ood, without=NOT_IN_FAIR)
     return _table("Fair comparison of seamless detection", results, FAIR_METRICS, tolerance)
 
 
 def extended_comparison(
-    captures: Captures,
-    *,
-    ood: str | Iterable[str] | None = None,
-    methods: Sequence[tuple[str, str]] = FAIR,
-    tolerance: float = ONE_POINT,
+    captures: Captures, *, ood: Names = None, methods: Methods = FAIR, tolerance: float = ONE_POINT
 ) -> PaperTable:
     """Return the fair comparison with fooling images, Gaussian and uniform noise.
 
@@ -226,15 +174,15 @@ def extended_comparison(
     -----
     Source: IsoMax2 paper, Table 5.
     """
-    results = results_of(as_list(captures), methods, ood)
+    results = _results(as_list(captures), methods, ood)
     return _table("Extended fair comparison", results, FAIR_METRICS, tolerance)
 
 
 def scores_and_losses(
     captures: Captures,
     *,
-    ood: str | Iterable[str] | None = None,
-    methods: Sequence[tuple[str, str]] = CROSSED,
+    ood: Names = None,
+    methods: Methods = CROSSED,
     spread: str = "of averages",
     tolerance: float = ONE_POINT,
 ) -> PaperTable:
@@ -254,21 +202,22 @@ def scores_and_losses(
     Source: IsoMax+ paper, Table 6: TNR@TPR95 and AUROC.
     """
     check_choice("spread", spread, ("of averages", "averaged"))
-    results = results_of(as_list(captures), methods, ood)
-    keys = ["backbone", "data", "method", "seed"]
-    averaged = results.groupby(keys, sort=False, dropna=False)[list(FAIR_METRICS)].mean().reset_index()
-    groups = results.groupby(["backbone", "data"], sort=False)["ood"].unique()
-    sets = {key: ", ".join(data_style(name).label for name in names) for key, names in groups.items()}
-    same = len(set(sets.values())) == 1
-    over = next(iter(sets.values())) if same else "; ".join(f"{' '.join(key)}: {sets[key]}" for key in sets)
-    title = f"Losses crossed with scores, average over {over}"
-    table = _table(title, averaged.assign(ood=""), FAIR_METRICS[:2], tolerance)
-    if spread == "of averages":
-        return table
-    each = _table(title, results, FAIR_METRICS[:2], tolerance).frame
-    mean = each.groupby([*keys[:3], "metric"], sort=False)["std"].mean()
-    places = pd.MultiIndex.from_frame(table.frame[[*keys[:3], "metric"]])
-    return replace(table, frame=table.frame.assign(std=mean.reindex(places).to_numpy()))
+    results = _results(as_list(captures), methods, ood).fillna(_UNNAMED)
+    sets = results.groupby(["backbone", "data"], sort=False, dropna=False)["ood"].unique()
+    labels = {key: ", ".join(data_style(name).label for name in names) for key, names in sets.items()}
+    each = "; ".join(f"{' '.join(key)}: {label}" for key, label in labels.items())
+    over = each if len(set(labels.values())) > 1 else next(iter(labels.values()))
+    title, metrics = f"Losses crossed with scores, average over {over}", FAIR_METRICS[:2]
+    of_sets = _table(title, results, metrics, tolerance).frame
+    keys = ["backbone", "data", "method"]
+    averaged = results.groupby([*keys, "seed"], sort=False, dropna=False)[list(metrics)].mean().reset_index()
+    table = _table(title, averaged.assign(ood=""), metrics, tolerance)
+    if spread == "averaged":
+        mean = of_sets.groupby([*keys, "metric"], sort=False)["std"].mean()
+        places = pd.MultiIndex.from_frame(table.frame[[*keys, "metric"]])
+        frame = table.frame.assign(std=mean.reindex(places).to_numpy())
+        table = replace(table, title=f"{title} (±: that of each set, averaged)", frame=frame)
+    return table
 
 
 def accuracies(captures: Captures, *, tolerance: float = ONE_POINT) -> PaperTable:
@@ -294,21 +243,19 @@ def accuracies(captures: Captures, *, tolerance: float = ONE_POINT) -> PaperTabl
     ID
     mine            50.0
     """
-    rows, listed = [], as_list(captures)
-    check_settings(listed)
-    for capture in sorted(listed, key=_place):
-        row = origin_of(capture) | {"method": loss_style(capture.loss).label, "ood": ""}
-        train = float("nan") if capture.train is None else capture.train.accuracy
-        rows.append(row | {"train accuracy": train, "test accuracy": capture.test.accuracy})
+    listed = as_list(captures)
+    _check_settings(listed)
+    rows = [
+        source(capture)
+        | {"method": loss_style(capture.loss).label, "ood": "", "test accuracy": capture.test.accuracy}
+        | {"train accuracy": float("nan") if capture.train is None else capture.train.accuracy}
+        for capture in sorted(listed, key=lambda capture: [*LOSSES, capture.loss].index(capture.loss))
+    ]
     return _table("Classification accuracy", pd.DataFrame(rows), ("train accuracy", "test accuracy"), tolerance)
 
 
 def scales_ablation(
-    captures: Captures,
-    *,
-    ood: str | Iterable[str] | None = None,
-    score: str | Callable[..., Any] = "es",
-    tolerance: float = 0.0,
+    captures: Captures, *, ood: Names = None, score: ScoreLike = "es", tolerance: float = 0.0
 ) -> PaperTable:
     """Return AUROC and DTACC of IsoMax2 for every way of training its scales and tilts.
 
@@ -331,26 +278,22 @@ def scales_ablation(
     -----
     Source: IsoMax2 paper, Table 3 and Supplementary Material B.
     """
-    parts = []
     listed = as_list(captures)
     for capture in listed:
-        known = all(name in capture.meta for name in SCALES)
-        if capture.loss != "isomax2" or not known:
+        if capture.loss != "isomax2" or not all(name in capture.meta for name in SCALES):
             raise ValueError(
                 f"captures must be of 'isomax2' and say how its scales and tilts were trained, but one is {capture!r}. "
                 "Record them with Experiment(loss='isomax2', scales_learning_rate=..., scales_weight_decay=...)."
             )
-    check_settings(listed, of_one_method=SCALES)
-    for capture, names in with_sets(listed, ood):
-        parts.append(
-            evaluate(capture, scores=score, ood=names).assign(method=_scales_label(capture), **origin_of(capture))
-        )
-    results = pd.concat(parts, ignore_index=True)
+    _check_settings(listed, of_one_method=SCALES)
+    results = pd.concat(
+        _evaluated(capture, names, score, _scales_label(capture)) for capture, names in _with_sets(listed, ood)
+    )
     return _table("Weight decay and learning rate of IsoMax2's scales and tilts", results, FAIR_METRICS[1:], tolerance)
 
 
-def _scales_label(capture: Any) -> str:
-    factor, decay = capture.meta["scales_learning_rate"], capture.meta["scales_weight_decay"]
+def _scales_label(capture: Capture) -> str:
+    factor, decay = (capture.meta[name] for name in SCALES)
     speed = "regular" if factor == 1 else f"{1 / factor:g}X slower" if 0 < factor < 1 else f"factor {factor:g}"
     return f"weight decay: {'yes' if decay else 'no'}; learning rate: {speed}"
 
@@ -388,12 +331,9 @@ def from_published(paper: str, number: int, *, tolerance: float | None = None, *
     return PaperTable(f"{words['title']} ({paper}, Table {number})", marked(frame, tolerance), tolerance)
 
 
-def _place(capture: Any) -> int:
-    return [*LOSSES, capture.loss].index(capture.loss)
-
-
 def _table(title: str, results: pd.DataFrame, metrics: Sequence[str], tolerance: float) -> PaperTable:
-    check_methods_once(results)
+    results = results.fillna(_UNNAMED)
+    _check_once(results)
     keys = ["backbone", "data", "ood", "method"]
     long = results.melt(id_vars=[*keys, "seed"], value_vars=list(metrics), var_name="metric", value_name="value")
     groups = long.groupby([*keys, "metric"], sort=False, dropna=False)["value"]

@@ -10,7 +10,26 @@ from scipy import stats
 
 import isomax_viz as iv
 from isomax_viz import Capture, Samples
-from isomax_viz.analysis.overlaps import overlap_coefficient, sample_overlap
+
+
+def sample_overlap(a, b, bins=20) -> float:
+    """Share in common of two samples, in bins between quantiles of both, where each sample counts as much."""
+    shares = {value: 0.0 for value in sorted({*a, *b})}
+    for part in (a, b):
+        for value in part:
+            shares[value] += 0.5 / len(part)
+    below = np.cumsum(list(shares.values()))
+    cuts = sorted({list(shares)[np.argmax(below >= k / bins - 1e-12)] for k in range(1, bins)})
+    counts = [np.bincount(np.searchsorted(cuts, part, side="right"), minlength=len(cuts) + 1) for part in (a, b)]
+    return np.minimum(counts[0] / len(a), counts[1] / len(b)).sum()
+
+
+def overlapping(a, b, **options) -> float:
+    """The overlap that the table gives for own logits a and unknown logits b (of two classes, so twice each)."""
+    known, unknown = np.full((len(a), 2), -99.0), np.repeat(np.asarray(b, float)[:, None], 2, axis=1)
+    known[:, 0] = a
+    capture = Capture.from_arrays(known, np.zeros(len(a), int), ood={"x": unknown})
+    return iv.logit_overlaps(capture, resamples=1, **options).iloc[0]["intra_overlap"]
 
 
 def made(*, loss="softmax", near="inter", seed=0, far=()) -> Capture:
@@ -26,25 +45,25 @@ def made(*, loss="softmax", near="inter", seed=0, far=()) -> Capture:
 @pytest.mark.parametrize("gap", [0.5, 1.0, 2.0])
 def test_two_normal_samples_overlap_as_their_densities_do(gap):
     rng = np.random.default_rng(1)
-    found = sample_overlap(rng.normal(size=20_000), rng.normal(gap, 1, 5_000), bins=50)
+    found = overlapping(rng.normal(size=20_000), rng.normal(gap, 1, 5_000), bins=50)
     assert found == pytest.approx(2 * stats.norm.cdf(-gap / 2), abs=0.02)
 
 
 def test_samples_of_one_distribution_overlap_by_what_the_docs_say():
     rng = np.random.default_rng(2)
-    found = [sample_overlap(rng.normal(size=600), rng.normal(size=6000), bins=20) for _ in range(20)]
+    found = [overlapping(rng.normal(size=600), rng.normal(size=6000), bins=20) for _ in range(20)]
     assert np.mean(found) == pytest.approx(1 - 0.4 * np.sqrt(20 * (1 / 600 + 1 / 6000)), abs=0.01)
 
 
 def test_neither_units_nor_sizes_nor_ties_matter():
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=400), rng.normal(1, 2, 700)
-    overlap = sample_overlap(a, b)
-    assert overlap == sample_overlap(b, a) == sample_overlap(np.exp(5 * a), np.exp(5 * b))
-    assert sample_overlap(np.repeat(a, 3), b) == pytest.approx(overlap, abs=1e-12)
+    overlap = overlapping(a, b)
+    assert overlap == pytest.approx(overlapping(b, a)) == pytest.approx(overlapping(np.exp(5 * a), np.exp(5 * b)))
+    assert overlapping(np.repeat(a, 3), b) == pytest.approx(overlap, abs=1e-12)
     # Three values only: the bins are the values.
-    assert sample_overlap([0, 0, 1, 2], [0, 2, 2, 2]) == pytest.approx(0.25 + 0.25)
-    assert sample_overlap([4.0], [4.0, 4.0]) == 1
+    assert overlapping([0, 0, 1, 2], [0, 2, 2, 2]) == pytest.approx(0.25 + 0.25)
+    assert overlapping([4.0], [4.0, 4.0]) == 1
 
 
 def test_one_value_far_away_changes_next_to_nothing():
@@ -111,20 +130,21 @@ def test_rows_name_their_network_and_set():
 
 
 def test_what_cannot_overlap_is_told_what_to_do():
-    with pytest.raises(ValueError, match=r"p and q must be counts in the same bins, but have the shapes \(2,\) and"):
-        overlap_coefficient([1, 2], [1, 2, 3])
-    with pytest.raises(ValueError, match="q must be counts of at least 0, and not all 0"):
-        overlap_coefficient([1, 2], [0, 0])
-    with pytest.raises(ValueError, match="p must be counts of at least 0"):
-        overlap_coefficient([1, np.nan], [1, 1])
     with pytest.raises(ValueError, match="bins must be a whole number of at least 2, but is 1"):
-        sample_overlap([1.0], [2.0], bins=1)
-    with pytest.raises(ValueError, match="a has 1 of 2 values that are NaN"):
-        sample_overlap([1.0, np.nan], [2.0])
-    with pytest.raises(ValueError, match="b is empty"):
-        sample_overlap([1.0], [])
+        iv.logit_overlaps(made(), bins=1)
+    with pytest.raises(ValueError, match="confidence must be a number above 0 and below 1, but is 95"):
+        iv.logit_overlaps(made(), confidence=95)
     unlabelled = made().replace(test=Samples(logits=np.zeros((3, 3)), labels=[-1, -1, -1]))
     with pytest.raises(ValueError, match="carry no labels, so no logit is that of its own class"):
         iv.logit_overlaps(unlabelled)
     with pytest.raises(ValueError, match="ood must be one of 'x', but is 'y'"):
         iv.logit_overlaps(made(), ood="y")
+
+
+def test_known_and_unknown_images_are_drawn_apart_where_they_are_as_many():
+    values = np.random.default_rng(0).normal(size=100)
+    known, unknown = np.stack([np.full(100, 9.0), values], axis=1), np.stack([values, values], axis=1)
+    row = iv.logit_overlaps(Capture.from_arrays(known, np.zeros(100, int), ood={"x": unknown})).iloc[0]
+    assert (
+        row["difference"] == pytest.approx(1) and row["low"] < row["high"] < 0.99
+    )  # two draws of the same images differ

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from isomax_viz import Capture, metrics, scores, tables
+from isomax_viz import Capture, methods, metrics, scores, tables, thresholds
 from isomax_viz.analysis.calibration import temperature_table
+from isomax_viz.analysis.chosen import chosen_ood
 from isomax_viz.analysis.features import feature_space_table
-from isomax_viz.analysis.histograms import chosen_ood
+from isomax_viz.analysis.images import select_images
 from isomax_viz.analysis.risks import risk_table
 from isomax_viz.analysis.thresholds import threshold_table
 from isomax_viz.captures.provenance import SOURCE_COLUMNS
@@ -275,3 +276,18 @@ def test_binning_a_full_test_set_is_quick():
         tables.logits_table(capture)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.1  # about 8 ms on an idle core: the bound is for a busy one
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda c: tables.logits_table(c, bins=[0, 1, 2], limits=(0, 2)), "limits changes nothing with edges of bins"),
+    (lambda c: tables.scores_table(c, bins=[0, 1], limits=(0, 2)), "limits changes nothing with edges of bins"),
+    (lambda c: select_images(c, limits=(0, 1)), "limits changes nothing with which='confident_ood'. Leave it out."),
+    (lambda c: select_images(c, which="range", threshold=1.0, limits=(0, 1)), "threshold changes nothing with which="),
+    (lambda c: thresholds.find_threshold(c, "lettrs"), "ood must be one of 'near', 'far', but is 'lettrs'"),
+    (lambda c: methods.table("dismax", measured=pd.DataFrame()), "measured changes nothing with paper"),
+    (lambda c: methods.table("dismax", approaches=[("softmax", "es")]), "approaches changes nothing with paper"),
+    (lambda c: methods.table(approaches=[], measured=pd.DataFrame()), "approaches changes nothing with measured"),
+])  # fmt: skip
+def test_options_that_change_nothing_are_refused(capture, call, said):
+    with pytest.raises(ValueError, match=said):
+        call(capture)

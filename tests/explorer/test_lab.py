@@ -187,7 +187,8 @@ def test_the_feature_plane_leaves_the_known_points_as_large_however_many_sets_th
     extents = []
     for names in (["a"], ["a", "b", "c"]):
         toy = Toy("mine", known, labels, known, labels, dict.fromkeys(names, far), ("a", "b"))
-        extents.append(iv.train_toy(toy, loss="softmax", **SMALL).final.planes["features"].extent)
+        plane = iv.train_toy(toy, loss="softmax", **SMALL).final.planes["features"]
+        extents.append([*plane.x[[0, -1]], *plane.y[[0, -1]]])
     assert extents[0] == pytest.approx(extents[1])
 
 

@@ -127,7 +127,7 @@ def test_isomax_plus_compares_directions():
 
 
 def test_what_is_missing_is_named(capture):
-    with pytest.raises(ValueError, match="carries no features to project"):
+    with pytest.raises(ValueError, match="carry no features. Pass features=.* Experiment.run"):
         feature_space_table(Capture.from_arrays([[1.0, 0.0]], [0]))
     with pytest.raises(ValueError, match="carries no prototypes"):
         prototype_distances_table(Capture.from_arrays([[1.0, 0.0]], [0]))

@@ -462,6 +462,7 @@ def test_a_result_from_the_papers_protocol_is_comparable():
             True,
             "the epoch was selected (best_test), not the last one",
         ),
+        ({"precision": "bfloat16"}, True, "the backbone was trained in bfloat16, which the papers do not use"),
         ({"n_id": 500}, True, "500 images of 'cifar10' are not the papers' 10,000"),
         ({"n_ood": [26_032, 1000]}, True, "1,000 images of 'svhn' are not the papers' 26,032"),
         ({"data": "digits"}, False, "the papers do not use data 'digits'"),
@@ -497,10 +498,11 @@ def test_softmax_has_no_entropic_scale_to_object_to():
 
 def test_presets_and_entropic_scales_are_not_averaged_together():
     changes = {"preset": "teaching"}, {"entropic_scale": 3.0}, {"variant": "epochs=10"}, {"select": "best_test"}
+    changes += ({"precision": "bfloat16"},)
     results = pd.concat([result(), *(result(**change) for change in changes)])
     pairs = published.side_by_side(results, published.table("isomax+", 3))
-    assert pairs["comparable"].tolist() == [True, False, False, False, False]
-    assert pairs["seeds"].tolist() == [2] * 5
+    assert pairs["comparable"].tolist() == [True, False, False, False, False, False]
+    assert pairs["seeds"].tolist() == [2] * 6
 
 
 def test_equal_results_of_unknown_seeds_all_count():
@@ -515,18 +517,18 @@ def test_each_published_table_gives_its_own_row():
     pairs = published.side_by_side(results, both)
     assert pairs["table"].tolist() == [1, 5]
     assert pairs["published_mean"].tolist() == [0.967, 0.967]
-    assert pairs["seeds"].tolist() == [2, 2] and pairs["comparable"].all()
+    assert pairs["seeds"].tolist() == [2, 2]
+    # Both refer to another paper's protocol.
+    assert set(pairs["why_not"]) == {
+        "the paper has the protocol of Lee et al. (2018), preset 'paper' that of the IsoMax+ paper"
+    }
 
 
-def test_only_the_chosen_options_of_the_ablation_are_comparable():
+def test_only_the_chosen_options_of_the_ablation_are_those_trained_here():
     results = result(backbone=DENSE, loss="isomax2", score="es", ood="fooling")
     pairs = published.side_by_side(results, published.table("isomax2", 3))
-    assert pairs.set_index("published_mean")["comparable"].to_dict() == {
-        0.933: False,
-        0.9334: False,
-        0.9273: False,
-        0.9363: True,
-    }
+    refused = pairs.set_index("published_mean")["why_not"].str.startswith("published with weight decay")
+    assert refused.to_dict() == {0.933: True, 0.9334: True, 0.9273: True, 0.9363: False}
 
 
 def test_accuracy_is_counted_once_per_capture_and_needs_neither_score_nor_ood():
@@ -555,6 +557,14 @@ def test_changed_trainings_come_with_their_changes():
     assert iv.evaluate(capture)["variant"].unique().tolist() == ["epochs=10, held_out_classes=(8, 9)"]
     plain = capture.replace(meta=iv.Experiment(preset="paper").meta)
     assert iv.evaluate(plain)["variant"].unique().tolist() == [None]
+
+
+def test_results_tell_in_which_precision_the_backbone_was_trained():
+    meta = iv.Experiment(preset="paper").meta | {"computing": {"precision": "bfloat16"}}
+    capture = iv.Capture.from_arrays([[3.0, 0.0]], [0], ood={"svhn": [[0.1, 0.0]]}, meta=meta)
+    assert iv.evaluate(capture)["precision"].unique().tolist() == ["bfloat16"]
+    pairs = published.side_by_side(iv.evaluate(capture), published.table("isomax+", 3))
+    assert pairs["why_not"].str.contains("trained in bfloat16").all()
 
 
 def test_outer_keeps_published_values_without_a_result():

@@ -77,6 +77,7 @@ def test_crossed_table_averages_over_sets_before_seeds(captures):
     per_set = results.groupby("ood")["AUROC"].std().mean()
     again = value(averaged.frame, method="IsoMax/MDS", metric="AUROC")
     assert (again["mean"], again["std"]) == pytest.approx((per_seed.mean(), per_set)) and per_set != found["std"]
+    assert averaged.title == f"{table.title} (±: that of each set, averaged)"
     with pytest.raises(ValueError, match="spread must be one of 'of averages', 'averaged', but is 'both'"):
         paper_tables.scores_and_losses(captures, spread="both")
     assert list(table.wide().columns.get_level_values("metric").unique()) == ["TNR@TPR95", "AUROC"]

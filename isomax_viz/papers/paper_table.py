@@ -17,7 +17,6 @@ from isomax_viz.catalog.style import data_style
 __all__ = ["PaperTable", "marked"]
 
 
-_ROWS = ("backbone", "data", "ood")
 _HEADS = {"backbone": "Network", "data": "ID", "ood": "OOD"}
 
 
@@ -54,9 +53,10 @@ class PaperTable:
         values : str
             A column of :attr:`frame`, or ``"text"`` for "mean ± std" in percent.
         """
-        frame = self.frame.assign(text=_texts(self.frame), ood=[_data_label(name) for name in self.frame["ood"]])
-        frame["data"] = [_data_label(name) for name in frame["data"]]
-        rows = [name for name in _ROWS if frame[name].ne("").any()] or ["data"]
+        frame = self.frame.assign(text=_texts(self.frame))
+        for column in ("data", "ood"):
+            frame[column] = [data_style(name).label if name else "" for name in frame[column]]
+        rows = [name for name in _HEADS if frame[name].ne("").any()] or ["data"]
         frame = frame.rename(columns=_HEADS)
         order = [frame[name].drop_duplicates().tolist() for name in ("metric", "method")]
         columns = pd.MultiIndex.from_product(order, names=["metric", "method"])
@@ -145,10 +145,6 @@ def _texts(frame: pd.DataFrame) -> list[str]:
         "" if pd.isna(mean) else f"{100 * mean:.1f}" + ("" if pd.isna(std) else f" ± {100 * std:.1f}")
         for mean, std in zip(frame["mean"], frame["std"], strict=True)
     ]
-
-
-def _data_label(name: str) -> str:
-    return data_style(name).label if name else ""
 
 
 def marked(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
