@@ -146,8 +146,10 @@ def draw(captures: Captures | None = None, *, store: str | Path | None = None) -
         chosen, files = _shipped()
     else:
         chosen = as_list(captures)
+        for capture in chosen:
+            _check_fits(capture)
         networks = Networks(chosen, store)
-        files = [networks.file(number) for number, capture in enumerate(chosen) if _fits(capture)]
+        files = [networks.file(number) for number in range(len(chosen))]
     return Lesson(_content(chosen, parts=("draw",)), files)
 
 
@@ -211,20 +213,20 @@ def _shipped() -> tuple[list[Capture], list[bytes]]:
     return captures, [(folder / f"small_cnn-{capture.loss}-s0.safetensors").read_bytes() for capture in captures]
 
 
-def _fits(capture: Capture) -> bool:
-    """Check that the page can run the network behind a capture."""
+def _check_fits(capture: Capture) -> None:
+    """Refuse a capture whose network the page cannot run."""
     for name, accepted in {"data": ("digits",), "backbone": ("small_cnn",), "loss": LOSSES}.items():
         if capture.meta.get(name) not in accepted:
             raise ValueError(
                 f"The pad draws 8x8 grey pictures for small_cnn on digits under {', '.join(LOSSES)}, but a capture has "
                 f"{name}={capture.meta.get(name)!r}. Leave it out; iv.explore takes image files of any size."
             )
-    return True
 
 
 def _content(captures: Sequence[Capture], *, parts: Sequence[str]) -> dict[str, Any]:
     """Return what the browser needs beside the networks' files, as JSON values."""
-    names = [name for name in captures[0].ood if all(name in capture.ood for capture in captures) and name in SETS]
+    shared = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
+    names = [name for name in SETS if name in shared] or shared
     shelf = Shelf(list(captures)).only(list(range(len(captures))), names)
     scores = scores_of(shelf, SCORES)
     data = digest(shelf, scores, names) | {"morph": None}

@@ -37,11 +37,13 @@ def test_the_page_is_one_small_file_that_asks_for_nothing(tmp_path):
 
 def test_networks_of_a_capture_of_ones_own_are_those_of_the_store(tmp_path):
     experiment = iv.Experiment(loss="isomax", preset="smoke")
-    capture = experiment.run(store=tmp_path, progress=False)
-    (file,) = iv.lab.draw(capture, store=tmp_path)._files
+    capture = experiment.run(ood=("patches",), store=tmp_path, progress=False)
+    pad = iv.lab.draw(capture, store=tmp_path)
+    (file,) = pad._files
     start = 8 + int.from_bytes(file[:8], "little")
     about = json.loads(json.loads(file[8:start])["__metadata__"]["network"])
     assert about["id"] == capture.meta["id"] and about["loss"] == "isomax"
+    assert list(pad._content["data"]["sets"]) == ["patches"] and pad._content["data"]["morph"] is None
 
 
 @pytest.mark.parametrize(("name", "value"), [("data", "cifar10"), ("backbone", "resnet34"), ("loss", "dismax")])

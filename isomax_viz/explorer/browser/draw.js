@@ -87,6 +87,7 @@ export async function drawing(
     waiting = false,
     follow = () => {};
   const draw = pictures({ saved, ask: null }), sets = Object.keys(data.sets);
+  if (!sets.includes(state.against)) [state.against] = sets;
   const titles = data.networks.map(({ title }) => title);
   const spoken = html("p", { role: "status", "aria-live": "polite" }),
     panel = html("div", { class: "panel" }),
@@ -167,6 +168,7 @@ export async function drawing(
     return Array.from({ length: SIDE * SIDE }, (_, k) => ink[4 * k]);
   }
   const samples = html("div", { class: "thumbs" });
+  const held = [ID, ...sets].filter((name) => Object.hasOwn(saved.answers, JSON.stringify({ what: "pictures", name })));
   let from = 0, shelf = ID;
   async function fillSamples() {
     const n = data.networks[0].n[shelf],
@@ -557,11 +559,11 @@ export async function drawing(
   const shelves = html("select", {
     "aria-label": "Pictures to choose from",
     onchange: () => {
-      shelf = [ID, ...sets][shelves.selectedIndex];
+      shelf = held[shelves.selectedIndex];
       from = 0;
       fillSamples();
     },
-  }, [ID, ...sets].map((name) => html("option", {}, labelOf(data, data.networks[0], name))));
+  }, held.map((name) => html("option", {}, labelOf(data, data.networks[0], name))));
   const turn = (by) => () => {
     const n = data.networks[0].n[shelf];
     from = (from + by + n - (n % 8)) % (n - (n % 8));
