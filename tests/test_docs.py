@@ -226,6 +226,9 @@ def test_the_definitions_are_those_of_the_code():
     paper = importlib.import_module("isomax_viz.learning.training.protocols").PRESETS["paper"]
     assert (paper.epochs, paper.milestones, paper.batch_size) == (300, (150, 200, 250), 64)
     assert "epochs 150, 200 and 250 of 300" in text and "batch 64" in text
+    example, said = re.search(r"^(iv.metrics.*?)  # (.*)$", text, re.M).groups()
+    values = {name: eval(value) for name, value in (part.split() for part in said.split(", "))}
+    assert {name: eval(example)[name] for name in values} == pytest.approx(values)
 
 
 def test_continuous_integration_covers_what_pyproject_promises():
