@@ -76,8 +76,15 @@ def score_range(capture: Capture, ood: Names = None, *, score: ScoreLike | None 
     return min(float(item.min()) for item in values), max(float(item.max()) for item in values)
 
 
-def same_share(threshold: float, capture: Capture, other: Capture, *, score: ScoreLike | None = None) -> float:
-    """Return the threshold at which another capture accepts at least the same share of its ID images.
+def same_share(
+    threshold: float,
+    capture: Capture,
+    other: Capture,
+    *,
+    score: ScoreLike | None = None,
+    other_score: ScoreLike | None = None,
+) -> float:
+    """Return the threshold at which another capture (or score) accepts at least the same share of its ID images.
 
     Scores of two losses have different ranges: what can be compared is the share of known images that both accept.
 
@@ -88,7 +95,8 @@ def same_share(threshold: float, capture: Capture, other: Capture, *, score: Sco
     >>> same_share(4.0, one, two, score="max_logit")
     40.0
     """
-    share, theirs = float((compute(score, capture.test) >= threshold).mean()), compute(score, other.test)
+    share = float((compute(score, capture.test) >= threshold).mean())
+    theirs = compute(score if other_score is None else other_score, other.test)
     if share == 0:
         return float(np.nextafter(theirs.max(), np.float32(np.inf)))
     return metrics.threshold_at_tpr(theirs, share)

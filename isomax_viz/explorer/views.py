@@ -92,21 +92,17 @@ def _logits(quantity: str) -> Callable[[Capture], Answer]:
 
 def _training(capture: Capture) -> Answer:
     table, panels = tables.training_table(capture), {}
-    spreads = {name.replace("_mean", "_std") for name in table["quantity"].unique() if name.endswith("_mean")}
-    for quantity, rows in table[~table["quantity"].isin(spreads)].groupby("quantity", sort=False):
-        lines = [
-            {
-                "label": split,
-                "dash": [] if split == "test" else [3, 3],
-                "points": part[["epoch", "value"]].to_numpy(float),
-            }
-            for split, part in rows.groupby("split", sort=False)
+    quantities, splits = table["quantity"].to_numpy(), table["split"].to_numpy()
+    points = table[["epoch", "value"]].to_numpy(float)
+    spreads = {name.replace("_mean", "_std") for name in quantities if name.endswith("_mean")}
+    for name in (name for name in dict.fromkeys(quantities) if name not in spreads):
+        rows = {split: (quantities == name) & (splits == split) for split in dict.fromkeys(splits[quantities == name])}
+        curves = [
+            {"label": split, "dash": [] if split == "test" else [3, 3], "points": points[of].tolist()}
+            for split, of in rows.items()
         ]
-        panels[str(quantity)] = {
-            "x": {"label": "epoch"},
-            "y": {"label": str(quantity).replace("_", " "), "percent": quantity == "accuracy"},
-            "curves": [line | {"points": line["points"].tolist()} for line in lines],
-        }
+        label = {"label": name.replace("_", " "), "percent": name == "accuracy"}
+        panels[name] = {"x": {"label": "epoch"}, "y": label, "curves": curves}
     return {"panels": panels}
 
 

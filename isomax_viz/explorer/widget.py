@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -318,11 +319,10 @@ class Explorer(anywidget.AnyWidget):
     def _table(self) -> pd.DataFrame:
         """Return the data that the figure draws, as its table function gives it."""
         view, (_, numbers, options) = VIEWS[self.look["view"]], plain_call(self.look, self.shelf.captures)
-        kept = {name: options[name] for name in ("score", "ood") if name in options}
+        sets = {"ood": options["ood"]} if "ood" in options else {}
+        scores = [{"score": score} if "score" in options else {} for score in _scores(self.look)]
         captures = [self.shelf.captures[number] for number in numbers]
-        if view.kind == "roc" or self.look["view"] == "training":
-            return view.table(captures, **kept)
-        tables = [view.table(capture, **kept) for capture in captures]
+        tables = [view.table(capture, **sets, **score) for capture, score in zip(captures, scores, strict=False)]
         if len(tables) == 1:
             return tables[0]
         return pd.concat([table.assign(capture=k) for k, table in enumerate(tables)], ignore_index=True)
@@ -348,10 +348,12 @@ class Explorer(anywidget.AnyWidget):
 
     def freeze(self) -> None:
         """Show the view as a plain image below the running cell: it stays where no kernel runs."""
-        from IPython.display import Image, Markdown, display
+        from IPython.display import HTML, Image, display
 
         figure = self._draw()
-        display(Image(png(figure), format="png", alt=describe(figure)), Markdown(describe(figure)))
+        words = describe(figure)
+        # As text: names of sets come from anybody, and Markdown would take them as markup.
+        display(Image(png(figure), format="png", alt=words), HTML(f"<p>{escape(words)}</p>"))
 
 
 def _mapping(parameter: str, value: Any) -> Mapping[str, Any]:
@@ -396,15 +398,15 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     """
     view = VIEWS[look["view"]]
     numbers = [look["network"]]
-    together = look["beside"] is not None and look["beside"]["score"] in (None, look["score"])
-    if together and (view.kind != "lines" or "quantity" in view.uses):
-        numbers.append(look["beside"]["network"])  # one call has one score: with two, A is drawn
+    if look["beside"] is not None and (view.kind != "lines" or "quantity" in view.uses):
+        numbers.append(look["beside"]["network"])
     chosen = [captures[number] for number in numbers]
     options: dict[str, Any] = {}
     if "ood" in view.uses:
         options["ood"] = _drawable(look, view, chosen)
     if "score" in view.uses:
-        options["score"] = look["score"]
+        scores = list(dict.fromkeys(_scores(look)))
+        options["score"] = scores[0] if len(scores) == 1 else scores
         values = [float(f"{value:.9g}") for value in _thresholds(look, chosen)]
         options["threshold"] = values[0] if len(values) == 1 else values
     if "quantity" in view.uses:
@@ -432,12 +434,20 @@ def _drawable(look: Mapping[str, Any], view: View, captures: list[Capture]) -> l
 
 def _thresholds(look: Mapping[str, Any], captures: list[Capture]) -> list[float]:
     """Return the threshold of each capture for what is held; a number on the first is the same share on the other."""
-    wanted, score, ood = look["threshold"], look["score"], look["ood"]
+    wanted, ood, pairs = look["threshold"], look["ood"], list(zip(captures, _scores(look), strict=False))
     if isinstance(wanted, str):
-        return [find_threshold(capture, ood, score=score, rule=wanted) for capture in captures]
-    if isinstance(wanted, Mapping) and "share" in wanted:
-        known = [scores_module.compute(score, capture.test) for capture in captures]
+        return [find_threshold(capture, ood, score=score, rule=wanted) for capture, score in pairs]
+    if not isinstance(wanted, Mapping):
+        others = (
+            same_share(wanted, captures[0], other, score=look["score"], other_score=key) for other, key in pairs[1:]
+        )
+        return [wanted, *others]
+    if "share" in wanted:
+        known = [scores_module.compute(score, capture.test) for capture, score in pairs]
         return [metrics.threshold_at_tpr(values, wanted["share"]) for values in known]
-    if isinstance(wanted, Mapping):
-        return [cheapest_threshold(capture, ood, score=score, **wanted["costs"]) for capture in captures]
-    return [wanted, *(same_share(wanted, captures[0], other, score=score) for other in captures[1:])]
+    return [cheapest_threshold(capture, ood, score=score, **wanted["costs"]) for capture, score in pairs]
+
+
+def _scores(look: Mapping[str, Any]) -> list[str]:
+    """Return the scores of A and of B."""
+    return [look["score"], *([look["beside"]["score"] or look["score"]] if look["beside"] else [])]

@@ -206,7 +206,7 @@ def plot_operating_point(
     data: Captures,
     ood: str | Iterable[str] | None = None,
     *,
-    score: str | Callable[[Samples], np.ndarray] | None = None,
+    score: str | Callable[[Samples], np.ndarray] | Sequence[Any] | None = None,
     threshold: float | str | Sequence[float] = "tpr95",
     panels: str | Sequence[str] = PANELS,
     share: bool = False,
@@ -220,7 +220,7 @@ def plot_operating_point(
         Each gets its own distributions; the ROC curves share one panel.
     ood : str or list of str, optional
         Out-of-distribution sets; by default all.
-    score : str or callable, optional
+    score : str or callable, or a list of one per capture, optional
         By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
     threshold : float, {"tpr95", "dtacc"} or one float per capture
@@ -256,22 +256,36 @@ def plot_operating_point(
     (2, 'score ≥ 8.5 accepts 50.0 % of ID')
     """
     captures, ood, panels = as_list(data), as_names(ood), check_known("panels", panels, PANELS)
-    counts = threshold_table(captures, ood, score=score, threshold=threshold).drop_duplicates("capture")
-    tables = [scores_table(capture, score, ood) for capture in captures]
+    scores, wanted = _each("score", score, captures), _each("threshold", threshold, captures)
+    chosen = list(zip(captures, scores, wanted, strict=True))
+    counts = [threshold_table(item, ood, score=key, threshold=value).iloc[0] for item, key, value in chosen]
+    tables = [scores_table(capture, key, ood) for capture, key, _ in chosen]
     if share:
         limits = min(table["left"].min() for table in tables), max(table["right"].max() for table in tables)
-        tables = [scores_table(capture, score, ood, limits=limits) for capture in captures]
+        tables = [scores_table(capture, key, ood, limits=limits) for capture, key, _ in chosen]
     widths = [6.0 if len(tables) == 1 else 5.4] * len(tables) if "scores" in panels else []
     beside = len(widths)
     widths += [4.2 if widths else 4.8] if "roc" in panels else []
     with mosaic([list(range(len(widths)))], sum(widths), 3.8, theme=theme, width_ratios=widths) as axes:
-        for place, table, row in zip(range(beside), tables, counts.itertuples(), strict=False):
-            plot_scores(table.assign(threshold=row.threshold, TPR=row.TPR), ax=axes[place])
+        for place, table, row in zip(range(beside), tables, counts, strict=False):
+            plot_scores(table.assign(threshold=row["threshold"], TPR=row["TPR"]), ax=axes[place])
         if "roc" in panels:
-            plot_roc(roc_table(captures, ood, score=score, thresholds=counts["threshold"].tolist()), ax=axes[beside])
+            curves = [
+                roc_table(capture, ood, score=key, thresholds=[row["threshold"]]).assign(capture=number)
+                for number, (capture, key, row) in enumerate(zip(captures, scores, counts, strict=True))
+            ]
+            plot_roc(pd.concat(curves, ignore_index=True), ax=axes[beside])
             if beside:
                 entitle(axes[beside], "ROC")
     return axes[0].get_figure(root=True)
+
+
+def _each(parameter: str, value: Any, captures: Sequence[Any]) -> list[Any]:
+    """Return one value per capture, of a list of as many or of one for all."""
+    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * len(captures)
+    if len(values) != len(captures):
+        raise ValueError(f"{parameter} must have one value per capture ({len(captures)}), but has {len(values)}.")
+    return values
 
 
 CHEAPEST = "cheapest"

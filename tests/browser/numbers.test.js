@@ -49,6 +49,12 @@ test("what is held: share, number, DTACC, costs", () => {
   assert.equal(held({ costs: { ...costs, accept_unknown: 0, reject_known: 1 } }, known, unknown).threshold, 1);
 });
 
+test("equal DTACC are equal: the largest threshold counts, whatever binary fractions say", () => {
+  const known = floats(...Array.from({ length: 49 }, (_, k) => (k < 7 ? 0 : 2))); // 42/49 and 6/7 at 2, all at 0
+  const unknown = [floats(0, 1, 1, 1, 1, 1, 1)];
+  assert.equal(held("dtacc", known, unknown).threshold, 2);
+});
+
 test("the last bin holds its right edge, equal ends are moved apart", () => {
   assert.deepEqual(binned(floats(0, 0.5, 1, 1), linspace(0, 1, 2)), [1, 3]);
   assert.deepEqual(linspace(2, 2, 2), [1.5, 2, 2.5]);

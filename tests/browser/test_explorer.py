@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -154,3 +156,29 @@ def test_after_a_restart_nothing_old_stands_under_new_words(notebook, page):
     explorer.choose("ES")  # what was shown before is still known
     assert explorer.root.locator("svg[role=img]").count() == 2
     assert np.isfinite(explorer.row("ID")).all()
+
+
+def test_running_all_of_the_tour_leaves_it_where_it_began(page, lab):
+    shutil.copy(Path(__file__).parents[2] / "notebooks" / "07_explorer.ipynb", lab.folder)
+    explorer = Notebook(page, lab.address("07_explorer.ipynb")).run_all()
+    page.get_by_text("| Idle").first.wait_for()
+    first = load_example("digits", seed=0)[0]
+    assert page.locator(".isomax-viz-explorer").count() == 1
+    assert explorer.root.locator("[data-name=loss] input:checked").get_attribute("value") == first.loss
+    assert explorer.root.locator("select[name=view]").input_value() == "scores"
+    accepts(explorer, first, "es", next(iter(first.ood)))
+
+
+def test_hostile_names_are_words_in_explorer_and_frozen_picture(page, lab):
+    name = "</script><img src=x onerror='window.hacked=1'>"
+    sets = f"{{{name!r}: [[0.3, 0.1], [0.2, 0.4]]}}"
+    code = f"""import isomax_viz as iv
+explorer = iv.explore(iv.Capture.from_arrays([[9.0, 0.0], [1.0, 8.0]], [0, 1], ood={sets}, loss="softmax"))
+explorer.freeze()
+explorer"""
+    explorer = Notebook(page, lab.address(lab.write("hostile.ipynb", code))).run_all()
+    explorer.wait_for_text(f"{name} (n = 2)")
+    frozen = page.locator(".jp-OutputArea-output p", has_text=name)
+    frozen.first.wait_for()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator(".jp-OutputArea-output img[src='x']").count() == 0

@@ -63,7 +63,10 @@ def address(tmp_path):
 
 def test_the_explorer_draws_and_answers_in_marimo(page, address, screenshots):
     page.goto(address)
+    page.locator(".isomax-viz-explorer").wait_for(timeout=90_000)
     explorer = Explorer(page)
+    # It has its style, in the shadow tree where marimo puts it.
+    assert explorer.root.locator(".parts").evaluate("e => getComputedStyle(e).display") == "grid"
     explorer.choose("IsoMax+")
     explorer.choose("patches")
     explorer.choose("MDS")

@@ -66,7 +66,7 @@ def plain(code, captures):
 
 
 @pytest.mark.parametrize("key", VIEWS)
-@pytest.mark.parametrize("beside", [None, {"loss": "softmax"}])
+@pytest.mark.parametrize("beside", [None, {"loss": "softmax"}, {"loss": "softmax", "score": "mps"}])
 def test_the_code_draws_what_stands_in_the_saved_notebook(view, captures, key, beside):
     view.restore({"loss": "isomax+", "view": key, "ood": ["letters", "patches"], "beside": beside})
     bundle, metadata = view._repr_mimebundle_()
@@ -244,6 +244,21 @@ def test_a_held_threshold_is_that_of_the_library(captures):
         np.testing.assert_allclose(options["threshold"], expected, rtol=1e-8)
 
 
+def test_two_scores_are_drawn_and_saved_both(view, captures, tmp_path):
+    view.restore({"loss": "isomax+", "score": "mds", "beside": {"loss": "softmax", "score": "mps"}, "threshold": -1.0})
+    name, numbers, options = plain_call(view.look, captures)
+    assert numbers == [2, 0] and options["score"] == ["mds", "mps"]
+    share = float((compute("mds", captures[2].test) >= -1.0).mean())
+    expected = metrics.threshold_at_tpr(compute("mps", captures[0].test), share)
+    np.testing.assert_allclose(options["threshold"], [-1.0, expected], rtol=1e-8)
+    labels = [ax.get_xlabel() for ax in plain(view.code(), captures).axes]
+    assert [label[:3] for label in labels] == ["MDS", "MPS"]
+    with pytest.raises(ValueError, match=r"score must have one value per capture \(1\), but has 2"):
+        figures.plot_operating_point(captures[0], score=["mds", "mps"])
+    saved = pd.read_csv(view.save(tmp_path / "x.csv"))
+    assert saved.groupby("capture")["quantity"].first().tolist() == ["mds", "mps"]
+
+
 def test_choosers_appear_where_captures_differ():
     items = [make_capture("isomax", seed=seed, entropic_scale=scale) for seed in (0, 1) for scale in (1.0, 10.0)]
     view = explore([*items, make_capture("softmax")])
@@ -354,6 +369,13 @@ def test_freeze_leaves_the_picture_as_a_plain_image(view, monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *items, **options: shown.extend(items))
     view.freeze()
     assert shown[0].data == view._repr_mimebundle_()[0]["image/png"] and "AUROC" in shown[1].data
+
+
+def test_freeze_shows_names_as_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *items, **options: shown.extend(items))
+    explore(make_capture("isomax", sets=("<img src=x onerror=alert(1)>",))).freeze()
+    assert "&lt;img" in shown[1].data and "<img" not in shown[1].data
 
 
 def test_pictures_are_those_of_the_set(captures):

@@ -5,7 +5,6 @@ import { colors, html, row, table } from "./marks.js";
 import { PRESETS, selected, selectionWords, WRONG } from "./select.js";
 import { chosenColumns, labelOf, look, scored } from "./stage.js";
 
-export const TABS = { pictures: "Pictures", explain: "Explain", one: "One image", take: "Take away" };
 const PAGE = 16;
 
 export function markup(text) { // formulas come as MathML, which the package itself made

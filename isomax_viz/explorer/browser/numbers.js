@@ -63,9 +63,9 @@ function best(known, unknown, worth, nothing = false) {
 
 export const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-function bestDtacc(known, unknown) {
+function bestDtacc(known, unknown) { // in whole numbers, as Python does: equal ones are equal
   const all = sum(unknown.map((sorted) => sorted.length));
-  return best(known, unknown, (tp, fp) => (tp / known.length + 1 - sum(fp) / all) / 2);
+  return best(known, unknown, (tp, fp) => tp * all - sum(fp) * known.length);
 }
 
 export function cheapest(known, unknown, { accept_unknown: accept, reject_known: reject, share_unknown: share }) {
