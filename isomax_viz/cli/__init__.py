@@ -15,31 +15,21 @@ from isomax_viz.cli.output import UsageError
 
 __all__ = ["main"]
 
-_EPILOG = """examples:
-  python -m isomax_viz look                                     the explorer in JupyterLab, with recorded networks
-  python -m isomax_viz train --loss isomax+ --seed 3            train one network and print its metrics
-  python -m isomax_viz sweep --loss softmax isomax --seed 0 1 2 --workers 2
-                                                                all combinations, two at a time
-  python -m isomax_viz evaluate --scores mps es --csv           a table of all that is stored
-  python -m isomax_viz figures                                  execute every notebook, write reports/
-  python -m isomax_viz store list                               what is stored, and how large
-  python -m isomax_viz doctor                                   is everything there? what to do if not
-
-exit codes: 0 it went well, 1 it did not and says why, 2 wrong usage, 130 stopped by Ctrl-C
-"""
+_EXIT_CODES = "exit codes: 0 it went well, 1 it did not and says why, 2 wrong usage, 130 stopped by Ctrl-C"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="isomax-viz" if Path(sys.argv[0]).stem == "isomax-viz" else "python -m isomax_viz",
         description="Out-of-distribution detection with isotropy-maximisation losses.",
-        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"isomax_viz {isomax_viz.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for part in (trainings, results, upkeep):
         part.add_commands(commands)
+    examples = [command.epilog.splitlines()[1] for command in commands.choices.values()]
+    parser.epilog = "\n".join(["examples:", *examples, "", _EXIT_CODES])
     return parser
 
 

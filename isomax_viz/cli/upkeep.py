@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from isomax_viz._common.system import data_folder
 from isomax_viz.cli import doctor
@@ -90,7 +91,9 @@ def _list(options: argparse.Namespace) -> None:
     table = store.list()
     text = f"There is nothing in {store.default_folder()}."
     if len(table):
-        shown = table.assign(size=table["bytes"].map(_readable), created=table["created"].dt.strftime("%Y-%m-%d %H:%M"))
+        shown = table.assign(
+            size=table["bytes"].map(tqdm.format_sizeof) + "B", created=table["created"].dt.strftime("%Y-%m-%d %H:%M")
+        )
         shown["duration"] = shown["duration_s"].round(1).astype("string") + " s"
         text = table_text(shown.drop(columns=["bytes", "duration_s"]), percent=("accuracy",))
     show(options, table, text)
@@ -116,13 +119,7 @@ def _remove(options: argparse.Namespace) -> None:
 
 def _size(options: argparse.Namespace) -> None:
     count = store.size()
-    show(options, {"bytes": count}, f"{_readable(count)} in {store.default_folder()}")
-
-
-def _readable(count: int) -> str:
-    if count < 1e6:
-        return f"{count / 1e3:.1f} kB"
-    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+    show(options, {"bytes": count}, f"{tqdm.format_sizeof(count)}B in {store.default_folder()}")
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -218,11 +218,7 @@ def _extract_pictures(notebook: NotebookNode, name: str, folder: Path) -> Iterat
 
 def _without_volatile(notebook: NotebookNode) -> None:
     """Remove what differs from run to run or does not live outside a kernel, so that a re-run makes no difference."""
-    number = 0
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        number += 1
+    for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), 1):
         cell.execution_count = number
         cell.metadata.pop("execution", None)
         cell.outputs = [output for output in cell.outputs if not _is_volatile(output)]

@@ -17,7 +17,7 @@ import pytest
 
 import isomax_viz as iv
 from isomax_viz import Experiment, cli
-from isomax_viz.cli import output, trainings, upkeep
+from isomax_viz.cli import output, trainings
 from isomax_viz.cli.results import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -344,6 +344,7 @@ def test_the_store_is_listed_measured_verified_and_emptied(run, runs, tmp_path):
     total = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
     _, out, _ = run("store", "size", "--json", store=tmp_path)
     assert json.loads(out) == {"bytes": total}
+    assert run("store", "size", store=tmp_path)[1] == f"{total / 1e6:.2f}MB in {tmp_path}\n"
     code, out, _ = run("store", "verify", store=tmp_path)
     assert code == 0 and out == f"2 experiments in {tmp_path}, 0 with problems\n"
     weights = tmp_path / ids[0] / "network.safetensors"
@@ -363,8 +364,3 @@ def test_the_store_is_listed_measured_verified_and_emptied(run, runs, tmp_path):
 def test_the_option_store_holds_for_the_command(run, runs, tmp_path):
     code, out, _ = run("store", "size", "--json", "--store", str(runs), store=tmp_path)
     assert code == 0 and json.loads(out)["bytes"] == iv.store.size(runs) > 0
-
-
-@pytest.mark.parametrize(("count", "text"), [(512, "0.5 kB"), (2_500_000, "2.5 MB"), (3_210_000_000, "3.2 GB")])
-def test_sizes_are_readable(count, text):
-    assert upkeep._readable(count) == text
