@@ -22,8 +22,10 @@ __all__ = ["Comparison", "Side", "compare", "names_of", "paired", "same_sets", "
 Side = tuple[list[Capture], Score]
 
 # In which a comparison may find its two sides to differ, most telling first, and what to call it.
-_TOLD = {"entropic_scale": "entropic scale ", "backbone": "network ", "preset": "preset ", "select": "epoch kept "}
-_TOLD |= {"variant": "", "seed": "seed "}
+_TOLD = {
+    "entropic_scale": "entropic scale ", "backbone": "network ", "preset": "preset ", "select": "epoch kept ",
+    "variant": "", "seed": "seed ",
+}  # fmt: skip
 
 
 def side(parameter: str, value: Any) -> Side:

@@ -51,15 +51,7 @@ def expected_cost(
     return accept_unknown * share_unknown * fpr + reject_known * (1 - share_unknown) * (1 - tpr)
 
 
-def risk_table(
-    capture: Capture,
-    ood: Names = None,
-    *,
-    score: ScoreLike | None = None,
-    accept_unknown: float = 1.0,
-    reject_known: float = 1.0,
-    share_unknown: float = 0.5,
-) -> pd.DataFrame:
+def risk_table(capture: Capture, ood: Names = None, *, score: ScoreLike | None = None, **costs: float) -> pd.DataFrame:
     """Return the expected cost at every threshold that makes a difference.
 
     Parameters
@@ -70,8 +62,8 @@ def risk_table(
     score : str or callable, optional
         By default ES; the first score column where there are no logits.
         A key of ``iv.scores.SCORES``, or your own function; higher = more in-distribution.
-    accept_unknown, reject_known, share_unknown
-        See :func:`expected_cost`.
+    **costs
+        ``accept_unknown, reject_known, share_unknown``, see :func:`expected_cost`.
 
     Returns
     -------
@@ -99,9 +91,7 @@ def risk_table(
     thresholds = np.append(np.inf, np.unique(np.concatenate([id_scores, *sets.values()]))[::-1])
     tpr = _accepted(id_scores, thresholds)
     fpr = np.mean([_accepted(values, thresholds) for values in sets.values()], axis=0)
-    cost = expected_cost(
-        tpr, fpr, accept_unknown=accept_unknown, reject_known=reject_known, share_unknown=share_unknown
-    )
+    cost = expected_cost(tpr, fpr, **costs)
     told = source(capture) | {"score": chosen.key, "ood": ", ".join(sets)}
     cheapest = np.arange(len(thresholds)) == int(np.argmax(cost <= cost.min() + 1e-12))  # ties differ by rounding
     return pd.DataFrame(told | {"threshold": thresholds, "tpr": tpr, "fpr": fpr, "cost": cost, "cheapest": cheapest})

@@ -89,7 +89,7 @@ def _corners(fpr: np.ndarray, tpr: np.ndarray, n_ood: int, n_id: int, keep: int)
     # Whole counts, so that equal steps compare equal.
     steps = np.stack([np.rint(fpr * n_ood), np.rint(tpr * n_id)])
     turns = (np.diff(steps, 2) != 0).any(axis=0)
-    kept = np.concatenate([[True], turns, [True]]) if len(fpr) > 1 else np.ones(len(fpr), dtype=bool)
+    kept = np.concatenate([[True], turns, [True]])
     kept[keep] = True
     return np.flatnonzero(kept)
 

@@ -91,38 +91,32 @@ _ENTROPIC_SCALE = ("entropic scale (training only)", r"E_s \, z_j", "")
 _END = (("softmax", r"p_j = e^{z_j} / \sum_i e^{z_i}", ""), ("cross-entropy", r"-\log p_k", ""))
 
 
-def _cross_entropy(of_its_class: str, of_any: str) -> str:
+def _cross_entropy(exponent: str) -> str:
+    """Return the loss of a class k among classes j, from its exponent with @ in the place of the class."""
+    of_its_class, of_any = exponent.replace("@", "k"), exponent.replace("@", "j")
     return rf"\mathcal{{L}} = -\log \frac{{e^{{{of_its_class}}}}}{{\sum_j e^{{{of_any}}}}}"
 
 
+# fmt: off
 LOSSES = {
     "softmax": Loss(
-        look=Style("SoftMax", "#4D4D4D", ":", "s"),
-        formula=_cross_entropy(r"w_k^\top f + b_k", r"w_j^\top f + b_j"),
+        look=Style("SoftMax", "#4D4D4D", ":", "s"), formula=_cross_entropy(r"w_@^\top f + b_@"),
         sentence="A linear layer: the farther the features lie along the direction of a class, the surer the network "
         "is, also of what it never saw.",
-        blocks=(_FEATURES, _AFFINE, *_END),
-        logits="logit = wᵀf + b",
-        geometry="affine",
-        prototypes=False,
-        ood_logits="inter-class",
-        source="the usual last layer",
+        blocks=(_FEATURES, _AFFINE, *_END), logits="logit = wᵀf + b", geometry="affine", prototypes=False,
+        ood_logits="inter-class", source="the usual last layer",
     ),
     "isomax": Loss(
         look=Style("IsoMax", OKABE_ITO["sky blue"], "--", "o"),
-        formula=_cross_entropy(r"-E_s \lVert f - p_k \rVert", r"-E_s \lVert f - p_j \rVert"),
+        formula=_cross_entropy(r"-E_s \lVert f - p_@ \rVert"),
         sentence="Distances to one learned prototype per class replace the linear layer; the entropic scale E_s "
         "sharpens the training only and is left out afterwards, which keeps entropies high.",
-        blocks=(_FEATURES, _DISTANCES, _ENTROPIC_SCALE, *_END),
-        logits="logit = −distance",
-        ood_logits="not inter-class",
-        source="DisMax paper 2019",
+        blocks=(_FEATURES, _DISTANCES, _ENTROPIC_SCALE, *_END), logits="logit = −distance",
+        ood_logits="not inter-class", source="DisMax paper 2019",
     ),
     "isomax+": Loss(
         look=Style("IsoMax+", OKABE_ITO["blue"], "-", "D"),
-        formula=_cross_entropy(
-            r"-E_s |d_s| \lVert \hat{f} - \hat{p}_k \rVert", r"-E_s |d_s| \lVert \hat{f} - \hat{p}_j \rVert"
-        ),
+        formula=_cross_entropy(r"-E_s |d_s| \lVert \hat{f} - \hat{p}_@ \rVert"),
         sentence="IsoMax between unit vectors (features and prototypes are brought to length 1), with a learned "
         "distance scale d_s.",
         blocks=(
@@ -130,23 +124,19 @@ LOSSES = {
             ("distances: logits", r"z_j = -|d_s| \, \Vert \hat f - \hat p_j \Vert", "prototypes on the unit sphere"),
             *(_ENTROPIC_SCALE, *_END),
         ),
-        logits="logit = −|learned scale| · distance",
-        geometry="unit distance",
-        source="IsoMax+ paper",
+        logits="logit = −|learned scale| · distance", geometry="unit distance", source="IsoMax+ paper",
     ),
     "isomax2": Loss(
         look=Style("IsoMax2", OKABE_ITO["green"], "-.", "^"),
-        formula=_cross_entropy(r"-s_k \lVert f - p_k \rVert - t_k", r"-s_j \lVert f - p_j \rVert - t_j"),
+        formula=_cross_entropy(r"-s_@ \lVert f - p_@ \rVert - t_@"),
         sentence="Every class learns its own scale s and tilt t in place of the entropic scale; both are left out "
         "afterwards.",
         blocks=(_FEATURES, _DISTANCES, ("scales, tilts (training, classifying)", r"s_j z_j - t_j", ""), *_END),
-        logits="logit = −distance",
-        ood_logits="intra-class",
-        source="IsoMax2 paper",
+        logits="logit = −distance", ood_logits="intra-class", source="IsoMax2 paper",
     ),
     "dismax": Loss(
         look=Style("DisMax", OKABE_ITO["black"], (0, (5, 1)), "v"),
-        formula=_cross_entropy(r"-g(d(f, p_k))", r"-g(d(f, p_j))"),
+        formula=_cross_entropy(r"-g(d(f, p_@))"),
         sentence="The frame of the 2019 paper: any distance d to one prototype per class, a function g of it for "
         "training and another, h, for detection. The Euclidean distance with g(d) = E_s d and h(d) = d is IsoMax.",
         blocks=(
@@ -157,7 +147,7 @@ LOSSES = {
     ),
     "scaled_cosine": Loss(
         look=Style("Scaled Cosine", OKABE_ITO["orange"], (0, (3, 1, 1, 1)), "P"),
-        formula=_cross_entropy(r"s(f) \cos \theta_k", r"s(f) \cos \theta_j"),
+        formula=_cross_entropy(r"s(f) \cos \theta_@"),
         sentence="Cosines of the angles between the features and one prototype per class, times a scale s that is read "
         "from the features of each image and left out for detection.",
         blocks=(
@@ -165,13 +155,11 @@ LOSSES = {
             ("cosines: logits", r"z_j = \hat p_j^\top \hat f", "directions: only the angle matters"),
             *(("scale of each image (not in detection)", r"s(f) \, z_j", ""), *_END),
         ),
-        geometry="cosine",
-        demands=("accuracy_drop",),
-        source="Techapanurak et al. 2019",
+        geometry="cosine", demands=("accuracy_drop",), source="Techapanurak et al. 2019",
     ),
     "godin": Loss(
         look=Style("Generalized ODIN", OKABE_ITO["vermillion"], (0, (1, 1)), "h"),
-        formula=_cross_entropy(r"h_k(f) / g(f)", r"h_j(f) / g(f)"),
+        formula=_cross_entropy(r"h_@(f) / g(f)"),
         sentence="The confidence is divided in two: a similarity h to each class, by default a cosine, and one number "
         "g between 0 and 1 for each image, which acts as a temperature and is left out for detection.",
         blocks=(
@@ -179,22 +167,18 @@ LOSSES = {
             ("similarities: logits", r"z_j = h_j(f) = \hat w_j^\top \hat f", "directions: only the angle matters"),
             *(("temperature of each image (not in detection)", r"z_j / g(f)", ""), *_END),
         ),
-        geometry="cosine",
-        prototypes=False,
-        demands=("accuracy_drop",),
-        source="Hsu et al. 2020",
+        geometry="cosine", prototypes=False, demands=("accuracy_drop",), source="Hsu et al. 2020",
     ),
     "logit_norm": Loss(
         look=Style("LogitNorm", OKABE_ITO["purple"], (0, (6, 2, 1, 2)), "<"),
-        formula=_cross_entropy(r"z_k / (\tau \lVert z \rVert)", r"z_j / (\tau \lVert z \rVert)"),
+        formula=_cross_entropy(r"z_@ / (\tau \lVert z \rVert)"),
         sentence="A linear layer whose logits z are brought to length 1 and divided by a temperature in training "
         "only: logits that merely grow do not lower the loss.",
         blocks=(_FEATURES, _AFFINE, ("length 1 (training only)", r"z_j / (\tau \Vert z \Vert)", ""), *_END),
-        geometry="affine",
-        prototypes=False,
-        source="Wei et al. 2022",
+        geometry="affine", prototypes=False, source="Wei et al. 2022",
     ),
 }
+# fmt: on
 
 # What follows the name of a loss that was trained with extra data: "softmax+oe" is SoftMax with Outlier Exposure.
 # fmt: off
