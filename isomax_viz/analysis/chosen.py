@@ -96,7 +96,7 @@ def chosen_ood(capture: Capture, ood: Names, *, required: bool = True) -> dict[s
     return {name: capture.ood[name] for name in names}
 
 
-def chosen_scores(scores: Any, samples: Samples) -> list[Score]:
+def chosen_scores(scores: ScoreLike | Iterable[ScoreLike] | None, samples: Samples) -> list[Score]:
     """Return the scores, each under a name of its own: rows of two that share one could not be told apart."""
     listed = [scores] if scores is None or isinstance(scores, str) or callable(scores) else list(scores)
     if not listed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -90,7 +90,7 @@ def alpha_table(
     return table.assign(chosen_scale=_best_scale(table))
 
 
-def _only(score: Any) -> Any:
+def _only(score: ScoreLike | Iterable[ScoreLike]) -> list[ScoreLike]:
     # Rows of two scores would stand under the name of the first, and be averaged.
     listed = [score] if isinstance(score, str) or callable(score) else list(score)
     if len(listed) > 1:

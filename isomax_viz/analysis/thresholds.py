@@ -160,7 +160,9 @@ def threshold_table(
     return pd.DataFrame(rows)
 
 
-def _values(captures: list[Capture], ood: Any, score: Any, threshold: Any) -> list[float]:
+def _values(
+    captures: list[Capture], ood: Names, score: ScoreLike | None, threshold: float | str | Sequence[float]
+) -> list[float]:
     if isinstance(threshold, str):
         check_choice("threshold", threshold, RULES, remedy="A number is accepted too.")
         return [find_threshold(capture, ood, score=score, rule=threshold) for capture in captures]

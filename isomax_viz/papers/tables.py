@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -298,7 +298,9 @@ def _scales_label(capture: Capture) -> str:
     return f"weight decay: {'yes' if decay else 'no'}; learning rate: {speed}"
 
 
-def from_published(paper: str, number: int, *, tolerance: float | None = None, **filters: Any) -> PaperTable:
+def from_published(
+    paper: str, number: int, *, tolerance: float | None = None, **filters: str | Collection[str]
+) -> PaperTable:
     """Return a table of numbers as the paper has it, in the same shape as your own.
 
     Parameters
