@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_ood, run_hint
+from isomax_viz._common.checks import run_hint
 from isomax_viz.analysis.scores import Score, ScoreLike, compute, get
 from isomax_viz.captures.capture import Capture
-from isomax_viz.captures.provenance import machine, source, variant
+from isomax_viz.captures.provenance import Names, chosen_ood, machine, source, variant
 from isomax_viz.captures.samples import Samples
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Captures = Capture | Iterable[Capture]
-Names = str | Iterable[str] | None
 
 
 def as_list(captures: Captures) -> list[Capture]:
@@ -59,41 +58,6 @@ def as_list(captures: Captures) -> list[Capture]:
 def as_names(names: Any) -> Any:
     """Return names that can be gone through more than once: a generator would be empty for the second capture."""
     return names if names is None or isinstance(names, str) or callable(names) else list(names)
-
-
-def chosen_ood(capture: Capture, ood: Names, *, required: bool = True) -> dict[str, Samples]:
-    """Return the out-of-distribution sets of that name or names; None means all, also no set where none is required.
-
-    Raises
-    ------
-    TypeError
-        If this is no capture.
-    ValueError
-        If no set is named, the capture has no such set, no set at all, or an empty one.
-
-    Examples
-    --------
-    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood={"letters": [[0.2, 0.1]], "patches": [[0.1, 0.2]]})
-    >>> list(chosen_ood(capture, "letters")), list(chosen_ood(capture, None))
-    (['letters'], ['letters', 'patches'])
-    """
-    if not isinstance(capture, Capture):
-        remedy = run_hint(capture) or "For several captures side by side use iv.plot_grid(plot, captures)."
-        raise TypeError(
-            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. {remedy}"
-        )
-    if ood is None and required and not capture.ood:
-        raise ValueError(
-            "This capture has no out-of-distribution set to compare with. Record one with "
-            "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
-        )
-    names = check_ood(ood, capture.ood)
-    for name in names:
-        if not len(capture.ood[name]):
-            raise ValueError(
-                f"The out-of-distribution set {name!r} is empty. Record it with at least one image, or leave it out."
-            )
-    return {name: capture.ood[name] for name in names}
 
 
 def chosen_scores(scores: ScoreLike | Iterable[ScoreLike] | None, samples: Samples) -> list[Score]:

@@ -1,18 +1,22 @@
-"""Where a capture comes from: its loss, data and training, and what was changed in that against its preset."""
+"""What a capture is: its loss, data and training, what was changed in that against its preset, and its sets by name."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from isomax_viz._common.checks import check_ood, run_hint
 from isomax_viz.catalog.style import known, plain
 
 if TYPE_CHECKING:
     from isomax_viz.captures.capture import Capture
+    from isomax_viz.captures.samples import Samples
 
-__all__ = ["SOURCE_COLUMNS", "loss_key", "machine", "note", "source", "variant"]
+__all__ = ["SOURCE_COLUMNS", "Names", "chosen_ood", "loss_key", "machine", "note", "source", "variant"]
+
+Names = str | Iterable[str] | None
 
 SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
 
@@ -98,3 +102,39 @@ def note(table: pd.DataFrame) -> str:
     parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
     parts += ["best test epoch"] if peeked else []
     return " · ".join(plain(part, most=80) for part in parts)
+
+
+def chosen_ood(capture: Capture, ood: Names, *, required: bool = True) -> dict[str, Samples]:
+    """Return the out-of-distribution sets of that name or names; None means all, also no set where none is required.
+
+    Raises
+    ------
+    TypeError
+        If this is no capture.
+    ValueError
+        If no set is named, the capture has no such set, no set at all, or an empty one.
+
+    Examples
+    --------
+    >>> from isomax_viz import Capture
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood={"letters": [[0.2, 0.1]], "patches": [[0.1, 0.2]]})
+    >>> list(chosen_ood(capture, "letters")), list(chosen_ood(capture, None))
+    (['letters'], ['letters', 'patches'])
+    """
+    if not isinstance(getattr(capture, "ood", None), Mapping):
+        remedy = run_hint(capture) or "For several captures side by side use iv.plot_grid(plot, captures)."
+        raise TypeError(
+            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. {remedy}"
+        )
+    if ood is None and required and not capture.ood:
+        raise ValueError(
+            "This capture has no out-of-distribution set to compare with. Record one with "
+            "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
+        )
+    names = check_ood(ood, capture.ood)
+    for name in names:
+        if not len(capture.ood[name]):
+            raise ValueError(
+                f"The out-of-distribution set {name!r} is empty. Record it with at least one image, or leave it out."
+            )
+    return {name: capture.ood[name] for name in names}
