@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -88,8 +87,7 @@ def plot_grid(
     >>> [ax.get_title(loc="left") for ax in figure.axes], figure.get_suptitle()
     (['SoftMax', 'IsoMax'], 'test against letters')
     """
-    _check_takes_axes(plot_function)
-    panels = _as_list(data)
+    taken, panels = _parameters(plot_function), _as_list(data)
     name, values = _one_option(each)
     if columns is not None:
         check_number("columns", columns, at_least=1, whole=True)
@@ -106,8 +104,7 @@ def plot_grid(
             plot_function(item, ax=ax, **(options | option)) for ax, (item, option) in zip(places, cells, strict=True)
         ]
         _share(axes, "x", sharex)
-        cut = "top" in inspect.signature(plot_function).parameters and options.get("yscale") != "log"
-        if sharey and cut:
+        if sharey and "top" in taken and options.get("yscale") != "log":
             # What is cut off depends on where the axis ends: all panels are drawn again, with the same end.
             top = max(ax.get_ylim()[1] for ax in axes)
             for ax, (item, option) in zip(axes, cells, strict=True):
@@ -126,18 +123,18 @@ def plot_grid(
     return figure
 
 
-def _check_takes_axes(plot_function: Callable[..., Axes]) -> None:
+def _parameters(plot_function: Callable[..., Axes]) -> Mapping[str, inspect.Parameter]:
+    """Return what the function takes: axes to draw on among others."""
     if not callable(plot_function):
         raise TypeError("plot_grid takes the function first, then the data: iv.plot_grid(iv.plot_scores, captures).")
-    kinds: dict[str, Any] = {}
-    with suppress(ValueError):  # what is not written in Python need not tell what it takes
-        kinds = {name: item.kind for name, item in inspect.signature(plot_function).parameters.items()}
-    if kinds and "ax" not in kinds and inspect.Parameter.VAR_KEYWORD not in kinds.values():
+    taken = inspect.signature(plot_function).parameters
+    if "ax" not in taken and not any(item.kind is item.VAR_KEYWORD for item in taken.values()):
         name = getattr(plot_function, "__name__", repr(plot_function))
         raise TypeError(
             f"plot_function must take the axes to draw on (ax=...), but {name} takes none: it makes a figure of its "
             "own. Call it by itself, once for each capture."
         )
+    return taken
 
 
 def _as_list(data: Any) -> list[Any]:
