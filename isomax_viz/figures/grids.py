@@ -30,6 +30,8 @@ from isomax_viz.figures._canvas import (
 
 __all__ = ["plot_grid"]
 
+SQUARE = ("plot_prototype_distances", "plot_reliability", "plot_roc")  # their axes are as high as they are wide
+
 
 def plot_grid(
     plot_function: Callable[..., Axes],
@@ -95,7 +97,7 @@ def plot_grid(
     wide = columns or (len(cells) if len(cells) < 4 else 2 if len(cells) == 4 else 3)
     wide = len(panels) if each and len(panels) > 1 else wide
     high = -(-len(cells) // wide)
-    square = getattr(plot_function, "__name__", "") == "plot_roc"
+    square = getattr(plot_function, "__name__", "") in SQUARE
     width, height = size or ((3.9, 3.9) if square else (4.2, 3.0) if wide < 4 else (3.3, 2.8))
     with style.context(theme):
         figure = new_figure(width * wide, height * high + 0.5, panels=len(cells))
