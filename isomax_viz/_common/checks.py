@@ -21,6 +21,7 @@ __all__ = [
     "check_known",
     "check_labels",
     "check_matrix",
+    "check_names",
     "check_number",
     "check_ood",
     "check_scores",
@@ -80,24 +81,24 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
     TypeError: labels must be an array of real numbers, but its dtype is <U3.
     """
     if hasattr(values, "detach"):
-        values = _from_tensor(values)
+        values = _from_tensor(parameter, values)
     elif isinstance(values, (list, tuple)) and any(hasattr(item, "detach") for item in values):
         raise TypeError(
             f"{parameter} must be one array, but is a {type(values).__name__} of {len(values)} tensors. Join them: "
             "torch.cat(tensors) for batches, torch.stack(tensors) for one tensor per sample."
         )
-    if np.ma.is_masked(values):
-        raise ValueError(
-            f"{parameter} has {int(np.ma.count_masked(values)):,} masked values, which would count as if they were not "
-            "masked. Leave out their rows, or fill them: array.filled(value)."
-        )
     try:
-        array = np.asarray(values)
+        array = np.ma.asarray(values) if _is_masked(values) else np.asarray(values)
     except ValueError as error:
         raise TypeError(
             f"{parameter} must be an array of numbers, but its rows differ in length. Join batches with "
             "np.concatenate(batches)."
         ) from error
+    if np.ma.is_masked(array):
+        raise ValueError(
+            f"{parameter} has {int(np.ma.count_masked(array)):,} masked values, which would count as if they were not "
+            "masked. Leave out their rows, or fill them: array.filled(value)."
+        )
     if array.dtype == object:
         array = _from_objects(parameter, array)
     if array.dtype.kind not in kinds:
@@ -105,16 +106,24 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
     return array
 
 
-def _from_tensor(tensor: Any) -> np.ndarray:
+def _is_masked(values: Any) -> bool:
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    return any(isinstance(part, np.ma.MaskedArray) for part in parts)
+
+
+def _from_tensor(parameter: str, tensor: Any) -> np.ndarray:
     # Duck-typed: accepting a tensor must not import torch.
-    tensor = tensor.detach().cpu()
-    if tensor.is_quantized:
-        tensor = tensor.dequantize()
-    if str(tensor.layout) != "torch.strided":
-        tensor = tensor.to_dense()
-    if tensor.is_floating_point() and str(tensor.dtype) not in ("torch.float16", "torch.float32", "torch.float64"):
-        tensor = tensor.float()  # bfloat16 and float8, which NumPy lacks
-    return tensor.numpy()
+    try:
+        tensor = tensor.detach().cpu()
+        if tensor.is_quantized:
+            tensor = tensor.dequantize()
+        if str(tensor.layout) != "torch.strided":
+            tensor = tensor.to_dense()
+        if tensor.is_floating_point() and str(tensor.dtype) not in ("torch.float16", "torch.float32", "torch.float64"):
+            tensor = tensor.float()  # bfloat16 and float8, which NumPy lacks
+        return tensor.resolve_conj().resolve_neg().numpy()
+    except RuntimeError as error:
+        raise TypeError(f"{parameter} must be an array of numbers, but this tensor is none: {error}") from error
 
 
 def _from_objects(parameter: str, array: np.ndarray) -> np.ndarray:
@@ -152,6 +161,22 @@ def check_set_name(parameter: str, name: Any) -> str:
             "Leave it out: name.replace('\\0', ''), name.encode(errors='replace').decode()."
         )
     return str(name)
+
+
+def check_names(parameter: str, mapping: Any, values: str) -> dict[str, Any]:
+    """Return a mapping of names to values as a dict, if it is one and its names are text.
+
+    Examples
+    --------
+    >>> check_names("ood", [[0.5, 0.0]], "logits")
+    Traceback (most recent call last):
+        ...
+    TypeError: ood must map names to logits, such as {'mine': logits}, but is list.
+    """
+    if not isinstance(mapping, Mapping):
+        kind = type(mapping).__name__
+        raise TypeError(f"{parameter} must map names to {values}, such as {{'mine': {values}}}, but is {kind}.")
+    return {check_set_name(f"A name in {parameter}", name): value for name, value in mapping.items()}
 
 
 def sealed(array: np.ndarray) -> np.ndarray:
@@ -268,7 +293,7 @@ def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest
     ValueError: labels must lie in -1 .. 2 (-1 marks out-of-distribution samples), but range from 0 to 3. Number the \
 classes from 0 in the order of the logits' columns.
     """
-    array = as_numeric(parameter, values)
+    array = as_numeric(parameter, values, kinds="biuf")
     if array.shape != (rows,):
         raise ValueError(
             f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample."

@@ -27,6 +27,7 @@ __all__ = [
     "delete",
     "discard",
     "file_digest",
+    "is_lfs_pointer",
     "json_digest",
     "locked",
     "make_folder",
@@ -48,7 +49,7 @@ _MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 @contextmanager
-def new_entry(path: Path) -> Iterator[Path]:
+def new_entry(path: Path, *, remedy: str = "") -> Iterator[Path]:
     """Yield where to write a new file or folder; when the block ends well it is on the disk, and then named ``path``.
 
     What is written lies in a hidden folder of its own beside ``path``, so that whatever a library writes beside it (a
@@ -58,7 +59,8 @@ def new_entry(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the place can't be written, is full, or the disk could not take what was written.
+        If the place can't be written, is full, or the disk could not take what was written. With a ``remedy``, its
+        words name the place and end with that.
 
     Examples
     --------
@@ -69,10 +71,10 @@ def new_entry(path: Path) -> Iterator[Path]:
     >>> path.read_text(), len(list(path.parent.iterdir()))
     ('<p>', 1)
     """
-    make_folder(path.parent)
-    sweep(path, only_of_the_dead=True)
     hidden = _hidden(path)
     try:
+        make_folder(path.parent)
+        sweep(path, only_of_the_dead=True)
         hidden.mkdir()
         content = hidden / path.name
         yield content
@@ -81,6 +83,10 @@ def new_entry(path: Path) -> Iterator[Path]:
         _flush(content)
         _rename(content, path)
         _flush_folder(path.parent)
+    except OSError as error:
+        if not remedy:
+            raise
+        raise OSError(f"{path} could not be written: {error.strerror or error}. {remedy}") from error
     finally:
         with suppress(OSError):
             delete(hidden)
@@ -99,12 +105,12 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     try:
         path.mkdir()
-    except FileExistsError as error:
+    except FileExistsError:  # from None: its words would stand for the reason
         if path.is_dir():  # another process was faster
             return
         if path.is_symlink():
-            raise FileNotFoundError(errno.ENOENT, f"it is a link to {os.readlink(path)}, which is not there") from error
-        raise NotADirectoryError(errno.ENOTDIR, f"{path} is a file, not a folder") from error
+            raise FileNotFoundError(errno.ENOENT, f"it is a link to {os.readlink(path)}, which is not there") from None
+        raise NotADirectoryError(errno.ENOTDIR, f"{path} is a file, not a folder") from None
     _flush_folder(path.parent)
 
 
@@ -143,6 +149,17 @@ def csv_text(table: pd.DataFrame, **options: Any) -> str:
 
 def _no_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def is_lfs_pointer(content: bytes) -> bool:
+    """Return whether this is what Git LFS puts in the place of a file that it has not fetched.
+
+    Examples
+    --------
+    >>> is_lfs_pointer(b"version https://git-lfs.github.com/spec/v1"), is_lfs_pointer(b"GIF89a")
+    (True, False)
+    """
+    return content.startswith(b"version https://git-lfs")
 
 
 def sweep(*paths: Path, only_of_the_dead: bool = False) -> None:
@@ -238,11 +255,8 @@ def write_text(path: Path, text: str, *, remedy: str, encoding: str = "utf-8") -
     OSError
         If the file cannot be written.
     """
-    try:
-        with new_entry(path) as file:
-            file.write_text(text, encoding=encoding, newline="\n")
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror or error}. {remedy}") from error
+    with new_entry(path, remedy=remedy) as file:
+        file.write_text(text, encoding=encoding, newline="\n")
 
 
 @contextmanager

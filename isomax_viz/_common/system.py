@@ -93,12 +93,8 @@ def cpu_features() -> frozenset[str]:
     >>> isinstance(cpu_features(), frozenset)
     True
     """
-    # /proc/cpuinfo and not torch's private functions; on Windows and macOS, where nothing is told, float32 is safe.
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
-            return frozenset(next((line for line in file if line.startswith("flags")), "").split())
-    except OSError:
-        return frozenset()
+    # Not torch's private functions; on Windows and macOS, where nothing is told, float32 is safe.
+    return frozenset(_cpuinfo("flags").split())
 
 
 def processor() -> str:
@@ -109,12 +105,15 @@ def processor() -> str:
     >>> bool(processor())
     True
     """
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str:
     try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
-            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-            return next(names, "") or platform.machine()
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def live_as_long_as(parent: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_known, check_matrix, check_set_name, restore_sealed
+from isomax_viz._common.checks import check_choice, check_known, check_matrix, check_names, restore_sealed
 from isomax_viz.captures.files import (
     CaptureError,
     DamagedCaptureError,
@@ -65,18 +65,26 @@ class Capture:
     prototypes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name, samples in {"train": self.train, "test": self.test}.items():
-            if samples is not None:
-                _check_known(name, samples)
-        for name, samples in self.ood.items():
-            if check_set_name("A name in ood", name) in ("train", "test"):
+        sets = check_names("ood", self.ood, "Samples")
+        for name in ("train", "test"):
+            if name in sets:
                 raise ValueError(f"ood={name!r} is the name of the in-distribution samples. Give the set another name.")
-            _check_alike(name, samples, self.test)
+            if getattr(self, name) is not None:
+                _check_known(name, getattr(self, name))
+        for name, samples in sets.items():
+            if (samples.labels >= 0).any():
+                raise ValueError(
+                    f"ood[{name!r}] has labels of classes, but those of out-of-distribution samples are -1. Pass its "
+                    "logits alone, or labels=np.full(len(logits), -1)."
+                )
+            _check_alike(f"ood[{name!r}]", samples, self.test)
+        if self.train is not None:
+            _check_alike("train", self.train, self.test)
         if self.prototypes is not None:
             prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes, own=True)
             object.__setattr__(self, "prototypes", prototypes)
         _check_keys(self.meta)
-        object.__setattr__(self, "ood", dict(self.ood))
+        object.__setattr__(self, "ood", sets)
         object.__setattr__(self, "meta", dict(self.meta))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -163,24 +171,22 @@ class Capture:
         >>> Capture.from_arrays([[3.0, 0.0]], [0], ood={"mine": {"logits": [[0.2, 0.1]], "distances": [[1.0, 1.1]]}})
         Capture(unknown loss: test 1, ood mine 1)
         """
+        meta = {} if meta is None else meta
+        _check_keys(meta)
         test = Samples(logits=logits, labels=labels, features=features, distances=distances)
         sets = {}
-        if not isinstance(ood, (Mapping, type(None))):
-            raise TypeError(f"ood must map names to logits, such as {{'mine': logits}}, but is {type(ood).__name__}.")
-        for name, value in (ood or {}).items():
+        for name, value in check_names("ood", {} if ood is None else ood, "logits").items():
             if isinstance(value, Samples):
                 sets[name] = value
                 continue
             arrays = dict(value) if isinstance(value, Mapping) else {"logits": value}
-            for key in arrays:
-                check_choice(f"a key of ood[{name!r}]", key, ("logits", "features", "distances", "predictions"))
+            check_known(f"a key of ood[{name!r}]", arrays, ("logits", "features", "distances", "predictions"))
             if "logits" not in arrays:
-                raise ValueError(
-                    f"ood[{name!r}] must hold 'logits', but holds {', '.join(map(repr, arrays)) or 'nothing'}."
-                )
+                listed = ", ".join(map(repr, arrays)) or "nothing"
+                raise ValueError(f"ood[{name!r}] must hold 'logits', but holds {listed}.")
             arrays["logits"] = check_matrix(f"ood[{name!r}]", arrays["logits"], columns=test.classes, own=True)
             sets[name] = Samples(**arrays, labels=np.full(len(arrays["logits"]), -1))
-        return cls(test=test, ood=sets, meta={**(meta or {}), **({"loss": loss} if loss else {})})
+        return cls(test=test, ood=sets, meta={**meta, **({"loss": loss} if loss else {})})
 
     def to_frame(self) -> pd.DataFrame:
         """Return one tidy row per sample.
@@ -201,21 +207,13 @@ class Capture:
         """
         parts = []
         for name, samples in self.samples.items():
-            columns = {
-                "loss": self.loss,
-                "set": name,
-                "ood": name in self.ood,
-                "index": np.arange(len(samples)),
-                "label": samples.labels,
-            }
+            columns = {"loss": self.loss, "set": name, "ood": name in self.ood, "index": np.arange(len(samples))}
+            columns["label"] = samples.labels
             if samples.predictions is not None:
                 columns["prediction"] = samples.predictions
             if samples.logits is not None:
-                columns |= {
-                    "max_probability": samples.max_probabilities,
-                    "entropy": samples.entropies,
-                    "max_logit": samples.logits.max(axis=1),
-                }
+                columns |= {"max_probability": samples.max_probabilities, "entropy": samples.entropies}
+                columns["max_logit"] = samples.logits.max(axis=1)
             if samples.distances is not None:
                 columns["min_distance"] = samples.min_distances
             columns |= {key: column for key, column in samples.extra_scores.items() if key not in columns}
@@ -247,10 +245,10 @@ class Capture:
         --------
         DuckDB reads it by name: ``duckdb.sql("select ood, avg(entropy) from 'capture.parquet' group by ood")``.
         """
-        from isomax_viz.captures.parquet import parts_of, write_parquet
+        from isomax_viz.captures.parquet import write_parquet
 
         names = check_known("vectors", vectors, ("logits", "features", "distances"))
-        return write_parquet(Path(path).expanduser(), self.to_frame(), parts_of(self.samples, names), meta=self.meta)
+        return write_parquet(Path(path).expanduser(), self.to_frame(), self.samples, names, meta=self.meta)
 
     def save(self, path: str | Path, *, dtype: str = "float32") -> Path:
         """Write the capture as one safetensors file, atomically (the name appears only once it is complete).
@@ -322,14 +320,19 @@ class Capture:
 
 def _check_keys(meta: Any) -> None:
     """Refuse keys that are no text, at any depth: JSON would write 1 and "1" as one."""
-    open_parts = [meta]
-    while open_parts:
-        part = open_parts.pop()
+    if not isinstance(meta, Mapping):
+        raise TypeError(f"meta must map names to JSON values, but is {type(meta).__name__}.")
+    parts: list[Any] = [meta]
+    seen: set[int] = set()
+    for part in parts:  # it grows meanwhile
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
         for key in part if isinstance(part, Mapping) else ():
             if not isinstance(key, str):
                 raise TypeError(f"A key of meta must be text, but is {key!r}. Write it as such: {str(key)!r}.")
         inside = part.values() if isinstance(part, Mapping) else part
-        open_parts += [item for item in inside if isinstance(item, (Mapping, list, tuple))]
+        parts += [item for item in inside if isinstance(item, (Mapping, list, tuple))]
 
 
 def _check_known(part: str, samples: Samples) -> None:
@@ -341,26 +344,21 @@ def _check_known(part: str, samples: Samples) -> None:
         )
 
 
-def _check_alike(name: str, samples: Samples, test: Samples) -> None:
+def _check_alike(which: str, samples: Samples, test: Samples) -> None:
     """Refuse a set that the network behind the test samples cannot have given."""
-    if (samples.labels >= 0).any():
-        raise ValueError(
-            f"ood[{name!r}] has labels of classes, but those of out-of-distribution samples are -1. Pass its logits "
-            "alone, or labels=np.full(len(logits), -1)."
-        )
     if samples.logits is None or test.logits is None:
         if (samples.logits is None) != (test.logits is None):
-            raise ValueError(f"One of test and ood[{name!r}] has logits, the other scores alone. Give both alike.")
+            raise ValueError(f"One of test and {which} has logits, the other scores alone. Give both alike.")
         return
     if samples.classes != test.classes:
         raise ValueError(
-            f"ood[{name!r}] has logits for {samples.classes} classes, but test has {test.classes}. Record both with "
-            "the same network."
+            f"{which} has logits for {samples.classes} classes, but test has {test.classes}. Record both with the same "
+            "network."
         )
     are_logs = [are_log_probabilities(item.require("logits")) for item in (samples, test)]
     if len(samples) > 1 and len(test) > 1 and are_logs[0] != are_logs[1]:
-        which, other = (f"ood[{name!r}]", "test")[:: 1 if are_logs[0] else -1]
+        this, other = (which, "test")[:: 1 if are_logs[0] else -1]
         raise ValueError(
-            f"The logits of {which} are logarithms of probabilities, those of {other} are not. Pass both as the "
+            f"The logits of {this} are logarithms of probabilities, those of {other} are not. Pass both as the "
             "network gives them, before softmax and log_softmax."
         )

@@ -73,36 +73,24 @@ def load_example(
         )
     captures = sorted(_with_common_sets([Capture.load(path) for path in paths]), key=_order)
     for key, wanted in (("loss", loss), ("backbone", backbone), ("seed", seed)):
-        if wanted is not None:
-            captures = _chosen(captures, key, wanted)
+        there = dict.fromkeys(capture.meta[key] for capture in captures)
+        asked: Any = there if wanted is None else wanted
+        chosen = [asked] if isinstance(asked, (str, Integral)) else list(asked)
+        for value in chosen:
+            if value not in there:
+                listed = ", ".join(map(repr, there))
+                raise ValueError(
+                    f"{key} must be one of {listed} in this example, but is {value!r}. Train others with iv.Experiment."
+                )
+        captures = [capture for capture in captures if capture.meta[key] in chosen]
     return captures
 
 
 def _with_common_sets(captures: list[Capture]) -> list[Capture]:
     common = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
-    return [
-        capture if list(capture.ood) == common else capture.replace(ood={name: capture.ood[name] for name in common})
-        for capture in captures
-    ]
+    return [capture.replace(ood={name: capture.ood[name] for name in common}) for capture in captures]
 
 
-def _chosen(captures: list[Capture], key: str, wanted: Any) -> list[Capture]:
-    values = [wanted] if isinstance(wanted, (str, Integral)) else list(wanted)
-    there = dict.fromkeys(capture.meta[key] for capture in captures)
-    for value in values:
-        if value not in there:
-            listed = ", ".join(map(repr, there))
-            raise ValueError(
-                f"{key} must be one of {listed} in this example, but is {value!r}. Train others with iv.Experiment."
-            )
-    return [capture for capture in captures if capture.meta[key] in values]
-
-
-def _order(capture: Capture) -> tuple[str, int, str, float, int]:
-    return (
-        str(capture.meta.get("backbone")),
-        [*LOSSES, capture.loss].index(capture.loss),
-        capture.loss,
-        float(capture.meta.get("entropic_scale") or 0),
-        int(capture.meta.get("seed") or 0),
-    )
+def _order(capture: Capture) -> tuple[str, int, float, int]:
+    scale = float(capture.meta.get("entropic_scale") or 0)
+    return capture.meta["backbone"], list(LOSSES).index(capture.loss), scale, capture.meta["seed"]

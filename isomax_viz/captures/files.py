@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isomax_viz._common.checks import sealed
-from isomax_viz._common.files import new_entry
+from isomax_viz._common.files import is_lfs_pointer, new_entry
 from isomax_viz.captures.samples import Samples
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "narrowed",
     "pack",
     "read_capture",
-    "save_arrays",
     "unpack",
     "write_capture",
 ]
@@ -53,25 +52,6 @@ class DamagedCaptureError(CaptureError):
     """A capture file is damaged; what it held can be recorded again."""
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all; the arrays are written from where they lie, without a copy.
-
-    Raises
-    ------
-    OSError
-        If the place can't be written or is full.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    try:
-        with new_entry(path) as file:
-            save_file(dict(arrays), file, metadata=None if metadata is None else dict(metadata))
-    except SafetensorError as error:  # it hides the system's word in a text
-        word = re.search(r"([^:]+) \(os error (\d+)\)", str(error))
-        raise (OSError(int(word[2]), word[1].strip()) if word else OSError(str(error))) from error
-
-
 def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> Path:
     """Write arrays and JSON content atomically; the name appears only once the file is complete.
 
@@ -80,22 +60,28 @@ def write_capture(path: Path, arrays: Mapping[str, np.ndarray], content: Mapping
     OSError
         If the place cannot be written; the message names it and what to do.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    document = json.dumps(content, default=_plain)
+    try:
+        document = json.dumps(content, default=_plain)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"meta must hold JSON values only, but {error}.") from error
     header = {
         "format": FORMAT,
         "version": str(FORMAT_VERSION),
         "content": document,
         "sha256": _digest(arrays, document),
-        "head_sha256": _head_digest(arrays, document),
+        "head_sha256": _digest(arrays, document, values=False),
     }
-    try:
-        save_arrays(path, arrays, metadata=header)
-    except OSError as error:
-        raise OSError(
-            f"The capture could not be written to {path}: {error.strerror or error}. Choose a folder that you may "
-            "write to (for experiments: set ISOMAX_VIZ_STORE) and that has free space."
-        ) from error
+    remedy = "Choose a folder that you may write to (for experiments: set ISOMAX_VIZ_STORE) and that has free space."
+    with new_entry(path, remedy=remedy) as file:
+        try:
+            save_file(arrays, file, metadata=header)  # from where the arrays lie, without a copy
+        except SafetensorError as error:  # it hides the system's word in a text
+            word = re.search(r"([^:]+) \(os error (\d+)\)", str(error))
+            raise (OSError(int(word[2]), word[1].strip()) if word else OSError(str(error))) from error
     return path
 
 
@@ -127,18 +113,16 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
         if not path.is_file():
             raise FileNotFoundError(f"There is no capture at {path}. Write one with capture.save(path).")
         with safe_open(path, framework="numpy") as file:  # checks that the header is sound and the file complete
-            header = file.metadata() or {}
-            _check_header(path, header)
-            arrays = {} if mmap else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if mmap:
-            header, arrays = _mapped(path)
+            _check_header(path, file.metadata() or {})
+        header, arrays = _mapped(path)
         document = header["content"]
-        digest, said = (_head_digest, "head_sha256") if mmap else (_digest, "sha256")
-        if header[said] != digest(arrays, document):
+        if header["head_sha256" if mmap else "sha256"] != _digest(arrays, document, values=not mmap):
             raise damaged(path, "its checksum does not match")
         TypeAdapter(_Content).validate_json(document, strict=True)
-        # Sealed, so that nobody need copy them.
-        return {name: sealed(_widened(array)) for name, array in arrays.items()}, json.loads(document)
+        for name, array in arrays.items():
+            # Sealed, so that nobody need copy them.
+            arrays[name] = sealed(array.astype(_WIDER.get(array.dtype, array.dtype), copy=not mmap))
+        return arrays, json.loads(document)
     except (CaptureError, FileNotFoundError):
         raise
     except OSError as error:
@@ -146,6 +130,9 @@ def read_capture(path: Path, *, mmap: bool = False) -> tuple[dict[str, np.ndarra
             f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
         ) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        with path.open("rb") as start:
+            if is_lfs_pointer(start.read(99)):
+                raise CaptureError(f"{path} is a Git LFS pointer, not the capture. Fetch it: git lfs pull") from None
         raise damaged(path, " ".join(str(error).split())[:300]) from error
 
 
@@ -185,10 +172,6 @@ _WIDER = {np.dtype(np.float16): np.float32, np.dtype(np.int16): np.int64}
 _DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "F16": np.float16, "I16": np.int16}
 
 
-def _widened(array: np.ndarray) -> np.ndarray:
-    return array.astype(_WIDER[array.dtype]) if array.dtype in _WIDER else array
-
-
 def _mapped(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Return header and arrays from one opened file: another process may put a new one under its name meanwhile."""
     with path.open("rb") as file:
@@ -223,17 +206,13 @@ def damaged(path: Path, reason: str) -> DamagedCaptureError:
     )
 
 
-def _digest(arrays: Mapping[str, np.ndarray], document: str) -> str:
+def _digest(arrays: Mapping[str, np.ndarray], document: str, *, values: bool = True) -> str:
     digest = hashlib.sha256(document.encode())
-    for name in sorted(arrays):
-        digest.update(f"{name}{arrays[name].dtype.str}{arrays[name].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).data)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        if values:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _head_digest(arrays: Mapping[str, np.ndarray], document: str) -> str:
-    shapes = [f"{name}{array.dtype.str}{array.shape}" for name, array in sorted(arrays.items())]
-    return hashlib.sha256("".join([document, *shapes]).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_labels, check_scores, check_set_name, missing_package
+from isomax_viz._common.checks import check_choice, check_labels, check_scores, missing_package
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 
@@ -26,37 +26,29 @@ class Library:
     ----------
     higher : {"id", "ood"}
         Which samples have the higher scores.
-    is_ood : callable
-        From its labels to a mask of the out-of-distribution samples.
-    rule : str
-        The same in words.
+    negative : bool
+        Whether out-of-distribution samples have labels below 0; else they have 1 and the others 0.
     scores, labels : str
         What it calls both in a file.
     """
 
     higher: str
-    is_ood: Callable[[np.ndarray], np.ndarray]
-    rule: str
+    negative: bool = False
     scores: str = "scores"
     labels: str = "labels"
 
 
-_NEGATIVE: dict[str, Any] = {"is_ood": lambda labels: labels < 0, "rule": "labels below 0 are OOD"}
-_BINARY: dict[str, Any] = {"is_ood": lambda labels: labels == 1, "rule": "labels of 1 are OOD, of 0 ID"}
-
 LIBRARIES: dict[str, Library] = {
-    "pytorch-ood": Library("ood", **_NEGATIVE),
-    "openood": Library("id", **_NEGATIVE, scores="conf", labels="label"),
-    "torch-uncertainty": Library("ood", **_BINARY),
-    "oodeel": Library("ood", **_BINARY),
-    "probly": Library("ood", **_BINARY),
+    "pytorch-ood": Library("ood", negative=True),
+    "openood": Library("id", negative=True, scores="conf", labels="label"),
+    **dict.fromkeys(("torch-uncertainty", "oodeel", "probly"), Library("ood")),
 }
 
 
 def _columns(scores: Any, name: str) -> dict[str, Any]:
     """Return arrays by the names of their scores."""
     if isinstance(scores, (Mapping, pd.DataFrame)):
-        return {check_set_name("The name of a score", key): scores[key] for key in scores}
+        return {key: scores[key] for key in scores}
     return {name: scores}
 
 
@@ -72,10 +64,10 @@ def _sets(ood_scores: Any, names: list[str]) -> dict[str, Any]:
 def _samples(
     parameter: str, columns: Mapping[str, Any], names: list[str], sign: int, labels: Any = None, predictions: Any = None
 ) -> Samples:
-    if list(columns) != names:
+    if not columns or list(columns) != names:
         raise ValueError(
-            f"{parameter} must have the scores {', '.join(map(repr, names))}, as id_scores has, but has "
-            f"{', '.join(map(repr, columns)) or 'none'}. Give the same scores of every set."
+            f"{parameter} must have the scores {', '.join(map(repr, names)) or 'of any name'}, as id_scores has, but "
+            f"has {', '.join(map(repr, columns)) or 'none'}. Give the same scores of every set."
         )
     checked = {key: sign * check_scores(f"{parameter}[{key!r}]", values) for key, values in columns.items()}
     rows = len(next(iter(checked.values())))
@@ -157,9 +149,7 @@ def _capture(
     sign, names = (1 if higher == "id" else -1), list(known)
     test = _samples("id_scores", known, names, sign, labels, predictions)
     sets = {
-        check_set_name("The name of a set in ood_scores", key): _samples(
-            f"ood_scores[{key!r}]", _columns(part, name), names, sign
-        )
+        key: _samples(f"ood_scores[{key!r}]", _columns(part, name), names, sign)
         for key, part in _sets(ood_scores, names).items()
     }
     _warn_of_sign(test, sets, higher)
@@ -212,15 +202,16 @@ def from_labelled_scores(scores: Any, labels: Any, *, library: str, name: str = 
     convention = LIBRARIES[check_choice("library", library, LIBRARIES)]
     values = check_scores("scores", scores)
     numbers = check_labels("labels", labels, rows=len(values), classes=2**31, lowest=-(2**31))
-    unknown = convention.is_ood(numbers)
+    rule = "labels below 0 are OOD" if convention.negative else "labels of 1 are OOD, of 0 ID"
+    unknown = numbers < 0 if convention.negative else numbers == 1
+    if not convention.negative and not (unknown | (numbers == 0)).all():
+        raise ValueError(f"labels range from {numbers.min()} to {numbers.max()}, but in {library}, {rule}.")
     if unknown.all() or not unknown.any():
-        raise ValueError(
-            f"labels must name samples of both kinds, but all are {'OOD' if unknown.all() else 'ID'}: in {library}, "
-            f"{convention.rule}."
-        )
-    kinds = sorted({int(number) for number in numbers[unknown]}, reverse=True)
+        kind = "OOD" if unknown.all() else "ID"
+        raise ValueError(f"labels must name samples of both kinds, but all are {kind}: in {library}, {rule}.")
+    kinds = np.unique(numbers[unknown])[::-1]
     sets = {f"ood {kind}" if len(kinds) > 1 else "ood": values[numbers == kind] for kind in kinds}
-    known = None if library in ("torch-uncertainty", "oodeel", "probly") else numbers[~unknown]
+    known = numbers[~unknown] if convention.negative else None
     return _capture({name: values[~unknown]}, sets, higher=None, library=library, name=name, labels=known)
 
 
@@ -265,14 +256,16 @@ def read_scores(
     Capture(unknown loss: test 2, ood ood 1)
     """
     convention = LIBRARIES[check_choice("library", library, LIBRARIES)]
-    if isinstance(source, Mapping):
-        if library == "openood" and "ood" in source:
-            return _openood(*_openood_evaluator(source))
-        arrays = source
-    elif Path(source).expanduser().is_dir():
-        return _openood(*_openood_folder(Path(source).expanduser(), id_name))
-    else:
-        arrays = _arrays(Path(source).expanduser())
+    arrays = source
+    if not isinstance(arrays, Mapping):
+        path = Path(arrays).expanduser()
+        if path.is_dir():
+            if library != "openood":
+                raise ValueError(f"source must be a file with library={library!r}, but {path} is a folder.")
+            return _openood(*_openood_folder(path, id_name))
+        arrays = _arrays(path)
+    elif library == "openood" and "ood" in arrays:
+        return _openood(*_openood_evaluator(arrays))
     scores, labels = scores or convention.scores, labels or convention.labels
     for parameter, key in (("scores", scores), ("labels", labels)):
         check_choice(parameter, key, arrays, remedy=f"These are the arrays there; name yours with {parameter}=...")
@@ -282,46 +275,75 @@ def read_scores(
 def _arrays(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of scores at {path}.")
-    kind = path.suffix.lower()
-    if kind == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    if kind in (".csv", ".parquet"):
-        table = pd.read_csv(path) if kind == ".csv" else pd.read_parquet(path)
-        return {str(name): table[name].to_numpy() for name in table}
-    if kind in (".pt", ".pth"):
-        try:
-            import torch
-        except ImportError as error:
-            raise missing_package("torch", f"read {path.name}") from error
-        return torch.load(path, weights_only=True, map_location="cpu")
     remedy = "Save the arrays with np.savez(path, scores=..., labels=...)."
-    if kind in (".pkl", ".pickle"):
+    if path.suffix.lower() in (".pkl", ".pickle"):
         remedy = f"A pickle can run code as it is read, so none is. {remedy}"
-    raise ValueError(f"source must end in .npz, .csv, .parquet or .pt, but is {path}. {remedy}")
+    if path.suffix.lower() not in _READERS:
+        raise ValueError(f"source must end in .npz, .csv, .parquet or .pt, but is {path}. {remedy}")
+    try:
+        return {str(name): array for name, array in _READERS[path.suffix.lower()](path).items()}
+    except (OSError, ImportError):
+        raise
+    # Damage shows as an error of nearly any kind, and so does what is no table and no mapping of arrays.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(f"{path} is damaged or holds something else than named arrays ({reason}). {remedy}") from error
 
 
-Parts = Mapping[str, Any]  # pred, conf and label of one set
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _pt(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise missing_package("torch", f"read {path.name}") from error
+    return torch.load(path, weights_only=True, map_location="cpu")
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".npz": _npz,
+    ".csv": pd.read_csv,
+    ".parquet": pd.read_parquet,
+    ".pt": _pt,
+    ".pth": _pt,
+}
+Parts = tuple[Any, Any, Any]  # predictions, scores and labels of one set
 
 
 def _openood_folder(folder: Path, id_name: str | None) -> tuple[Parts, dict[str, Parts]]:
     files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
     known = check_choice("id_name", id_name, files, remedy="It names the file of the in-distribution samples.")
-    sets = {name: _arrays(path) for name, path in files.items()}
-    return sets.pop(known), {**sets}
+    sets = {}
+    for name, path in files.items():
+        arrays = _arrays(path)
+        for key in ("pred", "conf", "label"):
+            check_choice(f"an array of {path}", key, arrays, remedy="OpenOOD saves all three.")
+        sets[name] = (arrays["pred"], arrays["conf"], arrays["label"])
+    return sets.pop(known), sets
 
 
 def _openood_evaluator(scores: Mapping[str, Any]) -> tuple[Parts, dict[str, Parts]]:
-    def parts(values: Any) -> Parts:
-        return dict(zip(("pred", "conf", "label"), values, strict=True))
-
-    near_and_far = {**scores["ood"]["near"], **scores["ood"]["far"]}
-    sets = {name: parts(values) for name, values in near_and_far.items() if values is not None}
-    return parts(scores["id"]["test"]), sets
+    try:
+        found = {"": scores["id"]["test"], **scores["ood"]["near"], **scores["ood"]["far"]}
+        sets = {}
+        for name, parts in found.items():
+            if parts is not None:
+                prediction, conf, label = parts
+                sets[name] = (prediction, conf, label)
+        return sets.pop(""), sets
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            "source must be evaluator.scores of OpenOOD after eval_ood(...), with three arrays in ['id']['test'] and "
+            f"for each set in ['ood']['near'] and ['ood']['far'], but is of another form ({error!r})."
+        ) from error
 
 
 def _openood(known: Parts, sets: dict[str, Parts]) -> Capture:
     # Labels of other sets are those of their own classes in some versions: the file says what is OOD, not the label.
-    ood = {name: parts["conf"] for name, parts in sets.items()}
-    own = {"labels": known["label"], "predictions": known["pred"]}
-    return _capture({"conf": known["conf"]}, ood, higher=None, library="openood", name="conf", **own)
+    predictions, scores, labels = known
+    ood = {name: parts[1] for name, parts in sets.items()}
+    own = {"labels": labels, "predictions": predictions}
+    return _capture({"conf": scores}, ood, higher=None, library="openood", name="conf", **own)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_column, check_labels, check_matrix, restore_sealed
+from isomax_viz._common.checks import check_column, check_labels, check_matrix, check_names, restore_sealed
 
 __all__ = ["Samples", "are_log_probabilities", "frozen", "in_blocks", "log_softmax"]
 
@@ -58,13 +58,16 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _sum_to_one(rows: np.ndarray) -> bool:
-    return bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1) < 1e-3).all())
+def _sum_to(total: float, rows: np.ndarray) -> bool:
+    return bool((np.abs(rows.sum(axis=1, dtype=np.float64) - total) < 1e-3 * total).all())
 
 
 def _are_probabilities(logits: np.ndarray) -> bool:
     # The first rows decide nearly always. Zeros and ones alone may be logits, too.
-    return all((rows >= 0).all() and _sum_to_one(rows) for rows in (logits[:100], logits)) and bool((logits % 1).any())
+    def sum_to(total: float) -> bool:
+        return all((rows >= 0).all() and _sum_to(total, rows) for rows in (logits[:100], logits))
+
+    return (sum_to(1) or sum_to(100)) and bool((logits % 1).any())
 
 
 def are_log_probabilities(logits: np.ndarray) -> bool:
@@ -75,7 +78,7 @@ def are_log_probabilities(logits: np.ndarray) -> bool:
     >>> are_log_probabilities(np.log([[0.25, 0.75]])), are_log_probabilities(np.array([[0.25, 0.75]]))
     (True, False)
     """
-    if not all((rows <= 0).all() and _sum_to_one(np.exp(rows)) for rows in (logits[:100], logits)):
+    if not all((rows <= 0).all() and _sum_to(1, np.exp(rows)) for rows in (logits[:100], logits)):
         return False
     # Of samples that are all decided, logits may have zero as their largest, too.
     return bool((logits.max(axis=1) < -1e-3).any())
@@ -85,9 +88,9 @@ def _check_meaning(logits: np.ndarray, *, warn: bool) -> None:
     """Refuse probabilities, and warn of their logarithms; one row may be either by chance."""
     if len(logits) > 1 and _are_probabilities(logits):
         raise ValueError(
-            "logits must be what the network gives before softmax, but each row lies in [0, 1] and sums to 1: these "
-            "are probabilities. Pass the raw outputs, or np.log(probabilities), with which scores of probabilities "
-            "(mps, es) are right and scores of logits (energy, max_logit) are not."
+            "logits must be what the network gives before softmax, but each row is positive and sums to 1 (or 100): "
+            "these are probabilities. Pass the raw outputs, or np.log(probabilities), with which scores of "
+            "probabilities (mps, es) are right and scores of logits (energy, max_logit) are not."
         )
     if warn and len(logits) > 1 and are_log_probabilities(logits):
         warnings.warn(
@@ -162,50 +165,45 @@ class Samples:
     def __post_init__(self) -> None:
         # Read-only arrays come from other samples mostly, whose maker was warned.
         is_new = not isinstance(self.logits, np.ndarray) or self.logits.flags.writeable
-        self._check()
+        for name, array in self._checked().items():
+            object.__setattr__(self, name, frozen(array))
+        columns = {
+            name: check_column(f"extra_scores[{name!r}]", column, rows=len(self))
+            for name, column in check_names("extra_scores", self.extra_scores, "scores").items()
+        }
+        object.__setattr__(self, "extra_scores", columns)
         if self.logits is not None:
             _check_meaning(self.logits, warn=is_new)
 
-    def _check(self) -> None:
-        values = self._checked_scores_alone() if self.logits is None else self._checked()
-        for name, array in values.items():
-            object.__setattr__(self, name, frozen(array))
-        n = len(self.labels)
-        columns = {
-            name: check_column(f"extra_scores[{name!r}]", column, rows=n) for name, column in self.extra_scores.items()
-        }
-        object.__setattr__(self, "extra_scores", columns)
-
     def _checked(self) -> dict[str, np.ndarray]:
-        logits = check_matrix("logits", self.logits, own=True)
-        n, classes = logits.shape
-        if classes < 2:
-            raise ValueError(
-                f"logits must have at least 2 columns, one per class, but has shape {logits.shape}. "
-                "Out-of-distribution scores compare classes; a single one leaves nothing to compare."
-            )
-        values = {"logits": logits, "labels": check_labels("labels", self.labels, rows=n, classes=classes)}
-        if self.features is not None:
-            values["features"] = check_matrix("features", self.features, rows=n, own=True)
-        if self.distances is not None:
-            values["distances"] = check_matrix("distances", self.distances, rows=n, columns=classes, own=True)
-        predictions = self.predictions
-        if predictions is None:  # in blocks, because NumPy's argmax copies what is read-only
-            predictions = in_blocks(lambda rows: rows.argmax(axis=1), logits)
-        return values | {"predictions": check_labels("predictions", predictions, rows=n, classes=classes)}
+        values, predictions = {}, self.predictions
+        if self.logits is None:
+            self._check_alone()
+            n, classes = len(self.labels), 2**31
+        else:
+            logits = values["logits"] = check_matrix("logits", self.logits, own=True)
+            n, classes = logits.shape
+            if classes < 2:
+                raise ValueError(
+                    f"logits must have at least 2 columns, one per class, but has shape {logits.shape}. "
+                    "Out-of-distribution scores compare classes; a single one leaves nothing to compare."
+                )
+            if predictions is None:  # in blocks, because NumPy's argmax copies what is read-only
+                predictions = in_blocks(lambda rows: rows.argmax(axis=1), logits)
+        for name, labels in (("labels", self.labels), ("predictions", predictions)):
+            if labels is not None:
+                values[name] = check_labels(name, labels, rows=n, classes=classes)
+        for name, columns in (("features", None), ("distances", classes)):
+            if getattr(self, name) is not None:
+                values[name] = check_matrix(name, getattr(self, name), rows=n, columns=columns, own=True)
+        return values
 
-    def _checked_scores_alone(self) -> dict[str, np.ndarray]:
+    def _check_alone(self) -> None:
         for name in ("features", "distances"):
             if getattr(self, name) is not None:
                 raise ValueError(f"logits is None, but {name} is given. Give the logits too, or leave {name} out.")
         if not self.extra_scores:
             raise ValueError("logits is None, and there are no extra_scores. Give logits, or iv.from_scores(...).")
-        values = {"labels": self.labels, "predictions": self.predictions}
-        return {
-            name: check_labels(name, array, rows=len(self.labels), classes=2**31)
-            for name, array in values.items()
-            if array is not None
-        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore_sealed(self, state)
@@ -213,24 +211,22 @@ class Samples:
     @classmethod
     def _unread(cls, *, extra_scores: Mapping[str, np.ndarray] | None = None, **arrays: np.ndarray) -> Samples:
         """Build from arrays that lie on the disk, where they are left; all but their values is checked."""
-        alone = arrays["logits"] is None  # scores alone
-        n, classes = (len(arrays["labels"]), 0) if alone else arrays["logits"].shape
-        wanted = {"logits": (n, classes), "labels": (n,), "predictions": (n,), "distances": (n, classes)}
-        if "features" in arrays:
-            wanted["features"] = (n, *arrays["features"].shape[1:2])
-        there = {name: array for name, array in arrays.items() if array is not None}
-        for name in ("labels", *there) if alone else ("labels", "predictions", *there):
-            array = there[name]
-            dtype = np.int64 if name in ("labels", "predictions") else np.float32
-            if array.shape != wanted[name] or array.dtype != dtype:
-                raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}")
+        found = {item.name: arrays.get(item.name) for item in fields(cls) if item.name != "extra_scores"}
+        logits, features = found["logits"], found["features"]
+        n, classes = len(arrays["labels"]), 0 if logits is None else logits.shape[1]
+        pairs = {"logits": classes, "distances": classes, "features": 0 if features is None else features.shape[1]}
+        for name, array in found.items():
+            if array is None and not (name == "predictions" and logits is not None):
+                continue
+            wanted = ((n, pairs[name]), np.float32) if name in pairs else ((n,), np.int64)
+            if array is None or (array.shape, array.dtype) != wanted:
+                raise ValueError(f"{name} does not have the shape {wanted[0]} of the samples")
         for name, column in (extra_scores or {}).items():
             if column.shape != (n,) or column.dtype not in (np.float32, np.float64):
                 raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
         samples = object.__new__(cls)
-        for item in fields(cls):
-            found = arrays.get(item.name)
-            object.__setattr__(samples, item.name, None if found is None else frozen(found))
+        for name, array in found.items():
+            object.__setattr__(samples, name, None if array is None else frozen(array))
         object.__setattr__(samples, "extra_scores", {k: frozen(v) for k, v in (extra_scores or {}).items()})
         return samples
 

@@ -242,6 +242,13 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
 
 _LOCK = threading.RLock()
 
+# DejaVu Sans draws Latin, Greek, Cyrillic, Arabic, Hebrew and some emoji; of these, what is installed draws the rest.
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK SC,Noto Sans CJK JP,Source Han Sans SC,WenQuanYi Micro Hei,WenQuanYi Zen Hei,"  # Linux
+    "Microsoft YaHei,Yu Gothic,Malgun Gothic,Nirmala UI,Segoe UI Symbol,"  # Windows
+    "PingFang SC,Hiragino Sans,Apple SD Gothic Neo,Arial Unicode MS,Noto Sans Devanagari,Noto Emoji"  # macOS and others
+).split(",")
+
 # fmt: off
 _SETTINGS = {
     "figure.facecolor": "white", "savefig.facecolor": "white", "axes.facecolor": "white",
@@ -249,7 +256,7 @@ _SETTINGS = {
     "axes.edgecolor": "#4D4D4D", "xtick.color": "#4D4D4D", "ytick.color": "#4D4D4D",
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
     "axes.titlesize": 11, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9,
-    "legend.fontsize": 8.5, "legend.frameon": False, "font.family": "DejaVu Sans", "hatch.linewidth": 0.6,
+    "legend.fontsize": 8.5, "legend.frameon": False, "hatch.linewidth": 0.6,
     "text.usetex": False,
     # SVG text stays text (searchable, small), and ids do not change from run to run.
     "svg.fonttype": "none", "svg.hashsalt": "isomax_viz",
@@ -288,6 +295,13 @@ def zoom(panels: int) -> float:
     return 1.2 if panels == 1 else 1.45
 
 
+def _installed(fonts: Iterable[str]) -> list[str]:
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    return [name for name in fonts if name in there]
+
+
 @contextmanager
 def context(theme: str = "paper") -> Iterator[None]:
     """Apply the figure settings inside a ``with`` block and restore the former ones after it.
@@ -311,6 +325,7 @@ def context(theme: str = "paper") -> Iterator[None]:
 
     from isomax_viz._common.checks import check_choice
 
+    fonts = {"font.family": ["DejaVu Sans", *_installed(_OTHER_SCRIPTS)]}
     # Matplotlib's settings belong to the whole program, and widgets may draw in a thread beside the cells'.
-    with _LOCK, mpl.rc_context(_SETTINGS | _THEMES[check_choice("theme", theme, _THEMES)]):
+    with _LOCK, mpl.rc_context(_SETTINGS | fonts | _THEMES[check_choice("theme", theme, _THEMES)]):
         yield

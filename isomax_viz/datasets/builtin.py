@@ -6,13 +6,12 @@ Everything here is deterministic. Drawn sets are made at the size that is asked 
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from isomax_viz._common.checks import check_choice, missing_package
+from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
 __all__ = ["LETTERS", "draw_gaussian", "draw_letters", "draw_patches", "draw_uniform", "load_digits"]
@@ -55,10 +54,8 @@ def load_digits(split: str) -> ImageSet:
     ImageSet(digits: 599 images, 8x8x1, 10 classes)
     """
     check_choice("split", split, ("train", "test"))
-    try:
-        from sklearn.datasets import load_digits as load
-    except ImportError as error:
-        raise missing_package("scikit-learn", "load the handwritten digits") from error
+    from sklearn.datasets import load_digits as load
+
     bunch = load()
     test = np.zeros(len(bunch.target), dtype=bool)
     test[_test_indices(bunch.target)] = True
@@ -114,10 +111,8 @@ def draw_patches(size: tuple[int, int], channels: int, n: int) -> ImageSet:
     >>> draw_patches((8, 8), 1, 4)
     ImageSet(patches: 4 images, 8x8x1, 2 classes)
     """
-    try:
-        from sklearn.datasets import load_sample_images
-    except ImportError as error:
-        raise missing_package("scikit-learn", "load its sample photographs") from error
+    from sklearn.datasets import load_sample_images
+
     mode = "L" if channels == 1 else "RGB"
     photographs = [Image.fromarray(image).convert(mode) for image in load_sample_images().images]
     rng = np.random.Generator(np.random.PCG64(_PATCH_SEED))
@@ -170,14 +165,7 @@ def draw_uniform(size: tuple[int, int], channels: int, n: int) -> ImageSet:
 LETTERS = tuple("ACEFHKLMNPRUVWX" + "ahkmnr")
 # Left out: what a person would read as a digit at 8x8 pixels, or nearly so.
 _LEFT_OUT = "B b D G g I i J j l O o Q q S s T Y y Z z"
-_FONTS = (
-    "DejaVuSans.ttf",
-    "DejaVuSans-Oblique.ttf",
-    "DejaVuSansMono.ttf",
-    "STIXGeneralItalic.ttf",
-    "cmmi10.ttf",
-    "cmss10.ttf",
-)
+_FONTS = "DejaVuSans.ttf DejaVuSans-Oblique.ttf DejaVuSansMono.ttf STIXGeneralItalic.ttf cmmi10.ttf cmss10.ttf".split()
 _FINE = 4  # binary pixels per side of a grey one, as in the digits
 _POINTS = 64
 _BILINEAR = Image.Resampling.BILINEAR
@@ -185,17 +173,11 @@ _BILINEAR = Image.Resampling.BILINEAR
 _INK_MEAN, _INK_SPREAD = 0.305, 0.033
 
 
-def _font_folder() -> Path:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise missing_package("matplotlib", "render the letters (it bundles the fonts)") from error
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-
-
 @lru_cache(maxsize=16)
 def _font(name: str) -> Any:
-    return ImageFont.truetype(str(_font_folder() / name), _POINTS)
+    import matplotlib
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", _POINTS)
 
 
 def _ink(letter: str, rng: np.random.Generator) -> Image.Image:

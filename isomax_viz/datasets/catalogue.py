@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz.catalog.style import data_style
 from isomax_viz.datasets import builtin, papers
 from isomax_viz.datasets.images import ImageSet, InDistribution
 from isomax_viz.datasets.papers import RECIPES, availability
@@ -24,238 +25,174 @@ class Source:
 
     Attributes
     ----------
-    title : str
-        Name as people write it.
     kind : {"bundled", "drawn", "held out", "download"}
         Part of an installed package; made here at the size that is asked for; the ID set's own held-out classes; or
         fetched from its home on first use.
-    loader : callable or None
+    loader : callable
         ``loader(split)`` for bundled and downloaded sets, ``loader(size, channels, n)`` for drawn ones; an ImageSet.
-    classes, images, size : str
-        For the table: number of classes, of pictures, and height x width x channels.
     licence, citation, home : str
         Terms of use, whom to cite, and where it comes from.
+    classes, images, size : str
+        For the table: number of classes, of pictures, and height x width x channels.
     ood : tuple of str
         Out-of-distribution sets that are taken by default where this is the in-distribution set.
     padding : int
-        Pixels of padding for random crops in training, 0 for none.
-    flip : bool
-        Whether to mirror training pictures at random.
+        Pixels of padding for random crops in training, 0 for none; with them, pictures are mirrored at random too.
     """
 
-    title: str
     kind: str
     loader: Callable[..., ImageSet]
-    classes: str
-    images: str
-    size: str
     licence: str
-    citation: str
-    home: str
+    citation: str = ""
+    home: str = ""
+    classes: str = ""
+    images: str = "any"
+    size: str = "any"
     ood: tuple[str, ...] = ()
     padding: int = 0
-    flip: bool = False
 
 
-_SVHN = Source(
-    title="SVHN",
-    kind="download",
-    loader=partial(papers.load, "svhn"),
-    classes="10",
-    images="73,257 + 26,032",
-    size="32x32x3",
-    licence="non-commercial use only",
-    citation="Netzer et al. 2011, Reading Digits in Natural Images with Unsupervised Feature Learning",
-    home="http://ufldl.stanford.edu/housenumbers/",
-    ood=("cifar10", "tinyimagenet_resize", "lsun_resize"),
-    padding=4,
-    flip=True,  # odd for digits, but it is the papers' protocol
+def _download(name: str, licence: str, citation: str, home: str, **more: Any) -> Source:
+    recipe = RECIPES[name]
+    images = " + ".join(f"{count:,}" for count in recipe.counts.values())
+    size = "x".join(map(str, recipe.shape))
+    loader = partial(papers.load, name)
+    return Source("download", loader, licence, citation, home, images=images, size=size, **more)
+
+
+_CIFAR = (
+    "none stated; cite the report",
+    "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
 )
-_CIFAR10 = Source(
-    title="CIFAR10",
-    kind="download",
-    loader=partial(papers.load, "cifar10"),
-    classes="10",
-    images="50,000 + 10,000",
-    size="32x32x3",
-    licence="none stated; cite the report",
-    citation="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
-    home="https://www.cs.toronto.edu/~kriz/cifar.html",
-    ood=("svhn", "tinyimagenet_resize", "lsun_resize"),
-    padding=4,
-    flip=True,
-)
-_CIFAR100 = replace(_CIFAR10, title="CIFAR100", loader=partial(papers.load, "cifar100"), classes="100")
-_MNIST = Source(
-    title="MNIST",
-    kind="download",
-    loader=partial(papers.load, "mnist"),
-    classes="10",
-    images="60,000 + 10,000",
-    size="28x28x1",
-    licence="CC BY-SA 3.0",
-    citation="LeCun, Bottou, Bengio & Haffner 1998, Gradient-Based Learning Applied to Document Recognition",
-    home="http://yann.lecun.com/exdb/mnist/",
-    ood=("fashion_mnist", "letters", "gaussian", "uniform"),
-)
-_FASHION_MNIST = Source(
-    title="Fashion-MNIST",
-    kind="download",
-    loader=partial(papers.load, "fashion_mnist"),
-    classes="10",
-    images="60,000 + 10,000",
-    size="28x28x1",
-    licence="MIT",
-    citation="Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747",
-    home="https://github.com/zalandoresearch/fashion-mnist",
-    ood=("mnist", "letters", "gaussian", "uniform"),
-)
-_TINYIMAGENET = Source(
-    title="TinyImageNet",
-    kind="download",
-    loader=partial(papers.load, "tinyimagenet"),
-    classes="200",
-    images="100,000 + 10,000",
-    size="64x64x3",
-    licence="ImageNet terms: non-commercial research and education",
-    citation="Le & Yang 2015, Tiny ImageNet Visual Recognition Challenge; Deng et al. 2009, ImageNet",
-    home="http://cs231n.stanford.edu/",
-    ood=("svhn", "cifar10", "lsun_resize"),
-    padding=8,  # as the reference implementation for 64x64 pictures
-    flip=True,
-)
-_UCI = "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"
+_IMAGENET = "ImageNet terms: non-commercial research and education"
+_ODIN = "https://github.com/facebookresearch/odin"
+_RESIZED = ("svhn", "tinyimagenet_resize", "lsun_resize")
+_NOISE = ("letters", "gaussian", "uniform")
 
 ID_SETS: dict[str, Source] = {
     "digits": Source(
-        title="digits",
-        kind="bundled",
-        loader=builtin.load_digits,
+        "bundled",
+        builtin.load_digits,
+        licence="CC BY 4.0 (UCI Machine Learning Repository)",
+        citation="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits",
+        home="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
         classes="10",
         images="1,198 + 599",
         size="8x8x1",
-        licence="CC BY 4.0 (UCI Machine Learning Repository)",
-        citation="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits",
-        home=_UCI,
         ood=("letters", "patches", "gaussian", "uniform"),
     ),
-    "cifar10": _CIFAR10,
-    "cifar100": _CIFAR100,
-    "svhn": _SVHN,
-    "tinyimagenet": _TINYIMAGENET,
-    "mnist": _MNIST,
-    "fashion_mnist": _FASHION_MNIST,
+    "cifar10": _download("cifar10", *_CIFAR, classes="10", ood=_RESIZED, padding=4),
+    "cifar100": _download("cifar100", *_CIFAR, classes="100", ood=_RESIZED, padding=4),
+    "svhn": _download(
+        "svhn",
+        licence="non-commercial use only",
+        citation="Netzer et al. 2011, Reading Digits in Natural Images with Unsupervised Feature Learning",
+        home="http://ufldl.stanford.edu/housenumbers/",
+        classes="10",
+        ood=("cifar10", *_RESIZED[1:]),
+        padding=4,  # mirrored digits are odd, but it is the papers' protocol
+    ),
+    "tinyimagenet": _download(
+        "tinyimagenet",
+        _IMAGENET,
+        citation="Le & Yang 2015, Tiny ImageNet Visual Recognition Challenge; Deng et al. 2009, ImageNet",
+        home="http://cs231n.stanford.edu/",
+        classes="200",
+        ood=("svhn", "cifar10", "lsun_resize"),
+        padding=8,  # as the reference implementation for 64x64 pictures
+    ),
+    "mnist": _download(
+        "mnist",
+        licence="CC BY-SA 3.0",
+        citation="LeCun, Bottou, Bengio & Haffner 1998, Gradient-Based Learning Applied to Document Recognition",
+        home="http://yann.lecun.com/exdb/mnist/",
+        classes="10",
+        ood=("fashion_mnist", *_NOISE),
+    ),
+    "fashion_mnist": _download(
+        "fashion_mnist",
+        licence="MIT",
+        citation="Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747",
+        home="https://github.com/zalandoresearch/fashion-mnist",
+        classes="10",
+        ood=("mnist", *_NOISE),
+    ),
 }
 
 OOD_SETS: dict[str, Source] = {
     "letters": Source(
-        title="letters",
-        kind="drawn",
-        loader=builtin.draw_letters,
-        classes=str(len(builtin.LETTERS)),
-        images="any",
-        size="any",
+        "drawn",
+        builtin.draw_letters,
         licence="drawn here; fonts: DejaVu, STIX and Computer Modern, as bundled with Matplotlib",
-        citation="",
         home="https://matplotlib.org/stable/users/explain/text/fonts.html",
+        classes=str(len(builtin.LETTERS)),
     ),
     "patches": Source(
-        title="patches",
-        kind="drawn",
-        loader=builtin.draw_patches,
-        classes="2",
-        images="any",
-        size="any",
+        "drawn",
+        builtin.draw_patches,
         licence="CC BY 2.0 (both photographs)",
         citation="Photographs from Flickr: danielbuechele (china.jpg), vultilion (flower.jpg)",
         home="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
+        classes="2",
     ),
     "gaussian": Source(
-        title="gaussian noise",
-        kind="drawn",
-        loader=builtin.draw_gaussian,
-        classes="",
-        images="any",
-        size="any",
+        "drawn",
+        builtin.draw_gaussian,
         licence="drawn here",
         citation="Hendrycks & Gimpel 2017",
         home="https://arxiv.org/abs/1610.02136",
     ),
     "uniform": Source(
-        title="uniform noise",
-        kind="drawn",
-        loader=builtin.draw_uniform,
-        classes="",
-        images="any",
-        size="any",
+        "drawn",
+        builtin.draw_uniform,
         licence="drawn here",
         citation="Liang et al. 2018",
         home="https://arxiv.org/abs/1706.02690",
     ),
     "unseen": Source(
-        title="unseen classes",
-        kind="held out",
-        loader=None,  # type: ignore[arg-type]  # they come with the set whose classes they are
+        "held out",
+        None,  # type: ignore[arg-type]  # they come with the set whose classes they are
+        licence="as the ID set",
         classes="as held out",
         images="as held out",
         size="as the ID set",
-        licence="as the ID set",
-        citation="",
-        home="",
     ),
-    "svhn": _SVHN,
-    "cifar10": _CIFAR10,
-    "cifar100": _CIFAR100,
-    "tinyimagenet_resize": Source(
-        title="TinyImageNet (resize)",
-        kind="download",
-        loader=partial(papers.load, "tinyimagenet_resize"),
-        classes="",
-        images="10,000",
-        size="32x32x3",
-        licence="ImageNet terms: non-commercial research and education",
+    **{name: ID_SETS[name] for name in ("svhn", "cifar10", "cifar100")},
+    "tinyimagenet_resize": _download(
+        "tinyimagenet_resize",
+        _IMAGENET,
         citation="Liang, Li & Srikant 2018, Enhancing the Reliability of Out-of-Distribution Image Detection (ODIN)",
-        home="https://github.com/facebookresearch/odin",
+        home=_ODIN,
     ),
-    "lsun_resize": Source(
-        title="LSUN (resize)",
-        kind="download",
-        loader=partial(papers.load, "lsun_resize"),
-        classes="",
-        images="10,000",
-        size="32x32x3",
+    "lsun_resize": _download(
+        "lsun_resize",
         licence="none stated",
         citation="Yu et al. 2015, arXiv:1506.03365; as resized by Liang, Li & Srikant 2018 (ODIN)",
-        home="https://github.com/facebookresearch/odin",
+        home=_ODIN,
     ),
-    "fooling": Source(
-        title="fooling images",
-        kind="download",
-        loader=partial(papers.load, "fooling"),
-        classes="10",
-        images="10,000",
-        size="64x64x3 (reduced)",
+    "fooling": _download(
+        "fooling",
         licence="none stated",
         citation="Nguyen, Yosinski & Clune 2015, Deep Neural Networks Are Easily Fooled",
         home="https://anhnguyen.me/project/fooling/",
+        classes="10",
     ),
-    "mnist": _MNIST,
-    "fashion_mnist": _FASHION_MNIST,
+    **{name: ID_SETS[name] for name in ("mnist", "fashion_mnist")},
 }
 
 
 def _held_out(held_out_classes: Any, class_names: tuple[str, ...]) -> list[int]:
+    """Return the numbers of classes that are given by name or number."""
     listed = [held_out_classes] if isinstance(held_out_classes, (str, int, np.integer)) else list(held_out_classes)
-    chosen = []
-    for item in listed:
-        if isinstance(item, (int, np.integer)) and not isinstance(item, bool) and 0 <= item < len(class_names):
-            index = int(item)
-        else:
-            accepted = class_names if isinstance(item, str) else [*class_names, f"0 .. {len(class_names) - 1}"]
-            index = class_names.index(check_choice("held_out_classes", item, accepted))
-        if index in chosen:
-            raise ValueError(f"held_out_classes names {class_names[index]!r} twice.")
-        chosen.append(index)
+    numbers = range(len(class_names))
+    remedy = f"Their numbers, 0 to {len(class_names) - 1}, are taken too."
+    chosen = {
+        int(item)
+        if isinstance(item, (int, np.integer)) and item in numbers
+        else class_names.index(check_choice("held_out_classes", item, class_names, remedy=remedy))
+        for item in listed
+    }
     if len(class_names) - len(chosen) < 2:
         raise ValueError(
             f"held_out_classes must leave at least 2 of the {len(class_names)} classes to be learnt, but holds out "
@@ -265,13 +202,11 @@ def _held_out(held_out_classes: Any, class_names: tuple[str, ...]) -> list[int]:
 
 
 def _select(images: ImageSet, classes: Sequence[int]) -> ImageSet:
-    """Return the pictures of some classes, renumbered from 0."""
+    """Return the pictures of some classes, renumbered from 0 in their order."""
     part = images.subset(np.isin(images.labels, classes))
-    number = np.full(len(images.class_names), -1)
-    number[list(classes)] = np.arange(len(classes))
     names = tuple(images.class_names[index] for index in classes)
     # In one step: the labels fit the new names only.
-    return replace(part, labels=number[part.labels], class_names=names)
+    return replace(part, labels=np.searchsorted(classes, part.labels), class_names=names)
 
 
 def _joined(train: ImageSet, test: ImageSet) -> ImageSet:
@@ -311,25 +246,18 @@ def load_id(name: str, *, held_out_classes: Sequence[str | int] = ()) -> InDistr
     ('8', '9')
     """
     source = ID_SETS[check_choice("data", name, ID_SETS)]
-    train, test = source.loader("train"), source.loader("test")
-    if train.class_names != test.class_names:
-        raise ValueError(
-            f"The training and test pictures of {name!r} have different classes: {len(train.class_names)} and "
-            f"{len(test.class_names)}, or other names. Replace the bundle or the download they were read from."
-        )
-    train, test = (_with_terms(images, source) for images in (train, test))
-    out = _held_out(held_out_classes, train.class_names)
+    whole = InDistribution(name, *(_with_terms(source.loader(split), name, source) for split in ("train", "test")))
+    out = _held_out(held_out_classes, whole.class_names)
     if not out:
-        return InDistribution(name, train, test)
-    kept = [index for index in range(len(train.class_names)) if index not in out]
-    unseen = _joined(_select(train, out), _select(test, out))
-    return InDistribution(name, _select(train, kept), _select(test, kept), unseen)
+        return whole
+    kept = [index for index in range(len(whole.class_names)) if index not in out]
+    unseen = _joined(_select(whole.train, out), _select(whole.test, out))
+    return InDistribution(name, _select(whole.train, kept), _select(whole.test, kept), unseen)
 
 
-def _with_terms(images: ImageSet, source: Source) -> ImageSet:
-    return images.with_provenance(
-        title=source.title, licence=source.licence, citation=source.citation, home=source.home
-    )
+def _with_terms(images: ImageSet, name: str, source: Source) -> ImageSet:
+    terms = {key: getattr(source, key) for key in ("licence", "citation", "home")}
+    return images.with_provenance(title=data_style(name).label, **terms)
 
 
 def _evenly(images: ImageSet, n: int | None) -> ImageSet:
@@ -396,10 +324,10 @@ Experiment(held_out_classes=...), or load_id('digits', held_out_classes=...).
             )
         return _evenly(unseen, n)
     if source.kind == "drawn":
-        return _with_terms(source.loader(model.size, model.channels, n or len(model)), source)
+        return _with_terms(source.loader(model.size, model.channels, n or len(model)), name, source)
     if name == like.name:
         raise ValueError(f"ood {name!r} is the in-distribution set itself. Choose another: {', '.join(OOD_SETS)}.")
-    return _with_terms(replace(_evenly(source.loader("test"), n), name=name), source).matched_to(model)
+    return _with_terms(replace(_evenly(source.loader("test"), n), name=name), name, source).matched_to(model)
 
 
 def default_ood(id_name: str) -> tuple[str, ...]:
@@ -434,22 +362,12 @@ def describe() -> pd.DataFrame:
     >>> describe().loc["digits", ["role", "classes", "images", "size", "available"]].tolist()
     ['ID', '10', '1,198 + 599', '8x8x1', 'yes']
     """
-    rows = []
-    for name, source in (OOD_SETS | ID_SETS).items():
-        rows.append(
-            {
-                "name": name,
-                "title": source.title,
-                "role": ", ".join(role for role, sets in (("ID", ID_SETS), ("OOD", OOD_SETS)) if name in sets),
-                "classes": source.classes,
-                "images": source.images,
-                "size": source.size,
-                "available": _available(name, source),
-                "licence": source.licence,
-                "citation": source.citation,
-                "home": source.home,
-                "default_ood": ", ".join(source.ood),
-            }
-        )
-    table = pd.DataFrame(rows).set_index("name")
-    return table.sort_values("role", kind="stable")
+    sets = OOD_SETS | ID_SETS
+    table = pd.DataFrame([vars(source) for source in sets.values()], index=pd.Index(sets, name="name"))
+    roles = {"ID": ID_SETS, "OOD": OOD_SETS}
+    table["role"] = [", ".join(role for role, members in roles.items() if name in members) for name in sets]
+    table["title"] = [data_style(name).label for name in sets]
+    table["available"] = [_available(name, source) for name, source in sets.items()]
+    table["default_ood"] = table["ood"].map(", ".join)
+    columns = ["title", "role", "classes", "images", "size", "available", "licence", "citation", "home", "default_ood"]
+    return table.sort_values("role", kind="stable")[columns]

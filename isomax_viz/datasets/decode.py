@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from isomax_viz._common.files import is_lfs_pointer
 from isomax_viz.datasets.images import fit_picture
 
-__all__ = ["PICTURE_SUFFIXES", "PictureError", "decode_all", "is_picture", "read_header", "read_headers"]
+__all__ = ["PICTURE_SUFFIXES", "PictureError", "decode_all", "is_named_as_picture", "is_picture", "read_headers"]
 
 # HEIC is among them although Pillow cannot read it: such a picture is named, not overlooked.
 PICTURE_SUFFIXES = tuple(
@@ -45,6 +48,18 @@ class PictureError(ValueError):
     """A picture file cannot be read."""
 
 
+def is_named_as_picture(name: str) -> bool:
+    """Return whether a file's name is that of a picture, and not one that some systems put beside each.
+
+    Examples
+    --------
+    >>> is_named_as_picture("cat/1.JPG"), is_named_as_picture("cat/._1.JPG"), is_named_as_picture("cat/1.txt")
+    (True, False, False)
+    """
+    short = name.rsplit("/", 1)[-1]
+    return short.lower().endswith(PICTURE_SUFFIXES) and not short.startswith(".")
+
+
 def is_picture(head: bytes) -> bool:
     """Return whether a file that begins so (16 bytes) is a picture, for files whose name does not say.
 
@@ -63,7 +78,7 @@ def is_picture(head: bytes) -> bool:
 
 def _why_unreadable(content: bytes, error: Exception) -> str:
     """Return what is the matter and what to do; only what is damaged is called so."""
-    if content.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(content):
         return "it is a Git LFS pointer, not the picture itself. Fetch the pictures with: git lfs pull"
     if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
         return "it is a HEIC photograph, which Pillow does not read. Save it as PNG or JPEG"
@@ -95,7 +110,9 @@ def _without_metadata(content: bytes) -> bytes:
 def _read(content: bytes, function: Callable[[bytes], tuple[Any, list[str]]]) -> tuple[Any, list[str]]:
     """Return what a function makes of a file, and notes; a second time without metadata where these are damaged."""
     try:
-        return function(content)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            value, notes = function(content)
     # Damage shows as an error of nearly any kind.
     except Exception:
         bare = _without_metadata(content)
@@ -103,17 +120,32 @@ def _read(content: bytes, function: Callable[[bytes], tuple[Any, list[str]]]) ->
             raise
         value, notes = function(bare)
         return value, [*notes, _METADATA]
+    damage = [item for item in caught if "Corrupt EXIF" in str(item.message)]
+    for item in caught:
+        if item not in damage:
+            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+    return value, [*notes, _METADATA] if damage else notes
 
 
-def _refuse(unreadable: dict[str, str]) -> None:
-    if not unreadable:
-        return
+def _all(
+    files: Iterable[tuple[str, bytes]], function: Callable[[bytes], tuple[Any, list[str]]]
+) -> Iterator[tuple[Any, list[str]]]:
+    """Yield what a function makes of each file, and notes; in the end name all that could not be read."""
+    unreadable = {}
+    for where, content in files:
+        try:
+            found = _read(content, function)
+        except Exception as error:
+            unreadable[where] = _why_unreadable(content, error)
+        else:
+            yield found
     if len(unreadable) == 1:
         ((where, reason),) = unreadable.items()
         raise PictureError(f"{where} cannot be read as a picture: {reason}.")
-    named = [f"{where}: {reason}" for where, reason in list(unreadable.items())[:_NAMED]]
-    more = [f"and {len(unreadable) - _NAMED:,} more"] if len(unreadable) > _NAMED else []
-    raise PictureError(f"{len(unreadable):,} files cannot be read as pictures. " + "; ".join([*named, *more]) + ".")
+    if unreadable:
+        named = [f"{where}: {reason}" for where, reason in unreadable.items()]
+        named[_NAMED:] = [f"and {len(named) - _NAMED:,} more"] if len(named) > _NAMED else []
+        raise PictureError(f"{len(unreadable):,} files cannot be read as pictures. {'; '.join(named)}.")
 
 
 def _open(content: bytes) -> Image.Image:
@@ -145,35 +177,22 @@ def _header(content: bytes) -> tuple[tuple[tuple[int, int], int], list[str]]:
     return ((width, height) if turned else (height, width), 1 if picture.mode in _GREY else 3), []
 
 
-def read_header(content: bytes) -> tuple[tuple[int, int], int]:
-    """Return size (height, width) and channels (1 or 3) from a picture's header, as it is once turned upright.
-
-    Examples
-    --------
-    >>> file = io.BytesIO()
-    >>> Image.new("RGB", (8, 6)).save(file, "PNG")
-    >>> read_header(file.getvalue())
-    ((6, 8), 3)
-    """
-    return _read(content, _header)[0]
-
-
 def read_headers(files: Iterable[tuple[str, bytes]]) -> list[tuple[tuple[int, int], int]]:
-    """Return :func:`read_header` of all files.
+    """Return size (height, width) and channels (1 or 3) from the pictures' headers, as they are once turned upright.
 
     Raises
     ------
     PictureError
         If some are no pictures; the message names them.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (8, 6)).save(file, "PNG")
+    >>> read_headers([("mine.png", file.getvalue())])
+    [((6, 8), 3)]
     """
-    found, unreadable = [], {}
-    for where, content in files:
-        try:
-            found.append(read_header(content))
-        except Exception as error:
-            unreadable[where] = _why_unreadable(content, error)
-    _refuse(unreadable)
-    return found
+    return [header for header, _ in _all(files, _header)]
 
 
 class _NoScaleError(ValueError):
@@ -245,32 +264,22 @@ def decode_all(
         If some cannot be read; the message names them. Pictures of floats or of 32 bits are among these: they do not
         say which value is white.
     """
+    from tqdm.auto import tqdm
+
     mode = "L" if channels == 1 else "RGB"
     # Reserved once: a list of pictures would need the memory twice.
     images = np.empty((count, *size, channels), dtype=np.uint8)
     counted: Counter[str] = Counter()
-    unreadable: dict[str, str] = {}
-    seen = 0
-    for seen, (where, content) in enumerate(_with_progress(files, count), start=1):
-        try:
-            picture, notes = _read(content, lambda content: _decode(content, mode))
-        except Exception as error:
-            unreadable[where] = _why_unreadable(content, error)
-            continue
+    decoded = 0
+    few = count < 5_000  # a second or so
+    shown = tqdm(files, total=count, desc="decoding", unit=" pictures", leave=False, disable=few)
+    for picture, notes in _all(shown, partial(_decode, mode=mode)):
         if picture.size != (size[1], size[0]):
             notes.append(f"brought to {size[0]}x{size[1]} (centre crop to its aspect, bilinear)")
             picture = fit_picture(picture, size)
         counted.update(set(notes))
-        images[seen - 1] = np.asarray(picture).reshape(*size, channels)
-    _refuse(unreadable)
-    if seen != count:
-        raise PictureError(f"{count:,} pictures were listed, but {seen:,} were there to read. Load the set again.")
+        images[decoded] = np.asarray(picture).reshape(*size, channels)
+        decoded += 1
+    if decoded != count:
+        raise PictureError(f"{count:,} pictures were listed, but {decoded:,} were there to read. Load the set again.")
     return images, [f"{number:,} of {count:,} pictures: {what}" for what, number in sorted(counted.items())]
-
-
-def _with_progress(files: Iterable[Any], count: int) -> Iterable[Any]:
-    if count < 5_000:  # a second or so
-        return files
-    from tqdm.auto import tqdm
-
-    return tqdm(files, total=count, desc="decoding", unit=" pictures", leave=False)

@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from isomax_viz._common.checks import missing_package
 from isomax_viz._common.files import file_digest, locked, new_entry, sweep
 
 __all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready", "locked_if_possible"]
@@ -143,11 +142,8 @@ def fetch(file: RemoteFile) -> Path:
     with locked_if_possible(path) as alone:
         if is_ready(file):
             return path
-        try:
-            import pooch
-            from tqdm.auto import tqdm
-        except ImportError as error:
-            raise missing_package("pooch", f"download {file.name}", install="pooch tqdm") from error
+        import pooch
+        from tqdm.auto import tqdm
 
         pooch.get_logger().setLevel("WARNING")
         if alone:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import posixpath
 import unicodedata
 import warnings
 from collections import Counter
@@ -17,8 +18,8 @@ import numpy as np
 
 from isomax_viz._common.checks import as_numeric, check_choice, check_finite, check_labels, check_number
 from isomax_viz._common.system import available_memory
-from isomax_viz.datasets.archives import archive_names, is_archive, read_members
-from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, is_picture, read_headers
+from isomax_viz.datasets.archives import archive_names, read_members
+from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all, is_named_as_picture, is_picture, read_headers
 from isomax_viz.datasets.images import UNLABELLED, ImageSet
 
 __all__ = ["FolderError", "from_arrays", "from_folder", "read_layout"]
@@ -52,9 +53,9 @@ class Layout:
             yield f"{self.root}: {name}", content
 
 
-def _hidden(path: PurePosixPath) -> bool:
+def _is_hidden(path: str) -> bool:
     # Folders and files that macOS, Synology and version control put beside pictures.
-    return any(part.startswith((".", "__MACOSX", "@eaDir")) for part in path.parts)
+    return any(part.startswith((".", "__MACOSX", "@eaDir")) for part in path.split("/"))
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,13 @@ def _walk(root: Path) -> _Listing:
     for here, names, files in os.walk(root, followlinks=True):
         place, real = PurePosixPath(Path(here).relative_to(root).as_posix()), Path(here).resolve()
         # A link to a folder that holds it would never end.
-        names[:] = [
-            name
-            for name in names
-            if not _hidden(PurePosixPath(name)) and not real.is_relative_to(Path(here, name).resolve())
-        ]
+        names[:] = [n for n in names if not _is_hidden(n) and not real.is_relative_to(Path(here, n).resolve())]
         folders += [place / name for name in names]
-        for name in (name for name in files if not _hidden(PurePosixPath(name))):
+        for name in (name for name in files if not _is_hidden(name)):
             path = Path(here, name)
             if not path.is_file():
                 broken += 1
-            elif _named_as_picture(name) or (not path.suffix and is_picture(_head(path))):
+            elif is_named_as_picture(name) or (not path.suffix and is_picture(_head(path))):
                 pictures.append(place / name)
             else:
                 others += 1
@@ -95,25 +92,22 @@ def _head(path: Path) -> bytes:
         return file.read(16)
 
 
-def _named_as_picture(name: str) -> bool:
-    return name.lower().endswith(PICTURE_SUFFIXES)
-
-
 def _list_zip(root: Path) -> _Listing:
-    names = [name for name in archive_names(root) if not _hidden(PurePosixPath(name))]
+    names = [name for name in archive_names(root) if not _is_hidden(name)]
     files = [name for name in names if not name.endswith("/")]
     nameless = {name for name in files if not PurePosixPath(name).suffix}
     unnamed = {name for name, content in read_members(root, nameless.__contains__) if is_picture(content[:16])}
-    pictures = [PurePosixPath(name) for name in files if _named_as_picture(name) or name in unnamed]
+    pictures = [PurePosixPath(name) for name in files if is_named_as_picture(name) or name in unnamed]
     folders = [PurePosixPath(name) for name in names if name.endswith("/")]
     return _Listing(pictures, folders, len(files) - len(pictures))
 
 
-_ELSEWHERE = {
-    ".npz": "iv.datasets.from_arrays(np.load(path)['images'])",
-    ".npy": "iv.datasets.from_arrays(np.load(path))",
-    ".pt": "iv.datasets.from_arrays(torch.load(path, weights_only=True))",
-    ".pth": "iv.datasets.from_arrays(torch.load(path, weights_only=True))",
+# What reads files of arrays.
+_READERS = {
+    ".npz": "np.load(path)['images']",
+    ".npy": "np.load(path)",
+    ".pt": "torch.load(path, weights_only=True)",
+    ".pth": "torch.load(path, weights_only=True)",
 }
 
 
@@ -125,9 +119,10 @@ def _listing(root: Path) -> _Listing:
     remedy = f"{_LAYOUT}."
     if not root.exists():
         what = "does not exist"
-    elif root.suffix.lower() in _ELSEWHERE:
-        what, remedy = "holds arrays", f"Pass the pictures in it: {_ELSEWHERE[root.suffix.lower()]}."
-    elif is_archive(root):
+    elif root.suffix.lower() in _READERS:
+        what = "holds arrays"
+        remedy = f"Pass the pictures in it: iv.datasets.from_arrays({_READERS[root.suffix.lower()]})."
+    elif root.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         what, remedy = "is a tar archive", "Unpack it and pass the folder."
     else:
         what = "is neither a folder nor a zip file"
@@ -157,19 +152,16 @@ def _are_splits(folders: dict[str, set[str]]) -> bool:
 
 def _base(root: Path, pictures: list[PurePosixPath], split: str | None) -> PurePosixPath:
     """Return the folder whose subfolders are the classes."""
-    base = PurePosixPath()
-    passed: dict[str, Any] = {}
-    while True:
-        folders = _below(base, pictures)
-        passed |= {name: base / name for name in folders if "" not in folders[name]}
-        inner = next(iter(folders.values()), {""})
-        # A single folder without pictures of its own stands around all others.
-        if len(folders) != 1 or "" in inner or any(path.parent == base for path in pictures):
-            break
-        base /= next(iter(folders))
+    parents = {path.parent for path in pictures}
+    base = PurePosixPath(posixpath.commonpath(map(str, parents)))
+    if base in parents:  # a single class
+        base = base.parent
     if split is not None:
-        check_choice("split", split, sorted(passed), remedy=f"These are the splits in {root}.")
-        return passed[split]
+        levels = {level: _below(level, pictures) for level in (*reversed(base.parents), base)}
+        splits = {name: level / name for level, found in levels.items() for name in found if "" not in found[name]}
+        check_choice("split", split, sorted(splits), remedy=f"These are the splits in {root}.")
+        return splits[split]
+    folders = _below(base, pictures)
     if _are_splits(folders):
         raise FolderError(
             f"{root} holds several splits: {_listed([repr(name) for name in sorted(folders)])}. Choose one with "
@@ -182,31 +174,20 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
 
 
-def _counted(folders: Sequence[str]) -> str:
-    return f"{len(folders)} class folder{'s' if len(folders) > 1 else ''}"
-
-
-def _check_filled(root: Path, empty: list[str]) -> None:
-    if empty:
-        raise FolderError(
-            f"{root} has {_counted(empty)} without pictures: {_listed(empty)}. Fill or remove them. If this is a test "
-            "set, pass class_names=train.class_names instead: its classes are then numbered as in training, and may be "
-            "empty."
-        )
-
-
 def _composed(name: str) -> str:
-    # macOS writes accents as characters of their own.
-    return unicodedata.normalize("NFC", name)
+    # macOS writes accents as characters of their own; what an old Linux wrote may be no letter at all.
+    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
 
 
 def _warn_of_numbers(names: tuple[str, ...]) -> None:
-    if all(name.isdecimal() for name in names) and list(names) != sorted(names, key=int):
-        place = next(index for index, name in enumerate(names) if name != sorted(names, key=int)[index])
+    if not all(name.isdecimal() for name in names):
+        return
+    moved = [place for place, name in enumerate(sorted(names, key=int)) if name != names[place]]
+    if moved:
         warnings.warn(
-            f"The class folders are numbers and were sorted as text, as torchvision does: label {place} is the folder "
-            f"{names[place]!r}. Say which order a network was or will be trained with: class_names=sorted(names, "
-            "key=int) for that of the numbers, class_names=sorted(names) for this one.",
+            f"The class folders are numbers and were sorted as text, as torchvision does: label {moved[0]} is the "
+            f"folder {names[moved[0]]!r}. Say which order a network was or will be trained with: "
+            "class_names=sorted(names, key=int) for that of the numbers, class_names=sorted(names) for this one.",
             stacklevel=3,
         )
 
@@ -236,19 +217,22 @@ def read_layout(root: Path, split: str | None = None, class_names: tuple[str, ..
     owners = [_composed(path.relative_to(base).parts[0]) for path in chosen]
     classes = set(owners)
     found = classes | {_composed(folder.name) for folder in listing.folders if folder.parent == base}
-    if class_names is None:
-        _check_filled(root, sorted(found - classes))
-        class_names = tuple(sorted(classes))
-    unknown = sorted(found - set(class_names))
-    if unknown:
-        raise FolderError(
-            f"{root} has {_counted(unknown)} not in class_names: {_listed(unknown)}. class_names has "
-            f"{_listed(class_names)}; add, rename or remove the folder{'s' if len(unknown) > 1 else ''}."
-        )
-    number = {name: index for index, name in enumerate(class_names)}
+    names = tuple(sorted(classes)) if class_names is None else class_names
+    strange = sorted(found - set(names))
+    if strange:
+        what, remedy = "not in class_names", f"class_names has {_listed(names)}; add, rename or remove the folder."
+        if class_names is None:
+            what = "without pictures"
+            remedy = (
+                "Fill or remove them. If this is a test set, pass class_names=train.class_names instead: its classes "
+                "are then numbered as in training, and may be empty."
+            )
+        folders = "1 class folder" if len(strange) == 1 else f"{len(strange)} class folders"
+        raise FolderError(f"{root} has {folders} {what}: {_listed(strange)}. {remedy}")
+    number = {name: index for index, name in enumerate(names)}
     labels = np.array([number[owner] for owner in owners], dtype=np.int64)
     ignored = f"{listing.others} files that are no pictures" + f", {listing.broken} broken links" * bool(listing.broken)
-    return Layout(root, tuple(str(path) for path in chosen), labels, class_names, ignored)
+    return Layout(root, tuple(str(path) for path in chosen), labels, names, ignored)
 
 
 def _common(layout: Layout, size: Any, channels: int | None) -> tuple[tuple[int, int], int]:
@@ -371,7 +355,7 @@ def from_folder(
     size, channels = _common(layout, size, channels)
     _check_memory(len(layout.paths), size, channels)
     images, notes = decode_all(layout.contents(), len(layout.paths), size, channels)
-    name = name or root.name.removesuffix(".zip")
+    name = name or _composed(root.name.removesuffix(".zip"))
     for note in notes:
         _log.info("%s: %s", name, note)
     provenance = {
@@ -383,9 +367,7 @@ def from_folder(
 
 
 def _as_pictures(images: Any) -> tuple[np.ndarray, list[str]]:
-    array = as_numeric("images", images, kinds="biuf") if np.size(images) else np.asarray(images)
-    if array.size == 0:
-        raise ValueError(f"images is empty (shape {array.shape}). Give at least one picture.")
+    array = as_numeric("images", images, kinds="biuf")
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[3] not in (1, 3):
@@ -403,7 +385,7 @@ def _as_pictures(images: Any) -> tuple[np.ndarray, list[str]]:
     check_finite("images", array, remedy="Drop or mend these pictures.")
     whole = np.issubdtype(array.dtype, np.integer)
     top = 255 if whole else 1
-    if array.min() < 0 or array.max() > top:
+    if array.min(initial=0) < 0 or array.max(initial=0) > top:
         raise ValueError(
             f"images of dtype {array.dtype} must lie in [0, {top}], but range from {array.min()} to {array.max()}. "
             "Pass whole numbers in [0, 255] or floats in [0, 1], before any normalisation."
@@ -445,8 +427,7 @@ def from_arrays(images: Any, labels: Any = None, *, class_names: Any = None, nam
     if labels is None:
         labels, names = np.zeros(len(pictures), dtype=np.int64), UNLABELLED
     else:
-        labels = check_labels("labels", labels, rows=len(pictures), classes=2**31)
-        highest = max(0, int(labels.max())) + 1
-        names = _checked_names(class_names) or tuple(str(number) for number in range(highest))
+        labels = check_labels("labels", labels, rows=len(pictures), classes=2**20)  # each gets a name
+        names = _checked_names(class_names) or tuple(map(str, range(labels.max(initial=0) + 1)))
     provenance = {"source": "arrays given by the user", "conversions": notes}
     return ImageSet(name, pictures.copy(), labels, names, provenance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -43,10 +43,11 @@ def fit_picture(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     return picture
 
 
-def _each(images: np.ndarray, size: tuple[int, int]) -> Iterable[np.ndarray]:
-    for image in images:
-        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-        yield np.asarray(fit_picture(picture, size)).reshape(*size, image.shape[2])
+def _converted(image: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    if mode == "L":  # fewer channels first: resizing grey costs a third
+        picture = picture.convert(mode)
+    return np.asarray(fit_picture(picture, size).convert(mode))
 
 
 def convert_images(images: np.ndarray, size: tuple[int, int], channels: int) -> tuple[np.ndarray, list[str]]:
@@ -73,23 +74,20 @@ def convert_images(images: np.ndarray, size: tuple[int, int], channels: int) -> 
     ['grey repeated in 3 channels']
     """
     notes = []
-    if images.shape[3] == 3 and channels == 1:
-        # Fewer channels first: resizing grey costs a third. The weights and rounding are Pillow's for mode "L".
-        weights = np.array([19595, 38470, 7471], dtype=np.uint32)
-        images = ((images @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
+    height, width, given = images.shape[1:]
+    if given > channels:
         notes.append("colour to grey")
-    height, width = images.shape[1:3]
-    if (height, width) != tuple(size):
-        left, upper, right, lower = _centre_box(height, width, size)
-        cropped = (lower - upper, right - left)
-        if cropped != (height, width):
-            notes.append(f"centre crop from {height}x{width} to {cropped[0]}x{cropped[1]}")
-        if cropped != tuple(size):
-            notes.append(f"resized from {cropped[0]}x{cropped[1]} to {size[0]}x{size[1]} (bilinear)")
-        images = np.stack(list(_each(images, size)))
-    if images.shape[3] == 1 and channels == 3:
-        images = np.repeat(images, 3, axis=3)
+    left, upper, right, lower = _centre_box(height, width, size)
+    cropped = (lower - upper, right - left)
+    if cropped != (height, width):
+        notes.append(f"centre crop from {height}x{width} to {cropped[0]}x{cropped[1]}")
+    if cropped != tuple(size):
+        notes.append(f"resized from {cropped[0]}x{cropped[1]} to {size[0]}x{size[1]} (bilinear)")
+    if given < channels:
         notes.append("grey repeated in 3 channels")
+    if notes:
+        mode = "L" if channels == 1 else "RGB"
+        images = np.stack([_converted(image, size, mode) for image in images]).reshape(-1, *size, channels)
     return images, notes
 
 
@@ -212,10 +210,8 @@ class ImageSet:
 
         Raises
         ------
-        TypeError
-            If the indices are neither whole numbers nor a mask.
         ValueError
-            If nothing is left, or an index is out of range.
+            If nothing is left, or the indices are neither a mask nor whole numbers in range.
 
         Examples
         --------
@@ -223,20 +219,14 @@ class ImageSet:
         [1, 0]
         """
         wanted = np.asarray(indices)
-        if wanted.dtype == bool and wanted.shape == (len(self),):
-            wanted = np.flatnonzero(wanted)
-        if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
-            raise TypeError(
-                f"indices must be whole numbers or a mask of length {len(self)}, but is an array of {wanted.dtype} "
-                f"with shape {wanted.shape}."
-            )
         if wanted.size == 0:
             raise ValueError(f"indices is empty: nothing would be left of {self!r}.")
-        if wanted.min() < -len(self) or wanted.max() >= len(self):
+        try:
+            return replace(self, images=self.images[wanted], labels=self.labels[wanted])
+        except IndexError as error:
             raise ValueError(
-                f"indices must lie in 0 .. {len(self) - 1}, but range from {wanted.min()} to {wanted.max()}."
-            )
-        return replace(self, images=self.images[wanted], labels=self.labels[wanted])
+                f"indices must be whole numbers in 0 .. {len(self) - 1} or a mask of length {len(self)}, but {error}."
+            ) from error
 
     def matched_to(self, other: ImageSet) -> ImageSet:
         """Return the pictures brought to the size and channels of another set; the provenance notes what was done.
@@ -292,7 +282,8 @@ class InDistribution:
             raise ValueError(
                 f"train and test of {self.name!r} must have the same classes in the same order, but "
                 f"{_difference(self.train.class_names, self.test.class_names)}. Number both alike: pass "
-                "class_names=train.class_names to the from_folder or from_arrays that makes test."
+                "class_names=train.class_names to the from_folder or from_arrays that makes test, or get the bundle "
+                "or download again that they were read from."
             )
         for part, images in (("test", self.test), ("unseen", self.unseen)):
             if images is not None and images.images.shape[1:] != self.train.images.shape[1:]:
@@ -350,7 +341,9 @@ class InDistribution:
             sums[1] += np.square(block, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
         count = len(flat) * flat.shape[1] / images.shape[3]
         mean, square = sums.reshape(2, -1, images.shape[3]).sum(axis=1) / count
-        return mean / 255, np.sqrt(square - mean**2) / 255
+        std = np.sqrt(square - mean**2) / 255
+        # A channel that never changes is normalised to 0, not to 0 / 0.
+        return mean / 255, np.where(std > 0, std, 1.0)
 
     @property
     def mean(self) -> np.ndarray:
@@ -359,7 +352,7 @@ class InDistribution:
 
     @property
     def std(self) -> np.ndarray:
-        """Population standard deviation of each channel on the scale [0, 1], shape (channels,), float64."""
+        """Population standard deviation of each channel on the scale [0, 1], shape (channels,); of a constant one 1."""
         return self._moments[1]
 
 

@@ -10,47 +10,22 @@ import io
 import pickle
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import missing_package
 from isomax_viz.datasets.archives import ArchiveError, archive_names, read_members
-from isomax_viz.datasets.decode import PICTURE_SUFFIXES, decode_all
+from isomax_viz.datasets.decode import decode_all, is_named_as_picture
 from isomax_viz.datasets.images import UNLABELLED
 
-__all__ = [
-    "DIGITS",
-    "Decoded",
-    "FASHION",
-    "cifar10",
-    "cifar100",
-    "fashion_mnist",
-    "flat_pictures",
-    "fooling",
-    "mnist",
-    "svhn",
-    "tinyimagenet",
-]
+__all__ = ["DIGITS", "Decoded", "cifar10", "cifar100", "flat_pictures", "fooling", "idx", "svhn", "tinyimagenet"]
 
 # Pictures, labels, class names, notes of conversions.
 Decoded = tuple[np.ndarray, np.ndarray, tuple[str, ...], list[str]]
 
 DIGITS = tuple(str(digit) for digit in range(10))
-FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -69,15 +44,12 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def _unpickle(path: Path, name: str, content: bytes) -> dict:
+def _unpickle(path: Path, name: str, content: bytes) -> Any:
     try:
-        value = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+        return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
     # A damaged pickle can fail in nearly any way.
     except Exception as error:
         raise ArchiveError(f"{name} in {path} cannot be read as a CIFAR batch: {error}.") from error
-    if not isinstance(value, dict):
-        raise ArchiveError(f"{name} in {path} cannot be read as a CIFAR batch: it holds no dictionary.")
-    return value
 
 
 def _read_cifar(path: Path, batches: tuple[str, ...], labels_key: str, names_key: str) -> Decoded:
@@ -95,17 +67,15 @@ def _read_cifar(path: Path, batches: tuple[str, ...], labels_key: str, names_key
         labels = [int(label) for batch in batches for label in found[batch][labels_key]]
         names = [str(name) for name in found[meta][names_key]]
         images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    except (KeyError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError) as error:
         raise ArchiveError(f"{path} has CIFAR batches of an unknown form: {error!r}.") from error
     return np.ascontiguousarray(images), np.array(labels), tuple(names), []
 
 
 def svhn(paths: list[Path], split: str) -> Decoded:
     """Read one of SVHN's ``_32x32.mat`` files; its class 10, the digit 0, is class 0 here, as in torchvision."""
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise missing_package("scipy", "read SVHN's .mat files") from error
+    from scipy.io import loadmat
+
     try:
         content = loadmat(paths[0], variable_names=["X", "y"])
         images = content["X"].transpose(3, 0, 1, 2)
@@ -141,40 +111,28 @@ def cifar100(paths: list[Path], split: str) -> Decoded:
     return _read_cifar(paths[0], (split,), "fine_labels", "fine_label_names")
 
 
-def _mnist_like(paths: list[Path], class_names: tuple[str, ...]) -> Decoded:
+def idx(paths: list[Path], split: str) -> Decoded:
+    """Read the idx files of MNIST and of Fashion-MNIST, which do not name their classes."""
     images, labels = (_read_idx(path) for path in paths)
-    if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise ArchiveError(f"{paths[0]} and {paths[1].name} do not fit: shapes {images.shape} and {labels.shape}.")
-    return images[..., None], labels, class_names, []
-
-
-def mnist(paths: list[Path], split: str) -> Decoded:
-    """Read MNIST's idx files."""
-    return _mnist_like(paths, DIGITS)
-
-
-def fashion_mnist(paths: list[Path], split: str) -> Decoded:
-    """Read Fashion-MNIST's idx files."""
-    return _mnist_like(paths, FASHION)
-
-
-def _is_picture(name: str) -> bool:
-    short = name.rsplit("/", 1)[-1]
-    return short.lower().endswith(PICTURE_SUFFIXES) and not short.startswith(".")
+    return images[..., None], labels, (), []
 
 
 def _sorted_pictures(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, bytes]]:
     """Return names and contents of the pictures in a tar, by name as the libraries list them."""
-    found = sorted(read_members(path, lambda name: _is_picture(name) and wanted(name)))
+    found = sorted(read_members(path, lambda name: is_named_as_picture(name) and wanted(name)))
     if not found:
         raise ArchiveError(f"{path} holds no pictures. Delete it and fetch it again.")
     return found
 
 
+def _decoded(path: Path, files: Iterable[tuple[str, bytes]], count: int, side: int) -> tuple[np.ndarray, list[str]]:
+    return decode_all(((f"{path}: {name}", content) for name, content in files), count, (side, side), 3)
+
+
 def flat_pictures(paths: list[Path], split: str) -> Decoded:
     """Read one folder of 32x32 colour pictures without classes (TinyImageNet and LSUN as resized by the ODIN paper)."""
     found = _sorted_pictures(paths[0], lambda name: True)
-    images, notes = decode_all(((f"{paths[0]}: {name}", content) for name, content in found), len(found), (32, 32), 3)
+    images, notes = _decoded(paths[0], found, len(found), 32)
     return images, np.zeros(len(images), dtype=np.int64), UNLABELLED, notes
 
 
@@ -185,9 +143,9 @@ def fooling(paths: list[Path], split: str) -> Decoded:
     """
     found = _sorted_pictures(paths[0], lambda name: "/map_gen_5000/" in name and name.endswith(".png"))
     runs = [name.split("/map_gen_5000/")[0].rsplit("/", 1)[-1] for name, _ in found]
-    names = tuple(sorted(set(runs)))
-    images, notes = decode_all(((f"{paths[0]}: {name}", content) for name, content in found), len(found), (64, 64), 3)
-    return images, np.array([names.index(run) for run in runs]), names, notes
+    names, labels = np.unique(runs, return_inverse=True)
+    images, notes = _decoded(paths[0], found, len(found), 64)
+    return images, labels, tuple(names.tolist()), notes
 
 
 def _readable(words: str, identifiers: list[str]) -> tuple[str, ...]:
@@ -202,7 +160,7 @@ def tinyimagenet(paths: list[Path], split: str) -> Decoded:
     """Read TinyImageNet; its labelled validation pictures are the test split."""
     path = paths[0]
     folder = "train" if split == "train" else "val"
-    names = [name for name in archive_names(path) if f"/{folder}/" in name and _is_picture(name)]
+    names = [name for name in archive_names(path) if f"/{folder}/" in name and is_named_as_picture(name)]
     lists = ("wnids.txt", "words.txt", "val_annotations.txt")
     texts = {
         name.rsplit("/", 1)[-1]: content.decode()
@@ -219,6 +177,5 @@ def tinyimagenet(paths: list[Path], split: str) -> Decoded:
     except (KeyError, ValueError, IndexError) as error:
         raise ArchiveError(f"{path} is not laid out as TinyImageNet: {error!r}.") from error
     wanted = set(names)
-    files = ((f"{path}: {name}", content) for name, content in read_members(path, wanted.__contains__))
-    images, notes = decode_all(files, len(names), (64, 64), 3)
+    images, notes = _decoded(path, read_members(path, wanted.__contains__), len(names), 64)
     return images, labels, _readable(texts.get("words.txt", ""), identifiers), notes

@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_choice, check_labels, check_matrix, check_number, restore_sealed
+from isomax_viz._common.checks import (
+    check_choice,
+    check_labels,
+    check_matrix,
+    check_names,
+    check_number,
+    restore_sealed,
+)
 from isomax_viz.captures.samples import frozen
 
 __all__ = ["TOYS", "Toy", "load_toy", "toy_from_images"]
 
-TEST_SHARE = 0.5  # as many test points as half the training points
 _RESERVED = {"train", "test", "ID", "plane", "prototype"}
 
 
@@ -56,26 +62,24 @@ class Toy:
     def __post_init__(self) -> None:
         classes = len(self.class_names)
         check_number("The number of class_names", classes, at_least=2, whole=True)
-        train = check_matrix("train", self.train)
-        values = {"train": train, "test": check_matrix("test", self.test, columns=train.shape[1])}
-        for part in ("train", "test"):
-            name = f"{part}_labels"
-            values[name] = check_labels(name, getattr(self, name), rows=len(values[part]), classes=classes)
-            if not len(values[part]) or values[name].min() < 0:
+        values = {"train": check_matrix("train", self.train)}
+        columns = values["train"].shape[1]
+        values["test"] = check_matrix("test", self.test, columns=columns)
+        for part, points in list(values.items()):
+            labels = check_labels(f"{part}_labels", getattr(self, f"{part}_labels"), rows=len(points), classes=classes)
+            if not len(points) or labels.min() < 0:
                 raise ValueError(
                     f"{part} must have at least one point, each of a class in 0 .. {classes - 1}, but has "
-                    f"{len(values[part])} with {int((values[name] < 0).sum())} labels of -1. Points of no class belong "
-                    "into ood."
+                    f"{len(points)} with {int((labels < 0).sum())} labels of -1. Points of no class belong into ood."
                 )
+            values[f"{part}_labels"] = labels
         for name, array in values.items():
             object.__setattr__(self, name, frozen(array))
         for name in _RESERVED.intersection(self.ood):
             raise ValueError(f"ood must not call a set {name!r}: figures and tables use this name. Choose another one.")
-        sets = {
-            name: frozen(check_matrix(f"ood[{name!r}]", points, columns=train.shape[1]))
-            for name, points in self.ood.items()
-        }
-        object.__setattr__(self, "ood", sets)
+        sets = check_names("ood", self.ood, "points").items()
+        found = {name: frozen(check_matrix(f"ood[{name!r}]", points, columns=columns)) for name, points in sets}
+        object.__setattr__(self, "ood", found)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore_sealed(self, state)
@@ -107,9 +111,8 @@ def _spirals(n: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray
     labels = np.arange(n) % 3
     along = np.sqrt(rng.uniform(0.02, 1, n))  # the root spreads points evenly over the arm
     angle = 2 * np.pi * (labels / 3 + 0.75 * along)
-    return 1.3 * along[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]) + noise * rng.normal(
-        size=(n, 2)
-    ), labels
+    arms = 1.3 * along[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    return arms + noise * rng.normal(size=(n, 2)), labels
 
 
 # name -> (function of n, noise and a generator; noise by default; classes)
@@ -158,22 +161,15 @@ def load_toy(name: str, *, n: int = 400, noise: float | None = None, seed: int =
     check_number("n", n, at_least=2 * len(class_names), whole=True)
     noise = usual if noise is None else float(check_number("noise", noise, at_least=0))
     rng = np.random.default_rng(seed)
-    few = int(np.ceil(TEST_SHARE * n))
+    few = (n + 1) // 2
     train, train_labels = make(n, noise, rng)
     test, test_labels = make(few, noise, rng)
     mean, std = train.mean(axis=0), train.std(axis=0)
     far = FAR * np.sqrt(0.5) + 0.25 * rng.normal(size=(few, 2))
     angle = rng.uniform(0, 2 * np.pi, few)
     ring = (RING + 0.08 * rng.normal(size=few))[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-    return Toy(
-        name,
-        (train - mean) / std,
-        train_labels,
-        (test - mean) / std,
-        test_labels,
-        {"far blob": far, "ring": ring},
-        class_names,
-    )
+    train, test = (train - mean) / std, (test - mean) / std
+    return Toy(name, train, train_labels, test, test_labels, {"far blob": far, "ring": ring}, class_names)
 
 
 def toy_from_images(data: str = "digits", *, ood: Iterable[str] = ("letters", "patches", "uniform")) -> Toy:
@@ -205,13 +201,7 @@ def toy_from_images(data: str = "digits", *, ood: Iterable[str] = ("letters", "p
     def rows(pictures: np.ndarray) -> np.ndarray:
         return (pictures.reshape(len(pictures), -1) / np.float32(255) - mean) / std
 
-    sets = [ood] if isinstance(ood, str) else list(ood)
-    return Toy(
-        data,
-        rows(images.train.images),
-        images.train.labels,
-        rows(images.test.images),
-        images.test.labels,
-        {name: rows(load_ood(name, images).images) for name in sets},
-        images.class_names,
-    )
+    names = [ood] if isinstance(ood, str) else ood
+    sets = {name: rows(load_ood(name, images).images) for name in names}
+    train, test = rows(images.train.images), rows(images.test.images)
+    return Toy(data, train, images.train.labels, test, images.test.labels, sets, images.class_names)

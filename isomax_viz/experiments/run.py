@@ -228,7 +228,7 @@ def _create(
     start = time.perf_counter()
     checkpoint = Checkpoint(store.checkpoint_path(experiment.id), every_s=checkpoint_every_s)
     options |= {"seed": experiment.seed, "precision": experiment.precision, "title": experiment.title}
-    options |= {"padding": source.padding, "flip": source.flip, "device": used}
+    options |= {"padding": source.padding, "flip": source.padding > 0, "device": used}
     history = train(model, data, protocol, outliers=outliers, checkpoint=checkpoint, **options)
     manifest = {
         "experiment": experiment.model_dump(mode="json"),

@@ -182,10 +182,13 @@ class LabView(widgets.VBox):
         ValueError
             If a name or value is not on offer. Nothing is changed then.
         """
-        wanted = json.loads(state) if isinstance(state, str) else dict(state)
-        check_known("state", wanted, self.controls)
-        for name, value in wanted.items():
-            _check(name, value, self.controls[name])
+        try:
+            wanted = dict(json.loads(state) if isinstance(state, str) else state)
+            check_known("state", wanted, self.controls)
+            for name, value in wanted.items():
+                _check(name, value, self.controls[name])
+        except (TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"state must be what state() returned, or its JSON, but: {error}.") from error
         for name in list(wanted):
             wanted = dict(self._implied.get(name, {})) | wanted  # unless said otherwise
         with lifetime.LOCK:

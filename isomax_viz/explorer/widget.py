@@ -222,7 +222,10 @@ class Explorer(anywidget.AnyWidget):
         >>> view.restore('{"score": "mps", "view": "entropy"}').state()["view"]
         'entropy'
         """
-        wanted = dict(_mapping("state", json.loads(state) if isinstance(state, str) else state))
+        try:
+            wanted = dict(_mapping("state", json.loads(state) if isinstance(state, str) else state))
+        except RecursionError as error:
+            raise ValueError(f"state is no JSON of state(): {error}.") from error
         choosers = self.shelf.choosers
         check_known("state", wanted, [*choosers, *(name for name in START if name != "network")])
         place = {name: wanted.pop(name) for name in choosers if name in wanted}

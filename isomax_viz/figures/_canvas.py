@@ -27,6 +27,7 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from isomax_viz._common.checks import check_choice, check_ood, run_hint
+from isomax_viz._common.files import new_entry
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
 
@@ -545,15 +546,6 @@ def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> 
         "svg": {"Date": None, "Creator": None, "Description": text},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None, "Subject": text},
     }[suffix]
-    buffer = BytesIO()
-    with style.context():
-        figure.savefig(buffer, format=suffix, dpi=dpi, facecolor="white", metadata=metadata)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise OSError(
-            f"The figure could not be written to {path}: {error.strerror or error}. "
-            "Choose a folder that you may write to."
-        ) from error
+    with style.context(), new_entry(path, remedy="Choose a folder that you may write to.") as file:
+        figure.savefig(file, format=suffix, dpi=dpi, facecolor="white", metadata=metadata)
     return path

@@ -61,29 +61,26 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         document = json.loads(text)
-        form, version = document["format"], document["version"]
+        version = document["version"]
+        if document["format"] != FORMAT or version < FORMAT_VERSION:
+            raise ValueError("it is not a manifest of isomax_viz, or older than its first release")
+        if version > FORMAT_VERSION:
+            raise StoreError(
+                f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
+                "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
+            )
+        if document["id"] != experiment_id:
+            raise ValueError(f"it is the manifest of {document['id']!r:.80}")
+        Manifest.model_validate_json(text)
+        if document.pop("sha256") != json_digest(document):
+            raise ValueError("its checksum does not match")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"There is no experiment {experiment_id} in {path.parent.parent}. Run it first.") from error
     except OSError as error:
         raise StoreError(
             f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise not_whole(path, str(error)) from error
-    if form != FORMAT or not isinstance(version, int) or version < FORMAT_VERSION:
-        raise not_whole(path, "it is not a manifest of isomax_viz, or older than its first release")
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
-            "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
-        )
-    if document.get("id") != experiment_id:
-        raise not_whole(path, f"it is the manifest of {document.get('id')!r:.80}")
-    try:
-        Manifest.model_validate_json(text)
-        if document.pop("sha256") != json_digest(document):
-            raise ValueError("its checksum does not match")
-    except (ValueError, KeyError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise not_whole(path, " ".join(str(error).split())[:300]) from error
     return document
 

@@ -354,10 +354,10 @@ def test_parquet_is_read_by(reader, capture, tmp_path):
 
 def test_parquet_keeps_the_provenance_and_is_written_in_parts(capture, tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("isomax_viz.captures.parquet.ROWS", 37)  # parts that end within and between the sets
+    monkeypatch.setattr("isomax_viz.captures.parquet.ROWS", 37)  # parts of 37, 23; 37, 3; 30
     path = capture.to_parquet(tmp_path / "rows.parquet", vectors="logits")
     file = parquet.ParquetFile(path)
-    assert file.num_row_groups == 4 and json.loads(file.schema_arrow.metadata[b"isomax_viz"]) == dict(capture.meta)
+    assert file.num_row_groups == 5 and json.loads(file.schema_arrow.metadata[b"isomax_viz"]) == dict(capture.meta)
     logits = np.concatenate([samples.logits for samples in capture.samples.values()])
     assert np.array_equal(np.array(file.read()["logits"].to_pylist(), dtype=np.float32), logits)
 
@@ -368,7 +368,7 @@ def test_parquet_says_what_is_missing(capture, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="vectors='features' is not recorded in 'near', 'far'. Leave it out"):
         capture.to_parquet(tmp_path / "rows.parquet", vectors=["features"])
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match="The table could not be written to .*Choose a folder"):
+    with pytest.raises(OSError, match="rows.parquet could not be written: .*Choose a folder"):
         capture.to_parquet(tmp_path / "file" / "rows.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pyarrow is needed to write Parquet.*pip install pyarrow"):
@@ -377,6 +377,10 @@ def test_parquet_says_what_is_missing(capture, tmp_path, monkeypatch):
 
 
 def test_foreign_newer_and_missing_files_say_so(capture, tmp_path):
+    (tmp_path / "pointer").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(CaptureError, match="pointer is a Git LFS pointer, not the capture.*git lfs pull") as pointer:
+        Capture.load(tmp_path / "pointer")
+    assert "amaged" not in str(pointer.value) and "elete" not in str(pointer.value)
     with pytest.raises(FileNotFoundError, match="There is no capture at"):
         Capture.load(tmp_path / "missing.safetensors")
     foreign = tmp_path / "foreign.safetensors"
@@ -397,7 +401,7 @@ def test_foreign_newer_and_missing_files_say_so(capture, tmp_path):
 
 def test_an_unwritable_place_is_explained_and_leaves_nothing_behind(capture, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match="could not be written to .* Choose a folder"):
+    with pytest.raises(OSError, match="could not be written: .* Choose a folder"):
         capture.save(tmp_path / "file" / "capture.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -456,8 +460,9 @@ LOGITS = np.random.default_rng(8).normal(0, 3, (20, 4))
 def test_probabilities_are_no_logits():
     with pytest.raises(ValueError, match=r"these are probabilities. Pass the raw outputs, or np\.log\(probabilities\)"):
         Samples(softmax(LOGITS), np.zeros(20, int))
-    with pytest.raises(ValueError, match="these are probabilities"):
-        Capture.from_arrays(LOGITS, np.zeros(20, int), ood={"mine": softmax(LOGITS)})
+    for ood in (softmax(LOGITS), 100 * softmax(LOGITS)):
+        with pytest.raises(ValueError, match="these are probabilities"):
+            Capture.from_arrays(LOGITS, np.zeros(20, int), ood={"mine": ood})
     with pytest.warns(UserWarning, match="logarithms of probabilities: .* energy is the same for every sample"):
         samples = Samples(np.log(softmax(LOGITS)), np.zeros(20, int))
     np.testing.assert_allclose(samples.probabilities, softmax(LOGITS), rtol=1e-5)
@@ -479,6 +484,14 @@ def test_logarithms_of_probabilities_are_not_mixed_with_logits(swapped):
     assert str(error.value).startswith("The logits of test" if swapped else "The logits of ood['mine']")
 
 
+def test_training_samples_come_from_the_network_of_the_test_samples(capture):
+    with pytest.raises(ValueError, match="train has logits for 3 classes, but test has 4"):
+        capture.replace(train=Samples(LOGITS[:, :3], np.zeros(20, int)))
+    logs = np.log(softmax(LOGITS))
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="The logits of train are logarithms of probab"):
+        capture.replace(train=Samples(logs, np.zeros(20, int)))
+
+
 def test_rows_that_are_marked_as_unknown_do_not_count_as_known(capture):
     labels = np.where(np.arange(20) < 5, -1, 0)
     with pytest.raises(ValueError, match=r"test has 5 of 20 labels of -1.*ood=\{'mine': logits\[labels == -1\]\}"):
@@ -494,6 +507,7 @@ def test_rows_that_are_marked_as_unknown_do_not_count_as_known(capture):
     ("logits", "error", "message"),
     [
         (np.ma.masked_greater([[0.0, 9.0]], 5), ValueError, r"logits has 1 masked values.*array\.filled"),
+        (list(np.ma.masked_greater([[0.0, 9.0], [8.0, 9.0]], 5)), ValueError, "logits has 3 masked values"),
         (
             [[0.0, -np.inf]],
             ValueError,
@@ -538,8 +552,12 @@ def test_tensors_of_any_kind():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own, about the state of such layouts
         kinds = [dense, plain.bfloat16(), plain.to(torch.float8_e4m3fn), plain.to_sparse(), plain.to_sparse_csr()]
-        for tensor in (*kinds, torch.quantize_per_tensor(plain, 1.0, 0, torch.qint8)):
+        kinds += [torch.quantize_per_tensor(plain, 1.0, 0, torch.qint8), torch.complex(plain, -plain).conj().imag]
+        for tensor in kinds:
             assert Samples(tensor, [0, 1]).logits.tolist() == plain.tolist()
+        for tensor in (plain.to("meta"), torch.nested.nested_tensor([plain, plain])):
+            with pytest.raises(TypeError, match="logits must be an array of numbers, but this tensor is none: "):
+                Samples(tensor, [0, 1])
     for listed in ([dense, dense], (plain.bfloat16(), plain)):
         with pytest.raises(
             TypeError, match=r"logits must be one array, but is a (list|tuple) of 2 tensors.*torch\.cat"
@@ -554,12 +572,31 @@ def test_names_of_sets_are_text(capture):
     for name in ("a\0b", "a\ud800", ""):
         with pytest.raises(ValueError, match="A name in ood (must be text that can be written|is an empty name)"):
             capture.replace(ood={name: capture.ood["near"]})
+        with pytest.raises(ValueError, match="A name in extra_scores (must be text that can be written|is an empty)"):
+            replace(capture.test, extra_scores={name: np.zeros(len(capture.test))})
+    with pytest.raises(TypeError, match="A name in extra_scores must be text, but is 1. Write it as such: '1'"):
+        replace(capture.test, extra_scores={1: np.zeros(len(capture.test))})
+    for field in ("ood", "extra_scores"):
+        with pytest.raises(TypeError, match=f"{field} must map names to .*, but is list"):
+            replace(capture.test if field == "extra_scores" else capture, **{field: [LOGITS]})
 
 
 @pytest.mark.parametrize("meta", [{1: "a", "1": "b"}, {"classes": {0: "cat"}}, {"deep": [({None: 1},)]}])
 def test_keys_of_meta_are_text_since_json_has_no_others(capture, meta):
     with pytest.raises(TypeError, match="A key of meta must be text, but is .* Write it as such: '"):
         capture.replace(meta=meta)
+
+
+def test_meta_that_is_no_json_is_refused(capture, tmp_path):
+    with pytest.raises(TypeError, match="meta must map names to JSON values, but is list"):
+        Capture.from_arrays(LOGITS, np.zeros(20, int), meta=[1], loss="isomax")
+    deep = cyclic = {}
+    cyclic["again"] = cyclic
+    for _ in range(5_000):
+        deep = {"a": deep}
+    for meta in (cyclic, deep):
+        with pytest.raises(ValueError, match="meta must hold JSON values only, but"):
+            capture.replace(meta=meta).save(tmp_path / "c.safetensors")
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))])

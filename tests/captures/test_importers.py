@@ -101,8 +101,10 @@ def test_the_sign_is_changed_on_request_and_a_likely_wrong_one_is_warned_of():
         (([], NEAR), ValueError, r"id_scores\['score'\] is empty"),
         ((KNOWN, [np.nan]), ValueError, "1 of 1 values that are NaN"),
         ((KNOWN[:, None], NEAR), ValueError, "must be one-dimensional"),
-        ((KNOWN, {1: NEAR}), TypeError, "The name of a set in ood_scores must be text, but is 1. Write it .*'1'"),
+        ((KNOWN, {1: NEAR}), TypeError, "A name in ood must be text, but is 1. Write it .*'1'"),
         (({"a": KNOWN, "b": KNOWN}, NEAR), ValueError, "must have the scores 'a', 'b', as id_scores has, but has 's"),
+        (({}, {}), ValueError, "id_scores must have the scores of any name"),
+        (({1: KNOWN}, {1: NEAR}), TypeError, "A name in extra_scores must be text, but is 1"),
         ((KNOWN, {"test": NEAR}), ValueError, "is the name of the in-distribution samples"),
     ],
 )
@@ -113,6 +115,34 @@ def test_what_is_no_score_is_refused(arguments, error, message):
         iv.from_scores(KNOWN, NEAR, library="ood")
     with pytest.raises(ValueError, match="higher must be left out or 'ood' with library='oodeel', but is 'id'"):
         iv.from_scores(KNOWN, NEAR, library="oodeel", higher="id")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv", "parquet", "pt"])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 99, b"PK\x03\x04\xff half of it"])
+def test_a_damaged_file_is_called_that(suffix, content, tmp_path):
+    if suffix in ("parquet", "pt"):
+        pytest.importorskip({"parquet": "pyarrow", "pt": "torch"}[suffix])
+    path = tmp_path / f"scores.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"scores\..* is damaged or holds something else than named arrays .*np\.savez"
+    ):
+        iv.read_scores(path, library="oodeel")
+
+
+def test_what_is_no_file_of_the_library_is_named(tmp_path):
+    with pytest.raises(ValueError, match="source must be a file with library='oodeel', but .* is a folder"):
+        iv.read_scores(tmp_path, library="oodeel")
+    np.savez(tmp_path / "cifar10.npz", pred=[0], conf=[0.5])
+    with pytest.raises(ValueError, match="an array of .*cifar10.npz must be one of 'pred', 'conf', but is 'label'"):
+        iv.read_scores(tmp_path, library="openood", id_name="cifar10")
+    for scores in ({"id": {"test": None}, "ood": {"near": {}, "far": {}}}, {"id": {}, "ood": {}}, {"ood": 7}):
+        with pytest.raises(ValueError, match=r"source must be evaluator\.scores of OpenOOD after eval_ood"):
+            iv.read_scores(scores, library="openood")
+    with pytest.raises(ValueError, match="labels range from 0 to 2, but in oodeel, labels of 1 are OOD, of 0 ID"):
+        iv.from_labelled_scores([0.1, 0.2, 0.3], [0, 1, 2], library="oodeel")
+    flags = iv.from_labelled_scores([0.1, 0.2, 0.3], [False, False, True], library="oodeel")
+    assert flags.ood["ood"].extra_scores["score"].tolist() == [-0.3]
 
 
 def test_pytorch_ood_gives_the_same_metrics(tmp_path):

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from isomax_viz.catalog import style
 from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import DATA_STYLES, OKABE_ITO, data_style, loss_style, loss_styles
 from isomax_viz.figures.feature_space import CLASS_COLORS
@@ -36,3 +43,16 @@ def test_a_colour_has_one_meaning_on_a_page():
     classes = {color.lower() for color in CLASS_COLORS}
     assert not (losses | {color.lower() for color in OKABE_ITO.values()}) & sets
     assert not (losses | sets) & classes
+
+
+def test_other_scripts_are_drawn_with_the_fonts_that_are_installed(monkeypatch):
+    letter = "\ue000"  # in one of Matplotlib's own fonts and not in DejaVu Sans, as Chinese is in others'
+    for fonts, expected in ((("No Such Font", "STIXNonUnicode"), ["STIXNonUnicode"]), (("No Such Font",), [])):
+        monkeypatch.setattr(style, "_OTHER_SCRIPTS", fonts)
+        with style.context(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert mpl.rcParams["font.family"] == ["DejaVu Sans", *expected]
+            figure = Figure()
+            figure.text(0.5, 0.5, letter)
+            FigureCanvasAgg(figure).draw()
+        assert bool(caught) != bool(expected), caught

@@ -122,7 +122,6 @@ def test_held_out_classes_leave_training_and_test(digits):
     [
         (("eight",), "held_out_classes must be one of '0'"),
         ((10,), "held_out_classes must be one of .* but is 10"),
-        (("8", 8), "held_out_classes names '8' twice"),
         (tuple("012345678"), "must leave at least 2 of the 10 classes"),
     ],
 )
@@ -158,14 +157,8 @@ def test_defaults_exist_and_are_never_the_set_itself():
     for name, source in datasets.ID_SETS.items():
         assert source.ood == datasets.default_ood(name)
         assert source.ood and name not in source.ood and set(source.ood) <= set(datasets.OOD_SETS)
-    colour = [name for name, source in datasets.ID_SETS.items() if source.flip]
-    assert colour == ["cifar10", "cifar100", "svhn", "tinyimagenet"]
-    assert {name: datasets.ID_SETS[name].padding for name in ("cifar10", "svhn", "digits", "mnist")} == {
-        "cifar10": 4,
-        "svhn": 4,
-        "digits": 0,
-        "mnist": 0,
-    }
+    padded = {name: source.padding for name, source in datasets.ID_SETS.items() if source.padding}
+    assert padded == {"cifar10": 4, "cifar100": 4, "svhn": 4, "tinyimagenet": 8}
 
 
 def test_the_table_has_a_row_for_each_set_and_terms():
@@ -178,15 +171,6 @@ def test_the_table_has_a_row_for_each_set_and_terms():
     assert table.loc[list(DRAWN), "available"].tolist() == ["yes"] * 4
 
 
-def test_the_numbers_in_the_table_are_those_of_the_recipes():
-    from isomax_viz.datasets.papers import RECIPES
-
-    sources = datasets.OOD_SETS | datasets.ID_SETS
-    for name, recipe in RECIPES.items():
-        assert sources[name].images == " + ".join(f"{count:,}" for count in recipe.counts.values())
-        assert sources[name].size.startswith("x".join(str(side) for side in recipe.shape))
-
-
 def test_import_and_loading_leave_torch_out():
     code = (
         "import sys, isomax_viz.datasets as d;"
@@ -196,9 +180,3 @@ def test_import_and_loading_leave_torch_out():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_missing_package_is_named(digits, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match="scikit-learn is needed to load the handwritten digits"):
-        datasets.load_id("digits")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import stat
+import sys
 import tarfile
 import unicodedata
 import zipfile
@@ -374,7 +376,9 @@ def test_damage_beside_sound_pixels_is_ignored_and_noted(tmp_path, damage):
 def test_damaged_exif_data_of_a_photograph_are_ignored(tmp_path):
     content = encoded(PIXELS[0], "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40)
     expected = np.asarray(Image.open(io.BytesIO(content)))
-    np.testing.assert_array_equal(from_folder(write(tmp_path / "a", {"x/1.jpg": content})).images[0], expected)
+    images = from_folder(write(tmp_path / "a", {"x/1.jpg": content}))  # without Pillow's warning
+    np.testing.assert_array_equal(images.images[0], expected)
+    assert images.provenance["conversions"] == ["1 of 1 pictures: damaged data beside the pixels ignored"]
 
 
 def test_all_unreadable_pictures_are_named_each_as_what_it_is(tmp_path, monkeypatch):
@@ -440,6 +444,16 @@ def test_names_in_zips_are_those_that_were_meant(tmp_path):
     images = from_folder(path)
     assert images.class_names == (composed, "dog") and images.labels.tolist() == [1, 1, 0, 0]
     np.testing.assert_array_equal(images.images[1], PIXELS[3])
+    path.write_bytes(zip_bytes([(f"{name}/1.png", encoded(PIXELS[0])) for name in (composed, decomposed, "dog")]))
+    assert from_folder(path).labels.tolist() == [0, 1]  # one name, one picture
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_names_of_folders_that_are_no_text_can_be_written(tmp_path):
+    files = {f"{os.fsdecode(name)}/1.png": encoded(PIXELS[0]) for name in (b"caf\xe8", b"caf\xe9")}
+    images = from_folder(write(tmp_path / os.fsdecode(b"pets\xff"), files))
+    assert images.class_names == ("caf\\udce8", "caf\\udce9") and images.name == "pets\\udcff"
+    assert from_folder(tmp_path / os.fsdecode(b"pets\xff"), class_names=images.class_names).labels.tolist() == [0, 1]
 
 
 def test_class_folders_that_are_numbers_are_warned_of(tmp_path):

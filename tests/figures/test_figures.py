@@ -474,7 +474,7 @@ def test_saving_says_what_is_wrong(isomax, tmp_path):
     with pytest.raises(ValueError, match="suffix of path must be one of 'png', 'svg', 'pdf', but is 'jpg'"):
         figures.save_figure(ax, tmp_path / "a.jpg")
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OSError, match="could not be written to .* Choose a folder"):
+    with pytest.raises(OSError, match="could not be written: .* Choose a folder"):
         figures.save_figure(ax, tmp_path / "file" / "a.png")
     plain = Figure()
     plain.subplots()

@@ -5,13 +5,13 @@ Some hundred cases in every run; ``pytest --hypothesis-profile nightly tests/sto
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from fuzzing import changed, hostile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -23,43 +23,6 @@ from isomax_viz.captures import files as capture_files
 from isomax_viz.store.folder import Store, StoreError
 
 fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-numbers = st.integers() | st.sampled_from([2**63, -(2**63) - 1, 10**400]) | st.floats()
-leaves = st.none() | st.booleans() | numbers | st.text(st.characters(exclude_categories=()), max_size=10)
-values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
-)
-
-
-def nested(depth: int) -> list:
-    value: list = []
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-hostile = (
-    values | st.builds(nested, st.integers(0, 600)) | st.dates().map(str) | st.sampled_from(["9999-12-31T23:59-23:00"])
-)
-
-
-def places(value: object, path: tuple = ()) -> list[tuple]:
-    """Return the way to every part of a JSON document."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    return [path] * bool(path) + [place for key in keys for place in places(value[key], (*path, key))]
-
-
-def changed(document: dict, place: int, new: object, *, drop: bool) -> dict:
-    document = copy.deepcopy(document)
-    ways = places(document)
-    *way, last = ways[place % len(ways)]
-    inside = document
-    for key in way:
-        inside = inside[key]
-    if drop:
-        del inside[last]
-    else:
-        inside[last] = new
-    return document
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +122,7 @@ def forge(path: Path, arrays: dict, content: dict) -> None:
     document = json.dumps(content)
     header = {"format": capture_files.FORMAT, "version": str(capture_files.FORMAT_VERSION), "content": document}
     header |= {"sha256": capture_files._digest(arrays, document)}
-    header |= {"head_sha256": capture_files._head_digest(arrays, document)}
+    header |= {"head_sha256": capture_files._digest(arrays, document, values=False)}
     save_file(arrays, path, metadata=header)
 
 

@@ -246,6 +246,12 @@ def test_a_file_system_without_locks_is_named(tmp_path):
             Store(tmp_path).lock("a").__enter__()
 
 
+def test_a_store_that_is_a_link_to_nowhere_is_called_that(tmp_path):
+    (tmp_path / "runs").symlink_to(tmp_path / "unplugged")
+    with pytest.raises(StoreError, match="can't be written: it is a link to .*unplugged, which is not there. Choose"):
+        Store(tmp_path / "runs").lock("a").__enter__()
+
+
 def test_a_name_that_is_in_use_for_a_moment_is_waited_for(tmp_path, monkeypatch):
     """As on Windows while somebody reads the file."""
     replace, refusals = Path.replace, [PermissionError("in use")] * 2
