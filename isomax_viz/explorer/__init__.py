@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from isomax_viz.analysis.chosen import Captures
 from isomax_viz.datasets import ImageSet
 from isomax_viz.explorer.lab import (
-    AlphaExplorer,
     LabView,
+    explore_alpha,
     explore_risk,
     explore_simplex,
     explore_surfaces,
@@ -18,14 +17,10 @@ from isomax_viz.explorer.lab import (
 )
 from isomax_viz.explorer.lesson_page import lesson
 from isomax_viz.explorer.page import to_html
-from isomax_viz.explorer.watch import Watch
+from isomax_viz.explorer.watch import Watch, watch
 from isomax_viz.explorer.widget import Explorer
 
-if TYPE_CHECKING:
-    from isomax_viz.experiments.experiment import Experiment
-
 __all__ = [
-    "AlphaExplorer",
     "Explorer",
     "LabView",
     "Watch",
@@ -81,55 +76,3 @@ def explore(
     Explorer(1 captures; the controls need a running notebook)
     """
     return Explorer(captures, images=images, folder=folder, store=store)
-
-
-def explore_alpha(captures: Captures, *, strict: bool | None = None) -> AlphaExplorer:
-    """Move a slider over the entropic scale and see logits, entropies, scores and metrics change.
-
-    Parameters
-    ----------
-    captures : list of Capture
-        Of one loss (or several) at two or more entropic scales; several seeds are averaged in the table.
-    strict : bool, optional
-        As in :func:`explore`.
-
-    Returns
-    -------
-    AlphaExplorer
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two scales.
-
-    Examples
-    --------
-    >>> from isomax_viz import Capture
-    >>> meta = [{"entropic_scale": scale, "loss": "isomax"} for scale in (1.0, 10.0)]
-    >>> explore_alpha([Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]}, meta=item) for item in meta])
-    AlphaExplorer(2 captures; the controls need a running notebook)
-    """
-    return AlphaExplorer(captures, strict=strict)
-
-
-def watch(experiment: Experiment, *, store: str | Path | None = None, start: bool = True) -> Watch:
-    """Train an experiment in a process of its own and watch its curves; the notebook stays usable.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    store : str or Path, optional
-        As in ``Experiment.run``.
-    start : bool
-        Start at once; else the button does.
-
-    Returns
-    -------
-    Watch
-        Its ``capture`` is the result once the training has ended; ``wait()`` waits for it. *stop* keeps what was
-        learned, and *start* goes on from there.
-    """
-    view = Watch(experiment, store=store)
-    if start:
-        view.start()
-    return view

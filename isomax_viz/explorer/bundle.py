@@ -41,14 +41,14 @@ def _joined(parts: tuple[str, ...]) -> str:
 
 @cache
 def module() -> str:
-    """Return the JavaScript module that exports ``mount``, and counting functions for the tests.
+    """Return the JavaScript module that exports ``mount`` and ``mountLab``, and counting functions for the tests.
 
     Examples
     --------
     >>> "export { mount" in module()
     True
     """
-    return f"{_joined(PARTS)}\nexport {{ mount, binned, curve, linspace }};\n"
+    return f"{_joined((*PARTS, 'lab'))}\nexport {{ mount, mountLab, binned, curve, linspace }};\n"
 
 
 @cache

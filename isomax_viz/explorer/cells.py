@@ -1,29 +1,23 @@
-"""Views that come and go: closing all of a view, and the former view when its cell runs again."""
+"""Views that come and go: the channel of a view to the browser, and the end of the former view of a cell."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
 import weakref
-from collections.abc import Callable
 from typing import Any
 
-from ipywidgets import Widget
+import anywidget
+import traitlets
+from matplotlib.figure import Figure
 
-__all__ = ["LOCK", "Later", "close_tree", "current_cell", "current_request", "register", "under_test"]
+from isomax_viz.explorer.bundle import LOADER, VERSION, module
+from isomax_viz.explorer.data import packed
+from isomax_viz.figures import describe
+from isomax_viz.figures._canvas import png
 
-# JupyterLab sends what controls say to a thread of the kernel of its own (a subshell), so callbacks may run beside each
-# other and beside a cell. Matplotlib's settings and a figure are no things for two threads: one at a time.
-LOCK = threading.RLock()
+__all__ = ["BrowserView", "current_cell", "current_request"]
 
 # Weak: a view that nobody shows any more shall not be kept alive by being listed here.
-_views: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def under_test() -> bool:
-    """Return whether pytest runs this: errors in callbacks must then fail the test, not only show in the view."""
-    return "PYTEST_CURRENT_TEST" in os.environ
+_views: weakref.WeakSet[BrowserView] = weakref.WeakSet()
 
 
 def current_request() -> dict[str, Any]:
@@ -45,81 +39,65 @@ def current_cell() -> tuple[str, str]:
     return str(cell), str(parent.get("header", {}).get("msg_id", ""))
 
 
-def register(view: Any) -> None:
-    """Remember a view, and close those that an earlier run of the same cell made.
+class BrowserView(anywidget.AnyWidget):
+    """What the browser draws and the kernel answers; running its cell again closes the former one.
+
+    A subclass answers what the browser asks (``_answer``) and draws the plain figure that stands in the saved notebook
+    (``_draw``; None where there is nothing to draw yet).
 
     Parameters
     ----------
-    view : Widget
-        Has a method ``close``.
+    look : dict
+        What the browser shows first, as JSON values by name.
+    **traits
+        Others that a subclass has.
     """
-    cell, run = view.made_in = current_cell()
-    if cell:
-        for other in list(_views):
-            if other.made_in[0] == cell and other.made_in[1] != run:
+
+    _esm = LOADER
+    version = traitlets.Unicode(VERSION).tag(sync=True)
+    mounts = traitlets.Unicode("mount").tag(sync=True)  # the function of the browser module that shows it
+    look = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, look: dict[str, Any], **traits: Any) -> None:
+        super().__init__(look=look, **traits)
+        self.on_msg(self._heard)
+        cell, run = self._made_in = current_cell()
+        for other in list(_views) if cell else []:
+            if other._made_in[0] == cell and other._made_in[1] != run:
                 other.close()
-    _views.add(view)
+        _views.add(self)
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict] | None:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        figure = self._draw() if bundle else None
+        if figure is None:
+            return bundle
+        return bundle[0] | {"image/png": png(figure)}, bundle[1] | {"image/png": {"alt": describe(figure)}}
 
-def close_tree(widget: Widget) -> None:
-    """Close a widget with all its children, layouts and styles: ipywidgets closes the outermost only.
-
-    Examples
-    --------
-    >>> import ipywidgets
-    >>> box = ipywidgets.VBox([ipywidgets.HTML("words")])
-    >>> inner = box.children[0]
-    >>> close_tree(box)
-    >>> inner.comm is None
-    True
-    """
-    for child in getattr(widget, "children", ()):
-        close_tree(child)
-    for name in ("layout", "style"):
-        part = getattr(widget, name, None)
-        if isinstance(part, Widget):
-            part.close()
-    Widget.close(widget)
-
-
-class Later:
-    """Prepare something a little later, once nothing newer has been asked for: stale requests are dropped.
-
-    Parameters
-    ----------
-    seconds : float
-        How long nothing newer may come.
-
-    Notes
-    -----
-    The event loop of the kernel's thread does it, between messages. Where no loop runs (scripts, tests), nothing is
-    prepared.
-
-    Examples
-    --------
-    >>> Later(0.1).prepare(print, "never")
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._request = 0
-
-    def prepare(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Run the action after the pause, not at all where there is no event loop."""
-        self.cancel()
+    def _heard(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        """Answer the browser; an error is what it shows."""
+        request, found = message["request"], []  # type: dict[str, Any], list[bytes]
         try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+            if request["what"] == "module":
+                found, answer = [self._module().encode()], {}
+            else:
+                answer = packed(self._answer(request, buffers, found), found)
+        except Exception as error:
+            known = isinstance(error, (ValueError, TypeError, OSError, ImportError))
+            self.send({"id": message["id"], "error": str(error) if known else f"{type(error).__name__}: {error}"})
             return
-        # By number, not by cancelling the loop's own handle: the next request may come from another thread.
-        loop.call_later(self._seconds, self._run, self._request, action, arguments)
+        self.send({"id": message["id"], "answer": answer}, found)
 
-    def _run(self, request: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        with LOCK:
-            if request == self._request:
-                action(*arguments)
+    def _module(self) -> str:
+        return module()
 
-    def cancel(self) -> None:
-        """Drop what has not run yet."""
-        with LOCK:
-            self._request += 1
+    def _answer(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> Any:
+        raise NotImplementedError
+
+    def _draw(self) -> Figure | None:
+        return None
+
+    def close(self) -> None:
+        """Close the view with its layout."""
+        self.layout.close()
+        super().close()

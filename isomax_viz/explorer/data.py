@@ -23,7 +23,7 @@ from isomax_viz.explorer.choices import DIMENSIONS, TOOLTIPS, Shelf, word
 from isomax_viz.explorer.lessons import loss_lesson, score_lesson
 from isomax_viz.explorer.views import VIEWS, Answer, columns_of
 
-__all__ = ["Numbers", "digest", "gives", "networks_of", "packed", "scores_of", "sets_of"]
+__all__ = ["Numbers", "digest", "gives", "look_of", "networks_of", "packed", "scores_of", "sets_of"]
 
 DARK = (0x1C, 0x1C, 0x1E)
 _DASHES = {"-": [], "--": [6, 3], "-.": [6, 2, 1, 2], ":": [2, 2]}
@@ -159,7 +159,7 @@ def digest(shelf: Shelf, scores: Sequence[Score], sets: Sequence[str]) -> Answer
             }
             for name in shelf.choosers
         },
-        "sets": {name: _look(data_style(name)) for name in sets},
+        "sets": {name: look_of(data_style(name)) for name in sets},
         "scores": {score.key: score_lesson(score) for score in scores},
         "losses": {loss: loss_lesson(loss) for loss in shelf.options("loss")},
         "views": {
@@ -183,7 +183,7 @@ def _network(shelf: Shelf, number: int, scores: Sequence[Score], sets: Sequence[
         "classes": class_names(capture),
         "scores": [score.key for score in scores if gives(capture, score, held)],
         "views": [key for key, view in VIEWS.items() if view.given(capture)],
-        **_look(loss_style(capture.loss)),
+        **look_of(loss_style(capture.loss)),
     }
 
 
@@ -197,7 +197,8 @@ def _seen(capture: Capture, number: int, name: str) -> str | None:
     return capture.meta.get("ood", {}).get(name, {}).get("fingerprint")
 
 
-def _look(style: Style) -> Answer:
+def look_of(style: Style) -> Answer:
+    """Return how something is drawn, on light and on dark paper, as JSON values."""
     dash = _DASHES[style.linestyle] if isinstance(style.linestyle, str) else list(style.linestyle[1])
     return {"label": style.label, "color": style.color, "dark": on_dark(style.color), "dash": dash}
 

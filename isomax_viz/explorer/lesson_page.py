@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -20,8 +19,8 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.examples import load_example
 from isomax_viz.datasets import load_id
 from isomax_viz.datasets.toys import load_toy
-from isomax_viz.explorer import cells
-from isomax_viz.explorer.bundle import LOADER, lesson_module, text
+from isomax_viz.explorer.bundle import lesson_module, text
+from isomax_viz.explorer.cells import BrowserView
 from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.data import digest, scores_of
 from isomax_viz.explorer.page import saved_answers, write_page
@@ -45,7 +44,7 @@ globalThis.lesson = await lesson(document.getElementById("explorer"), options);
 """
 
 
-class Lesson(anywidget.AnyWidget):
+class Lesson(BrowserView):
     """The lesson in a notebook; :func:`draw`, :func:`moons` and :func:`questions` build it.
 
     Attributes
@@ -54,23 +53,21 @@ class Lesson(anywidget.AnyWidget):
         What was drawn, chosen and guessed, as JSON values. It can be observed.
     """
 
-    _esm = LOADER
     version = traitlets.Unicode(hashlib.sha256(lesson_module().encode()).hexdigest()[:16]).tag(sync=True)
-    look = traitlets.Dict().tag(sync=True)
 
     def __init__(self, content: dict[str, Any], networks: Sequence[bytes], **look: Any) -> None:
         self._content, self._files = content, list(networks)
-        super().__init__(look=look)
-        self.on_msg(self._heard)
-        cells.register(self)
+        super().__init__(look)
 
     def __repr__(self) -> str:
         return f"Lesson({', '.join(self._content['parts'])}; it needs a running notebook)"
 
-    def _heard(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-        module = message["request"]["what"] == "module"
-        answer = {} if module else self._content
-        self.send({"id": message["id"], "answer": answer}, [lesson_module().encode()] if module else self._files)
+    def _module(self) -> str:
+        return lesson_module()
+
+    def _answer(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> dict[str, Any]:
+        found += self._files
+        return self._content
 
 
 def lesson(path: str | Path = "lesson.html") -> Path:

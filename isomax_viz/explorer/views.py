@@ -12,14 +12,15 @@ import pandas as pd
 from isomax_viz import figures
 from isomax_viz.analysis import calibration, features, tables
 from isomax_viz.analysis.histograms import VALUES
+from isomax_viz.analysis.risks import risk_table
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog.style import loss_record, number, percent
 from isomax_viz.figures.calibration import plot_reliability
 from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_distances
 from isomax_viz.figures.histograms import quantity_label
-from isomax_viz.figures.thresholds import plot_operating_point
+from isomax_viz.figures.thresholds import plot_operating_point, plot_risk
 
-__all__ = ["VIEWS", "View", "columns_of"]
+__all__ = ["VIEWS", "View", "columns_of", "reliability", "training_panels"]
 
 BINS = 600  # of a histogram of logits; about ten of them make one bar on the screen
 POINTS = 1000  # of each set in the feature space
@@ -36,8 +37,8 @@ class View:
     label, tooltip : str
         On its button, and what it shows in one sentence.
     kind : str
-        How the browser draws it: "scores", "roc", "compare" (from scores), "columns", "binned", "lines", "matrix",
-        "points".
+        How the browser draws it: "scores", "roc", "cost", "compare" (from scores), "columns", "binned", "lines",
+        "matrix", "points".
     plot : callable
         The plain plot function.
     table : callable
@@ -90,7 +91,8 @@ def _logits(quantity: str) -> Callable[[Capture], Answer]:
     return send
 
 
-def _training(capture: Capture) -> Answer:
+def training_panels(capture: Capture) -> Answer:
+    """Return the training curves of a capture: one panel of lines per quantity."""
     table, panels = tables.training_table(capture), {}
     quantities, splits = table["quantity"].to_numpy(), table["split"].to_numpy()
     points = table[["epoch", "value"]].to_numpy(float)
@@ -103,20 +105,27 @@ def _training(capture: Capture) -> Answer:
         ]
         label = {"label": name.replace("_", " "), "percent": name == "accuracy"}
         panels[name] = {"x": {"label": "epoch"}, "y": label, "curves": curves}
-    return {"panels": panels}
+    return panels
 
 
-def _calibration(capture: Capture) -> Answer:
+def reliability(capture: Capture) -> Answer:
+    """Return the reliability diagram of a capture's test images as a panel of lines."""
     test = capture.test
     confidences, correct = calibration.decided_probabilities(test), test.predictions == test.labels
     table = calibration.reliability_table(confidences, correct)
     error = calibration.calibration_error(confidences, correct)
     loss = calibration.negative_log_likelihood(test.logits, test.labels)
-    label = f"ECE {percent(error)} (15 bins of equal width), NLL {number(loss)}, temperature 1"
-    curve = {"label": label, "dash": [], "points": table[["confidence", "accuracy"]].to_numpy(float).tolist()}
+    at = number(capture.meta.get("logits_divided_by", 1.0))
+    label = f"ECE {percent(error)} (15 bins of equal width), NLL {number(loss)}, temperature {at}"
+    curve = {
+        "label": label,
+        "dash": [],
+        "dots": True,
+        "points": table[["confidence", "accuracy"]].to_numpy(float).tolist(),
+    }
     unit = {"low": 0, "high": 1, "percent": True}
     x, y = {"label": "confidence: probability of the predicted class"}, {"label": "accuracy in the bin"}
-    return {"panels": {"": {"x": x | unit, "y": y | unit, "curves": [curve], "diagonal": True}}}
+    return {"x": x | unit, "y": y | unit, "curves": [curve], "diagonal": True}
 
 
 def _prototypes(capture: Capture) -> Answer:
@@ -174,6 +183,10 @@ VIEWS = {
         "ROC", "Share of unknown images accepted against share of known images accepted, at every threshold",
         "roc", plot_operating_point, tables.roc_table, uses=("ood", "score", "threshold"), options=(("panels", "roc"),),
     ),
+    "cost": View(
+        "Cost", "What the errors at each threshold cost per image, and which threshold costs least",
+        "cost", plot_risk, risk_table, uses=("ood", "score", "threshold", "costs"),
+    ),
     "compare": View(
         "Compare", "Image by image: the score of A against the score of B, and on which images only one is wrong",
         "compare", plot_operating_point, _scores, uses=("ood", "score", "threshold"),
@@ -200,8 +213,8 @@ VIEWS = {
     ),
     "training": View(
         "Training", "How a quantity developed over the epochs of the training",
-        "lines", figures.plot_training, tables.training_table, lambda capture: capture.history is not None, _training,
-        ("quantity",),
+        "lines", figures.plot_training, tables.training_table, lambda capture: capture.history is not None,
+        lambda capture: {"panels": training_panels(capture)}, ("quantity",),
     ),
     "prototypes": View(
         "Prototypes", "How far the prototypes of the classes are from each other",
@@ -215,6 +228,7 @@ VIEWS = {
     ),
     "calibration": View(
         "Calibration", "How often the network was right against how sure it was",
-        "lines", plot_reliability, _reliability_table, _has_labelled_logits, _calibration, (),
+        "lines", plot_reliability, _reliability_table, _has_labelled_logits,
+        lambda capture: {"panels": {"": reliability(capture)}}, (),
     ),
 }  # fmt: skip

@@ -8,24 +8,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 import pandas as pd
+import traitlets
+from matplotlib.figure import Figure
 
 from isomax_viz.captures.capture import Capture
-from isomax_viz.explorer import cells as lifetime
-from isomax_viz.explorer import controls
-from isomax_viz.explorer import lessons as words
+from isomax_viz.catalog.style import loss_style
+from isomax_viz.explorer.data import look_of
+from isomax_viz.explorer.lab import Control, LabView
+from isomax_viz.explorer.views import Answer, training_panels
 from isomax_viz.figures import plot_training
-from isomax_viz.figures._canvas import png
 
 if TYPE_CHECKING:
     from isomax_viz.experiments.experiment import Experiment
 
-__all__ = ["Watch", "read_history"]
+__all__ = ["Watch", "read_history", "watch"]
 
 EVERY = 0.5  # seconds between two looks
 SHOWN = ("accuracy", "cross_entropy", "entropy", "loss")
@@ -54,7 +54,12 @@ def read_history(path: Path) -> pd.DataFrame | None:
         return None  # not written yet, or gone because the training has ended
 
 
-class Watch(widgets.VBox):
+def epochs_of(history: pd.DataFrame | None) -> int:
+    """Return how many epochs a history holds."""
+    return 0 if history is None else int(history["epoch"].max())
+
+
+class Watch(LabView):
     """A training with its progress, curves and a button to stop it; see :func:`isomax_viz.watch`.
 
     Attributes
@@ -62,11 +67,16 @@ class Watch(widgets.VBox):
     experiment : Experiment
     capture : Capture or None
         The result, once the training has ended.
-    picture : ipywidgets.Image
-        What ``plot_training`` gives for the epochs so far.
-    told : ipywidgets.HTML
-        What happens, in words.
+    shown : dict
+        What the browser draws: the curves so far, ``progress`` (epochs done, epochs in all), a ``sentence`` that says
+        what happens, and ``error``, why the training failed.
     """
+
+    shown = traitlets.Dict().tag(sync=True)
+    buttons = (
+        ("start", "Start the training, or go on where it was"),
+        ("stop", "Stop the training; what it has learned is kept"),
+    )
 
     def __init__(self, experiment: Experiment, *, store: str | Path | None = None) -> None:
         from isomax_viz.store.folder import Store
@@ -76,40 +86,20 @@ class Watch(widgets.VBox):
         self._store = Store(store)
         self._process: subprocess.Popen | None = None
         self._ended: subprocess.Popen | None = None
-        self._rows = 0
-        self._stopped = False
-        self._began = 0.0, 0
-        epochs = experiment.protocol.epochs
-        self.progress = widgets.IntProgress(
-            description="Epochs",
-            max=epochs,
-            tooltip="Epochs that are done",
-            style={"description_width": controls.LABEL_WIDTH},
-            layout={"width": "520px", "max_width": "100%"},
-        )
-        self.quantity = controls.quantity_chooser(SHOWN)
-        self.quantity.observe(lambda change: self._draw(force=True), "value")
-        self.start_button = widgets.Button(
-            description="start", tooltip="Start the training, or go on where it was", layout={"width": "auto"}
-        )
-        self.stop_button = widgets.Button(
-            description="stop", tooltip="Stop the training; what it has learned is kept", layout={"width": "auto"}
-        )
-        self.start_button.on_click(lambda _: self._guarded(self.start))
-        self.stop_button.on_click(lambda _: self._guarded(self.stop))
-        self.picture, self.told = widgets.Image(format="png"), widgets.HTML()
-        stage = widgets.Box([self.picture], layout={"min_height": "418px", "overflow": "hidden"})
-        stage.add_class("isomax-viz-picture")
-        row = widgets.HBox([self.progress, self.start_button, self.stop_button], layout={"flex_flow": "row wrap"})
-        super().__init__([widgets.HTML(words.CSS), row, self.quantity, self.told, stage])
-        self.add_class("isomax-viz")
-        lifetime.register(self)
+        self._stopped, self._began, self._lock = False, (0.0, 0), threading.RLock()
+        names = [(name, name.replace("_", " ")) for name in SHOWN]
+        quantity = Control("quantity", "Quantity", "What to follow over the epochs", names, SHOWN[0], asks=False)
+        super().__init__(f"Training: {experiment.title}", [quantity], lambda: dict(self.shown), self._plain_curves)
+        self._tell("")
 
     def __repr__(self) -> str:
         return f"Watch({self.experiment.title}; the controls need a running notebook)"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}
+    def _answer(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> Answer:
+        if request["what"] == "press":
+            {"start": self.start, "stop": self.stop}[request["name"]]()
+            return {}
+        return super()._answer(request, buffers, found)
 
     @property
     def running(self) -> bool:
@@ -126,18 +116,8 @@ class Watch(widgets.VBox):
         self._process = subprocess.Popen(
             [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.DEVNULL, stderr=self._errors
         )
-        self._tell("The training has started ...")
-        self._began = time.monotonic(), self.progress.value
+        self._began = time.monotonic(), self._tell("The training has started ...")
         threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
-
-    def _guarded(self, action: Callable[[], None]) -> None:
-        """Do what a button asks for; an error is shown in the view, and raised under test."""
-        try:
-            action()
-        except Exception as error:
-            self.told.value = words.error_html(error)
-            if lifetime.under_test():
-                raise
 
     def stop(self) -> None:
         """Stop the training; ``start`` goes on after the last epoch that was kept."""
@@ -157,63 +137,91 @@ class Watch(widgets.VBox):
             try:
                 process.wait(EVERY)
             except subprocess.TimeoutExpired:
-                self._draw()
+                self._look()
                 continue
             self._finish(process)
             return
 
+    def _look(self) -> None:
+        """Show the epochs so far, where there are new ones."""
+        with self._lock:
+            done, last, (began, first) = epochs_of(self._history()), self.experiment.protocol.epochs, self._began
+            if done <= self.shown["progress"][0]:  # at the end, the checkpoint is gone
+                return
+            left = (time.monotonic() - began) / (done - first) * (last - done)
+            spell = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
+            self._tell(f"Epoch {done} of {last}, {f'about {spell} left' if done < last else 'recording the result'}.")
+
     def _finish(self, process: subprocess.Popen) -> None:
-        with lifetime.LOCK:
+        with self._lock:
             if process is not self._process or self._ended is process:
                 return
             self._ended = process
             if self._stopped:
-                self._tell(f"Stopped after epoch {self.progress.value}. Start goes on from there.")
+                self._tell(f"Stopped after epoch {epochs_of(self._history())}. Start goes on from there.")
             elif process.returncode == 0:
                 self.capture = capture = self.experiment.run(store=self._store, progress=False)
-                self._draw(force=True)
                 accuracy = f"{100 * capture.test.accuracy:.1f} %"
                 self._tell(f"The training has ended: test accuracy {accuracy}. The result is in .capture.")
-            elif self.comm is not None:
+            else:
                 self._errors.seek(0)
                 last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-                self.told.value = words.error_html(RuntimeError(last[0]))
+                self._tell("The training has failed.", error=last[0])
             self._errors.close()
 
-    def _so_far_in_words(self) -> str:
-        done, last, (began, first) = self.progress.value, self.progress.max, self._began
-        if done <= first:
-            return f"Epoch {done} of {last}."
-        left = (time.monotonic() - began) / (done - first) * (last - done)
-        return f"Epoch {done} of {last}, about {f'{left / 60:.0f} min' if left > 90 else f'{left:.0f} s'} left."
-
-    def _tell(self, text: str) -> None:
-        if self.comm is not None:
-            self.told.value = words.sentence_html(text)
+    def _tell(self, sentence: str, *, error: str = "") -> int:
+        """Show the epochs so far with a sentence, and return how many there are."""
+        history, frames = self._history(), []
+        if history is not None:
+            panels, look = training_panels(self._so_far(history)), look_of(loss_style(self.experiment.loss))
+            for panel in (panels[name] for name in SHOWN):
+                frames.append(panel | {"kind": "lines", "curves": [look | curve for curve in panel["curves"]]})
+        panels = [{"by": "quantity", "frames": frames}] if frames else []
+        progress = [epochs_of(history), self.experiment.protocol.epochs]
+        self.shown = {"panels": panels, "sentence": sentence, "error": error, "progress": progress}
+        return progress[0]
 
     def _history(self) -> pd.DataFrame | None:
         if self.capture is not None:
             return self.capture.history
         return read_history(self._store.checkpoint_path(self.experiment.id))
 
-    def _draw(self, *, force: bool = False) -> None:
-        """Show the epochs so far, where there are new ones."""
-        with lifetime.LOCK:
-            history = self._history()
-            if history is None or self.comm is None or (len(history) == self._rows and not force):
-                return
-            self._rows = len(history)
-            self.progress.value = int(history["epoch"].max())
-            if self.running:
-                self._tell(self._so_far_in_words())
-            self.picture.value = png(plot_training(self._so_far(history), quantity=self.quantity.value).figure)
-
     def _so_far(self, history: pd.DataFrame) -> Capture:
         meta = {name: getattr(self.experiment, name) for name in ("loss", "data", "backbone", "preset", "seed")}
         # A capture needs samples, a history has none yet: one made-up sample that no curve shows.
         return Capture.from_arrays([[0.0, 0.0]], [0], meta=meta).replace(history=history)
 
+    def _plain_curves(self, *, quantity: str, present: bool) -> Figure | None:
+        history = self._history()
+        if history is None:
+            return None
+        axes = plot_training(self._so_far(history), quantity=quantity, theme="talk" if present else "paper")
+        return axes.get_figure(root=True)
+
     def close(self) -> None:
-        """Stop the training and close the view with everything in it."""
+        """Stop the training and close the view."""
         self.stop()
-        lifetime.close_tree(self)
+        super().close()
+
+
+def watch(experiment: Experiment, *, store: str | Path | None = None, start: bool = True) -> Watch:
+    """Train an experiment in a process of its own and watch its curves; the notebook stays usable.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    store : str or Path, optional
+        As in ``Experiment.run``.
+    start : bool
+        Start at once; else the button does.
+
+    Returns
+    -------
+    Watch
+        Its ``capture`` is the result once the training has ended; ``wait()`` waits for it. *stop* keeps what was
+        learned, and *start* goes on from there.
+    """
+    view = Watch(experiment, store=store)
+    if start:
+        view.start()
+    return view

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import pandas as pd
 import traitlets
 from matplotlib.figure import Figure
@@ -24,10 +23,9 @@ from isomax_viz.analysis.risks import cheapest_threshold
 from isomax_viz.analysis.thresholds import RULES, find_threshold, same_share
 from isomax_viz.captures.capture import Capture
 from isomax_viz.datasets import ImageSet
-from isomax_viz.explorer import cells
-from isomax_viz.explorer.bundle import LOADER, VERSION, module
+from isomax_viz.explorer.cells import BrowserView
 from isomax_viz.explorer.choices import Shelf
-from isomax_viz.explorer.data import Numbers, digest, gives, packed, scores_of, sets_of
+from isomax_viz.explorer.data import Numbers, digest, gives, scores_of, sets_of
 from isomax_viz.explorer.page import to_html
 from isomax_viz.explorer.pictures import Networks, find_images, on_pad, read_image, sheet
 from isomax_viz.explorer.views import VIEWS, View
@@ -56,6 +54,7 @@ START: dict[str, Any] = {
     "ood": [],
     "view": "scores",
     "threshold": "tpr95",
+    "costs": COSTS,
     "axes": "shared",
     "quantity": "accuracy",
     "selection": None,
@@ -65,7 +64,7 @@ START: dict[str, Any] = {
 }
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(BrowserView):
     """Captures under controls for all that can be chosen; see :func:`isomax_viz.explore`.
 
     Attributes
@@ -85,59 +84,33 @@ class Explorer(anywidget.AnyWidget):
     'mps'
     """
 
-    _esm = LOADER
-    version = traitlets.Unicode(VERSION).tag(sync=True)
-    look = traitlets.Dict().tag(sync=True)
     selected: traitlets.List = traitlets.List().tag(sync=True)
 
     def __init__(
         self,
         captures: Captures,
         *,
+        scores: Sequence[str] | None = None,
         images: Mapping[str, ImageSet] | None = None,
         folder: str | Path = ".",
         store: str | Path | None = None,
     ) -> None:
         self.shelf = Shelf(captures)
         self.folder, self._given = Path(folder), dict(images or {})
-        self._sets, scores = sets_of(self.shelf, None), scores_of(self.shelf, None)
-        self._scores = {score.key: score for score in scores}
+        self._sets = sets_of(self.shelf, None)
+        self._scores = {score.key: score for score in scores_of(self.shelf, scores)}
         self._numbers = Numbers(self.shelf, self._scores)
         self._pictures: dict[tuple[int, str], ImageSet] = {}
         self._networks = Networks(self.shelf.captures, store)
         first = next(iter(self.shelf.captures[0].ood), self._sets[0])
         score = "es" if "es" in self._scores else next(iter(self._scores))
-        super().__init__(look=START | {"ood": [first], "score": score})
-        self.on_msg(self._heard)
-        cells.register(self)
+        super().__init__(START | {"ood": [first], "score": score})
 
     def __repr__(self) -> str:
         return f"Explorer({len(self.shelf)} captures; the controls need a running notebook)"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict] | None:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        figure = self._draw()  # stands in saved notebooks where no front end draws
-        words = describe(figure)
-        return bundle[0] | {"image/png": png(figure)}, bundle[1] | {"image/png": {"alt": words}}
-
-    def _heard(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-        """Answer the browser; an error is what it shows."""
-        found: list[bytes] = []
-        try:
-            answer = packed(self._answer(message["request"], buffers, found), found)
-        except Exception as error:
-            known = isinstance(error, (ValueError, TypeError, OSError, ImportError))
-            self.send({"id": message["id"], "error": str(error) if known else f"{type(error).__name__}: {error}"})
-            return
-        self.send({"id": message["id"], "answer": answer}, found)
-
     def _answer(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> Any:
         what = request["what"]
-        if what == "module":
-            found.append(module().encode())
-            return {}
         if what == "start":
             metas = [capture.meta for capture in self.shelf.captures]
             able = {
@@ -239,6 +212,9 @@ class Explorer(anywidget.AnyWidget):
         if wanted.get("beside") is not None:
             other = dict(_mapping("beside", wanted["beside"]))
             look["beside"] = {"score": other.pop("score", None), "network": self.shelf.find(other)}
+        by_cost = isinstance(look["threshold"], Mapping) and "costs" in look["threshold"]
+        if by_cost and "threshold" not in wanted:
+            look["threshold"] = {"costs": look["costs"]}
         self._check(look)
         self.look = look
         return self
@@ -260,6 +236,8 @@ class Explorer(anywidget.AnyWidget):
             if not isinstance(look[name], (Mapping, list, type(None))):
                 raise TypeError(f"{name} must be None or what state() returned, but is {look[name]!r}.")
         look["threshold"] = _threshold(look["threshold"])
+        by_cost = isinstance(look["threshold"], dict) and look["threshold"].get("costs")
+        look["costs"] = by_cost or _threshold({"costs": look["costs"]})["costs"]
 
     def code(self) -> str:
         """Return the plain Python that draws the same figure."""
@@ -322,7 +300,7 @@ class Explorer(anywidget.AnyWidget):
     def _table(self) -> pd.DataFrame:
         """Return the data that the figure draws, as its table function gives it."""
         view, (_, numbers, options) = VIEWS[self.look["view"]], plain_call(self.look, self.shelf.captures)
-        sets = {"ood": options["ood"]} if "ood" in options else {}
+        sets = {name: options[name] for name in ("ood", *COSTS) if name in options}
         scores = [{"score": score} if "score" in options else {} for score in _scores(self.look)]
         captures = [self.shelf.captures[number] for number in numbers]
         tables = [view.table(capture, **sets, **score) for capture, score in zip(captures, scores, strict=False)]
@@ -344,10 +322,6 @@ class Explorer(anywidget.AnyWidget):
             Where it was written; see :func:`isomax_viz.to_html`.
         """
         return self.save(Path(path).with_suffix(".html"))
-
-    def close(self) -> None:
-        """Close the view with its layout."""
-        cells.close_tree(self)
 
     def freeze(self) -> None:
         """Show the view as a plain image below the running cell: it stays where no kernel runs."""
@@ -400,6 +374,8 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     ('iv.plot_entropy', [0], {'ood': ['mine']})
     """
     view = VIEWS[look["view"]]
+    if view.kind == "cost":
+        look = {**look, "beside": None}  # one network has one cost
     numbers = [look["network"]]
     if look["beside"] is not None and (view.kind != "lines" or "quantity" in view.uses):
         numbers.append(look["beside"]["network"])
@@ -412,6 +388,8 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
         options["score"] = scores[0] if len(scores) == 1 else scores
         values = [float(f"{value:.9g}") for value in _thresholds(look, chosen)]
         options["threshold"] = values[0] if len(values) == 1 else values
+    if "costs" in view.uses:
+        options |= _costs(look)
     if "quantity" in view.uses:
         options["quantity"] = look["quantity"]
     options |= dict(view.options)
@@ -426,6 +404,12 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     import isomax_viz
 
     return f"iv.{name}" if name in isomax_viz.__all__ else f"iv.figures.{name}", numbers, options
+
+
+def _costs(look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the costs, with the rule where they give the threshold."""
+    by_cost = isinstance(look["threshold"], Mapping) and "costs" in look["threshold"]
+    return dict(look["costs"]) | ({"threshold": "cheapest"} if by_cost else {})
 
 
 def _drawable(look: Mapping[str, Any], view: View, captures: list[Capture]) -> list[str]:

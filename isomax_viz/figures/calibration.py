@@ -41,7 +41,7 @@ from isomax_viz.figures._canvas import (
 )
 from isomax_viz.figures.studies import set_percent_axis
 
-__all__ = ["plot_reliability", "plot_simplex", "plot_temperature"]
+__all__ = ["plot_reliability", "plot_simplex", "plot_temperature", "temperature_marks"]
 
 BINS = 15
 MOST_COUNTS = 16  # more bins have no room for numbers
@@ -171,7 +171,7 @@ def plot_temperature(
     check_number("temperature", temperature, above=0)
     table = temperature_table(capture, TEMPERATURES, bins=bins) if table is None else table
     table = as_table(plot_temperature, table, temperature_table, _COLUMNS, module="iv.calibration")
-    table, marks = table.sort_values("temperature"), _marks(capture)
+    table, marks = table.sort_values("temperature"), temperature_marks(capture)
     here = temperature_table(capture.replace(ood={}), [temperature], bins=bins).iloc[0]
     with mosaic([["reliability", "fit", "detection"]], 11.6, 4.5, theme=theme, width_ratios=[1.1, 1, 1]) as axes:
         plot_reliability(capture, temperature=temperature, bins=bins, ax=axes["reliability"])
@@ -203,7 +203,7 @@ def _say_auroc(ax: Axes, table: pd.DataFrame) -> str:
     return f"AUROC of ES is largest ({percent(best['ES'])}) at temperature {number(best['temperature'])}."
 
 
-def _marks(capture: Capture) -> dict[str, float]:
+def temperature_marks(capture: Capture) -> dict[str, float]:
     """Return the temperatures that mean something for this network, as seen from the logits of the capture."""
     scale = capture.meta.get("entropic_scale")
     recorded = 1 / float(capture.meta.get("logits_divided_by", 1.0))  # see at_temperature

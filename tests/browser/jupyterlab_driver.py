@@ -44,7 +44,7 @@ class Notebook:
             self.page.wait_for_timeout(500)
             if (
                 any("*" in text for text in prompts.all_inner_texts())
-                or self.page.locator(".isomax-viz, .isomax-viz-explorer").count()
+                or self.page.locator(".isomax-viz-explorer").count()
             ):
                 break
         return (kind or Explorer)(self.page)
@@ -87,6 +87,10 @@ class Shown:
         """Click the button with this label."""
         self.root.get_by_role("button", name=name, exact=True).first.click()
 
+    def choose(self, label: str) -> None:
+        """Click an option by its words."""
+        self.root.locator("label.option").get_by_text(label, exact=True).first.locator("xpath=..").click()
+
     def wait_for_text(self, words: str) -> None:
         """Wait until the explorer says these words."""
         self.root.get_by_text(words).first.wait_for()
@@ -99,14 +103,12 @@ class Shown:
 
 
 class PictureView(Shown):
-    """A view of the teaching lab: controls around a picture from the kernel."""
-
-    selector = ".isomax-viz"
+    """A view of the teaching lab that shows a picture from the kernel."""
 
     @property
     def image(self) -> Any:
         """The picture."""
-        return self.root.locator(".isomax-viz-picture img").first
+        return self.root.locator("img.plate").first
 
     def ready(self) -> bool:
         """Return whether it shows a picture."""
@@ -143,7 +145,7 @@ class Explorer(Shown):
 
     def choose(self, label: str) -> None:
         """Click an option by its words, and wait for the picture."""
-        self.after(self.root.locator("label.option").get_by_text(label, exact=True).first.locator("xpath=..").click)
+        self.after(lambda: super(Explorer, self).choose(label))
 
     def view(self, key: str) -> None:
         """Choose a view by its key."""

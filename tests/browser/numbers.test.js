@@ -5,6 +5,8 @@ import {
   atShare,
   below,
   binned,
+  costAt,
+  costCurve,
   curve,
   densityTop,
   extent,
@@ -33,6 +35,18 @@ test("a share of the known images is met, whatever binary fractions say", () => 
   assert.equal(atShare(twenty, 0.951), 0);
   assert.equal(atShare(twenty, 1), 0);
   assert.equal(atShare(twenty, 0), Infinity);
+});
+
+test("a threshold costs what its errors cost, each set alike", () => {
+  const known = floats(1, 2, 3, 4), unknown = [floats(0, 1.5, 2), floats(3)];
+  const costs = { accept_unknown: 7, reject_known: 2, share_unknown: 0.25 };
+  // At 2: three of four known ones pass, one of three and the only other unknown one.
+  const cost = 7 * 0.25 * ((1 / 3 + 1) / 2) + 2 * 0.75 * (1 / 4);
+  assert.ok(Math.abs(costAt(known, unknown, costs, 2) - cost) < 1e-12);
+  const points = costCurve(known, unknown, costs);
+  assert.deepEqual(points.map(([at]) => at), [0, 1, 1.5, 2, 3, 4]);
+  assert.ok(Math.abs(points[3][1] - cost) < 1e-12);
+  assert.equal(costAt(known, unknown, costs, Infinity), 2 * 0.75);
 });
 
 test("what is held: share, number, DTACC, costs", () => {

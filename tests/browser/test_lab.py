@@ -1,20 +1,206 @@
-"""The teaching lab in JupyterLab, driven as a student drives it."""
+"""The teaching lab in the browser: its values against the tables of the analysis, and a lesson in JupyterLab."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from jupyterlab_driver import Notebook, PictureView
+from kernel_page import KernelPage
+from scipy.special import softmax
 
 import isomax_viz as iv
-from isomax_viz import figures
+from isomax_viz import Capture, evaluate, figures, risks
+from isomax_viz.analysis.calibration import temperature_table
+from isomax_viz.analysis.thresholds import threshold_table
+from isomax_viz.catalog.style import percent
+from isomax_viz.explorer.lab import EXAMPLES
 from isomax_viz.figures._canvas import png
 
 pytestmark = pytest.mark.browser
 
 LESSON = Path(__file__).parents[2] / "notebooks" / "10_two_moons.ipynb"
+
+
+def made(scale=10.0, loss="isomax", n=300):
+    rng = np.random.default_rng(int(scale))
+    labels = rng.integers(0, 4, n)
+    inside = rng.normal(size=(n, 4)) + 3 * np.eye(4)[labels]
+    ood = {"letters": rng.normal(size=(n, 4)) + 1, "patches": 0.5 * rng.normal(size=(n // 2, 4))}
+    meta = {"entropic_scale": scale, "preset": "teaching", "data": "digits"}
+    return Capture.from_arrays(inside, labels, ood=ood, loss=loss, meta=meta)
+
+
+@pytest.fixture
+def shown(browser):
+    """Show a view in a page of its own; what the page complains of fails the test."""
+    pages = []
+
+    def show(view, **options):
+        pages.append(KernelPage(browser, view, **options))
+        return pages[-1]
+
+    yield show
+    for item in pages:
+        assert item.said == []
+        item.page.close()
+
+
+def costs_said(page):
+    """Return what the sentence says: the cost of the threshold, the cheapest threshold, and its cost."""
+    numbers = re.search(r"costs (\S+) per image; the cheapest, at score ≥ (\S+), (\S+)\.$", page.sentence).groups()
+    return [float(text.replace("\u2212", "-").replace("∞", "inf")) for text in numbers]
+
+
+def test_a_dragged_threshold_costs_what_the_table_says(shown):
+    capture = made()
+    view = shown(iv.explore_risk(capture))
+    view.page.wait_for_timeout(100)
+    asked = len(view.asked)
+    line = view.root.locator(".threshold")
+    for share in (0.3, 0.55, 0.8):
+        box = view.root.locator("svg[role=img]").first.bounding_box()
+        grip = line.locator("rect").bounding_box()
+        view.page.mouse.move(grip["x"] + 5, box["y"] + 0.5 * box["height"])
+        view.page.mouse.down()
+        view.page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.5 * box["height"], steps=3)
+        view.page.mouse.up()
+        view.settle()
+        threshold = float(line.get_attribute("aria-valuenow"))
+        table = threshold_table(capture, score="es", threshold=threshold)
+        cost = risks.expected_cost(table["TPR"].iloc[0], table["FPR"].mean())
+        best = risks.cheapest_threshold(capture, score="es")
+        least = risks.risk_table(capture, score="es")["cost"].min()
+        assert costs_said(view) == pytest.approx([cost, best, least], rel=6e-3)
+        first = view.root.locator("tr[data-set=letters] td").first.get_attribute("data-value")
+        assert int(first) == table["ood_accepted"].iloc[0]
+    assert len(view.asked) == asked  # the kernel was not needed
+
+
+@pytest.mark.parametrize("costs", [(10, 1, 0.5), (1, 1, 0.01), (1, 0, 0.5), (0, 1, 0.5)])
+def test_the_cheapest_threshold_follows_the_costs(shown, costs):
+    capture = made()
+    view = shown(iv.explore_risk(capture, ood="letters"))
+    names = ("accept_unknown", "reject_known", "share_unknown")
+    for name, value in zip(names, costs, strict=True):
+        view.root.locator(f"input[name={name}]").fill(str(value))
+    view.settle()
+    given = dict(zip(names, map(float, costs), strict=True))
+    table = risks.risk_table(capture, "letters", score="es", **given)
+    assert costs_said(view)[::2] == pytest.approx([table["cost"].min()] * 2, rel=6e-3, abs=1e-9)
+    best = risks.cheapest_threshold(capture, "letters", score="es", **given)
+    held = float(view.root.locator(".threshold").get_attribute("aria-valuenow").replace("Infinity", "inf"))
+    assert held == pytest.approx(best)
+    view.page.get_by_role("button", name="95 % of ID").click()
+    view.settle()
+    assert view.root.get_by_role("button", name="cheapest").get_attribute("aria-pressed") == "false"
+    assert view.page.evaluate("view.state().costs") == given  # they stay
+    pressed = view.root.get_by_role("button", name="cheapest")
+    pressed.click()
+    view.settle()
+    assert pressed.get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
+    views = {
+        "risk": iv.explore_risk(made()),
+        "temperature": iv.explore_temperature([made(loss="isomax"), made(loss="isomax+")]),
+        "simplex": iv.explore_simplex(),
+        "alpha": iv.explore_alpha([made(scale) for scale in (1.0, 5.0, 10.0)]),
+    }
+    for name, view in views.items():
+        page = shown(view, scheme=scheme)
+        box = page.root.bounding_box()
+        assert box["y"] + box["height"] <= 720 and box["x"] + box["width"] <= 1280, name
+        assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        assert ("dark" in page.root.get_attribute("class")) == (scheme == "dark")
+        page.page.screenshot(path=screenshots / f"lab_{name}_{scheme}.png")
+        sizes = [float(page.root.locator("svg[role=img]").first.get_attribute("font-size"))]
+        page.page.get_by_role("button", name="present").click()
+        page.settle()
+        sizes.append(float(page.root.locator("svg[role=img]").first.get_attribute("font-size")))
+        assert sizes[1] > 1.25 * sizes[0]
+        assert page.root.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") == pytest.approx(sizes[1])
+
+
+def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(shown):
+    capture = made()
+    view = shown(iv.explore_temperature(capture))
+    asked = len(view.asked)
+    slider = view.root.locator("input[name=temperature]")
+    slider.focus()
+    for _ in range(4):
+        view.page.keyboard.press("ArrowLeft")
+    view.settle()
+    value = float(slider.get_attribute("aria-valuetext"))
+    row = temperature_table(capture, [value]).iloc[0]
+    assert value < 1 and f"at temperature {value:g}" in view.sentence
+    assert f"AUROC {percent(row['ES'])} of ES, {percent(row['MPS'])} of MPS" in view.sentence
+    # The point on the curve of ES lies where the axis says so.
+    chart = view.root.locator("svg[role=img]").nth(2)
+    script = """svg => [...svg.querySelectorAll('text[text-anchor=end]')].map((text) => [parseFloat(text.textContent),
+      Number(text.getAttribute('y')) - 0.35 * 13])"""
+    (high, top), (low, bottom) = [pair for pair in sorted(chart.evaluate(script), reverse=True)][:2]
+    place = float(chart.locator("circle").first.get_attribute("cy"))
+    assert high + (place - top) / (bottom - top) * (low - high) == pytest.approx(100 * row["ES"], abs=0.05)
+    assert len(view.asked) == asked
+
+
+def test_the_sample_stands_at_its_probabilities(shown):
+    view = shown(iv.explore_simplex())
+    view.choose("wrong")
+    slider = view.root.locator("input[name=scale]")
+    slider.focus()
+    view.page.keyboard.press("End")
+    view.settle()
+    p = softmax([-20.0 * distance for distance in EXAMPLES["wrong"][0]])
+    svg = view.root.locator("svg[role=img]").first
+    corners = [[float(text.get_attribute(name)) for name in "xy"] for text in svg.locator("text.label").all()[:3]]
+    (x0, y0), (x1, _), (x2, _) = corners
+    side, base = x1 - x0, y0 - 1.5 * 13
+    chosen = svg.locator(".chosen")
+    assert x2 == pytest.approx((x0 + x1) / 2)
+    assert float(chosen.get_attribute("cx")) == pytest.approx(x0 + side * (p[1] + p[2] / 2), abs=0.01)
+    assert float(chosen.get_attribute("cy")) == pytest.approx(base - side * np.sqrt(3) / 2 * p[2], abs=0.01)
+
+
+def test_the_scale_moves_without_the_kernel_and_one_set_always_stays(shown):
+    sweep = [made(scale) for scale in (1.0, 5.0, 10.0)]
+    view = shown(iv.explore_alpha(sweep))
+    asked = len(view.asked)
+    view.root.locator("input[name=scale]").focus()
+    view.page.keyboard.press("ArrowRight")
+    view.settle()
+    chosen = view.root.locator("tr[aria-current]")
+    auroc = evaluate(sweep[1], scores="es", ood="letters")["AUROC"].iloc[0]
+    assert chosen.locator("th, td").all_inner_texts()[:2] == ["5", "letters"]
+    assert chosen.locator("td").nth(3).inner_text() == percent(auroc)
+    assert "entropic scale 5" in view.sentence and len(view.asked) == asked
+    view.choose("letters")
+    assert view.root.locator("input[value=letters]").is_checked()
+    view.choose("patches")
+    view.root.locator("tr", has_text="patches").first.wait_for()
+    assert view.page.evaluate("view.state().ood") == ["letters", "patches"]
+
+
+def test_an_error_stands_in_the_view_and_goes_with_the_next_choice(shown, monkeypatch):
+    view = shown(iv.explore_simplex())
+
+    def broken(**settings):
+        raise ValueError("cannot be drawn today")
+
+    monkeypatch.setattr(view.view, "_show", broken)
+    view.choose("wrong")
+    message = view.root.get_by_role("alert")
+    message.get_by_text("cannot be drawn today").wait_for()
+    assert view.root.locator("svg[role=img]").count() == 0 and view.sentence == ""
+    view.choose("near one")  # shown before
+    view.settle()
+    assert message.is_hidden() and view.root.locator("svg[role=img]").count() == 2
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +209,7 @@ def runs():
 
 
 @pytest.fixture(scope="module")
-def view(page, lab):
+def lesson(page, lab):
     """The lesson's widget, after the cells up to it have run; the answers before it stay folded."""
     lesson = nbformat.read(LESSON, as_version=4)
     last = next(i for i, cell in enumerate(lesson.cells) if "iv.explore" in cell.source)
@@ -32,24 +218,23 @@ def view(page, lab):
     return Notebook(page, lab.address(LESSON.name)).run_all(PictureView)
 
 
-def test_the_epoch_slider_moves_with_the_keyboard(view, page, runs, screenshots):
+def test_the_epoch_slider_moves_with_the_keyboard(lesson, page, runs, screenshots):
     def plain(epoch, **options):
         return png(figures.plot_surfaces([run.at(epoch) for run in runs], **options))
 
-    view.wait_for_picture(plain(40, score="mps"), seconds=60)
-    handle = view.root.locator(".noUi-handle").first
-    handle.focus()
+    lesson.wait_for_picture(plain(40, score="es"), seconds=60)
+    lesson.root.locator("input[name=epoch]").focus()
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-    view.wait_for_picture(plain(37, score="mps"), seconds=60)
-    view.press("MDS")
-    view.press("features")
-    view.wait_for_picture(plain(37, score="mds", space="features"), seconds=60)
-    view.wait_for_text("epoch 37: of the features")
-    view.screenshot(screenshots / "lab_two_moons.png")
+    lesson.wait_for_picture(plain(37, score="es"), seconds=60)
+    lesson.choose("MDS")
+    lesson.choose("features")
+    lesson.wait_for_picture(plain(37, score="mds", space="features"), seconds=60)
+    lesson.wait_for_text("epoch 37: of the features")
+    lesson.screenshot(screenshots / "lab_two_moons.png")
 
 
-def test_answers_are_folded_and_open_with_a_key(view, page):
+def test_answers_are_folded_and_open_with_a_key(lesson, page):
     folded = page.locator(".jp-RenderedMarkdown details").first
     folded.scroll_into_view_if_needed()
     summary = folded.locator("summary")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -25,3 +27,13 @@ def make_capture(loss: str, *, seed: int = 0, distances: bool = True, n: int = 6
     capture = Capture.from_arrays(inside.pop("logits"), labels, ood=ood, loss=loss, meta=meta, **inside)
     history = pd.DataFrame({"epoch": [1, 2, 1, 2], "split": ["train"] * 2 + ["test"] * 2, "accuracy": rng.random(4)})
     return capture.replace(history=history, prototypes=rng.normal(size=(4, 5)))
+
+
+def asked(view, request, *, error: bool = False):
+    """Return what the browser would hear as an answer, or as an error."""
+    heard = []
+    view.send = lambda content, buffers=None: heard.append(content)
+    view._heard(view, {"id": "1", "request": request}, [])
+    (content,) = heard
+    json.dumps(content, allow_nan=False)
+    return content["error" if error else "answer"]

@@ -1,28 +1,27 @@
-"""The scale slider, the watched training and the teaching lab's controls against the plain calls behind them."""
+"""The scale slider and the watched training against the plain calls behind them."""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
-from explorer_captures import make_capture
+from explorer_captures import asked, make_capture
 
-from isomax_viz import evaluate, figures, tables, train_toy
-from isomax_viz.explorer import explore_alpha, explore_risk, explore_simplex, explore_surfaces, watch
+from isomax_viz import evaluate, figures, tables
+from isomax_viz.catalog.style import percent
+from isomax_viz.explorer import explore_alpha, watch
 from isomax_viz.explorer.lab import ALPHA_VIEWS
 from isomax_viz.explorer.watch import read_history
 from isomax_viz.figures._canvas import png
 
 
-@pytest.fixture
-def captures():
-    return [make_capture(loss) for loss in ("softmax", "isomax", "isomax+")]
-
-
-def picture(view) -> bytes:
-    return bytes(view.picture.value)
+def drawn(view) -> bytes:
+    """Return the picture that stands in the saved notebook."""
+    return view._repr_mimebundle_()[0]["image/png"]
 
 
 @pytest.fixture
@@ -31,25 +30,43 @@ def sweep():
 
 
 @pytest.mark.parametrize("key", ["logits", "entropy", "scores"])
-def test_the_scale_slider_shows_the_plain_figure_on_common_axes(sweep, key):
-    shown = explore_alpha(sweep)
-    shown.controls["view"].value = key
-    for scale, capture in ((5.0, sweep[2]), (10.0, sweep[4])):
-        shown.controls["scale"].value = scale
-        parts = [getattr(tables, ALPHA_VIEWS[key][3].__name__)(item, ood=["letters"], bins=1) for item in sweep]
-        limits = min(part["left"].min() for part in parts), max(part["right"].max() for part in parts)
-        axes = getattr(figures, f"plot_{key}")(capture, ["letters"], limits=limits)
-        axes.set_title(f"{axes.get_title(loc='left')} · entropic scale {scale:g}", loc="left")
-        assert picture(shown) == png(axes.figure)
-        row = evaluate(sweep, scores="es", ood="letters").groupby("entropic_scale")["AUROC"].mean()[scale]
-        assert f'<tr class="chosen"><td>{scale:g}</td>' in shown.summary.value
-        assert f"<td>{100 * row:.1f} %</td>" in shown.summary.value
+def test_the_scale_slider_shows_the_tables_on_common_axes(sweep, key):
+    shown = explore_alpha(sweep).restore({"view": key, "scale": 10.0})
+    settings = {"loss": "isomax+", "view": key, "score": "es", "ood": ["letters"]}
+    panels, summary = asked(shown, {"what": "show", "settings": settings})["panels"]
+    table = getattr(tables, ALPHA_VIEWS[key][3].__name__)
+    parts = [table(item, ood=["letters"], bins=1) for item in sweep]
+    limits = min(part["left"].min() for part in parts), max(part["right"].max() for part in parts)
+    for frame, capture in zip(panels["frames"], sweep[::2], strict=True):
+        expected = table(capture, ood=["letters"], bins=60, limits=limits)
+        np.testing.assert_array_equal([frame["edges"][0], frame["edges"][-1]], limits)
+        assert [count for group in frame["groups"] for count in group["count"]] == expected["count"].tolist()
+        assert [group["median"] for group in frame["groups"]] == expected["median"].unique().tolist()
+    means = evaluate(sweep, scores="es", ood="letters").groupby("entropic_scale")["AUROC"].mean()
+    assert [(row["of"], row["cells"][4]) for row in summary["rows"]] == [
+        (scale, percent(mean)) for scale, mean in means.items()
+    ]
+    axes = getattr(figures, f"plot_{key}")(sweep[4], ["letters"], limits=limits)
+    axes.set_title(f"{axes.get_title(loc='left')} · entropic scale 10", loc="left")
+    assert drawn(shown) == png(axes.figure)
     shown.close()
 
 
-def test_the_scale_slider_needs_two_scales(captures):
+def test_the_scale_slider_needs_two_scales():
     with pytest.raises(ValueError, match="at least two entropic scales, but have 0"):
-        explore_alpha(captures)
+        explore_alpha([make_capture("softmax"), make_capture("isomax")])
+
+
+def test_a_scale_that_one_loss_lacks_is_said_in_its_place(sweep):
+    shown = explore_alpha([*sweep, make_capture("isomax", entropic_scale=1.0), make_capture("softmax")])
+    assert [value for value, _ in shown.controls["loss"].options] == ["isomax", "isomax+"]  # SoftMax has no scale
+    answer = asked(
+        shown, {"what": "show", "settings": {"loss": "isomax", "view": "logits", "score": "es", "ood": ["letters"]}}
+    )
+    words = "There is no capture of IsoMax at the entropic scale 5. Choose another scale or loss."
+    assert answer["panels"][0]["frames"][1] == {"kind": "words", "text": words}
+    assert answer["sentence"]["frames"][1] == words
+    shown.close()
 
 
 def test_watching_a_training_gives_its_capture(tmp_path):
@@ -60,11 +77,15 @@ def test_watching_a_training_gives_its_capture(tmp_path):
     assert shown.running
     capture = shown.wait(120)
     assert capture.meta["id"] == experiment.id and not shown.running
-    assert shown.progress.value == shown.progress.max == experiment.protocol.epochs
-    assert picture(shown) == png(figures.plot_training(capture).figure)
-    assert f"test accuracy {100 * capture.test.accuracy:.1f} %" in shown.told.value
-    shown.quantity.value = "entropy"
-    assert picture(shown) == png(figures.plot_training(capture, quantity="entropy").figure)
+    assert shown.shown["progress"] == 2 * [experiment.protocol.epochs]
+    assert f"test accuracy {100 * capture.test.accuracy:.1f} %" in shown.shown["sentence"]
+    accuracy, *_ = shown.shown["panels"][0]["frames"]
+    test = capture.history[capture.history["split"] == "test"]
+    curves = {curve["label"]: curve["points"] for curve in accuracy["curves"]}
+    assert curves["test"] == test[["epoch", "accuracy"]].to_numpy().tolist()
+    assert drawn(shown) == png(figures.plot_training(capture).figure)
+    shown.restore({"quantity": "entropy"})
+    assert drawn(shown) == png(figures.plot_training(capture, quantity="entropy").figure)
     shown.close()
 
 
@@ -72,15 +93,18 @@ def test_a_watched_training_stops_and_goes_on(tmp_path):
     from isomax_viz import Experiment
 
     shown = watch(Experiment(loss="softmax", preset="smoke", epochs=16), store=tmp_path, start=False)
+    assert "image/png" not in shown._repr_mimebundle_()[0]  # nothing to draw yet
+    said = []
+    shown.observe(lambda change: said.append(change.new["sentence"]), "shown")
     shown.start()
     end = time.monotonic() + 60
-    while not shown.progress.value and time.monotonic() < end:
+    while not shown.shown["progress"][0] and time.monotonic() < end:
         time.sleep(0.05)
-    assert f"Epoch {shown.progress.value} of 16" in shown.told.value
+    assert any(re.fullmatch(r"Epoch \d+ of 16, about \d+ (s|min) left\.", words) for words in said)
     shown.stop()
     assert shown.wait(30) is None and not shown.running
-    reached = shown.progress.value
-    assert 0 < reached < 16 and f"Stopped after epoch {reached}" in shown.told.value
+    reached = shown.shown["progress"][0]
+    assert 0 < reached < 16 and f"Stopped after epoch {reached}" in shown.shown["sentence"]
     first = read_history(shown._store.checkpoint_path(shown.experiment.id))
     shown.start()
     shown.wait(120)
@@ -90,14 +114,23 @@ def test_a_watched_training_stops_and_goes_on(tmp_path):
     shown.close()
 
 
+def test_the_end_of_a_training_takes_its_checkpoint_away_while_it_is_watched(tmp_path):
+    from isomax_viz import Experiment
+
+    shown = watch(Experiment(loss="softmax", preset="smoke"), store=tmp_path, start=False)
+    shown.shown = shown.shown | {"progress": [4, 4]}
+    before = dict(shown.shown)
+    shown._look()  # no checkpoint, no capture yet
+    assert shown.shown == before
+    shown.close()
+
+
 def test_a_button_that_fails_says_why(monkeypatch, tmp_path):
     from isomax_viz import Experiment
 
     shown = watch(Experiment(loss="softmax", preset="smoke"), store=tmp_path, start=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no_python"))
-    with pytest.raises(FileNotFoundError):
-        shown.start_button.click()
-    assert 'role="alert"' in shown.told.value and "no_python" in shown.told.value
+    assert "no_python" in asked(shown, {"what": "press", "name": "start"}, error=True)
     shown.close()
 
 
@@ -107,51 +140,5 @@ def test_a_watched_training_that_fails_says_why(tmp_path):
     (tmp_path / "file").write_text("")
     shown = watch(Experiment(loss="softmax", preset="smoke"), store=tmp_path / "file")
     assert shown.wait(60) is None
-    assert 'role="alert"' in shown.told.value and "Error" in shown.told.value
+    assert shown.shown["sentence"] == "The training has failed." and "Error" in shown.shown["error"]
     shown.close()
-
-
-# ------------------------------------------------------------------------------------------------------ teaching lab
-
-
-def test_playing_goes_on_from_where_the_slider_was_left():
-    view = explore_surfaces(train_toy("moons", epochs=2, lines=9))
-    player = view.children[1].children[1]
-    assert player.value == 2
-    view.controls["epoch"].value = 0
-    assert player.value == 0
-    view.restore({"epoch": 1})
-    assert player.value == 1
-    view.close()
-
-
-def test_the_risk_view_offers_the_scores_that_the_capture_gives():
-    for distances, keys in ((False, ["mps", "es"]), (True, ["mps", "es", "mds"])):
-        view = explore_risk(make_capture("isomax", distances=distances))
-        score = view.controls["score"]
-        assert [key for _, key in score.options] == keys
-        assert "bright" not in score.tooltip  # no colour of this figure says the score
-        view.close()
-
-
-def test_a_step_alone_restores_the_threshold_by_hand():
-    view = explore_risk(make_capture("isomax"))
-    assert view.restore({"step": 30}).state()["rule"] == "by hand"
-    assert view.state()["step"] == 30
-    assert view.restore({"step": 30, "rule": "tpr95"}).state()["rule"] == "tpr95"
-    view.close()
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_what_no_control_can_mend_is_refused_before_there_is_a_view(strict):
-    capture = make_capture("isomax")
-    for error, options, message in (
-        (TypeError, {"capture": [capture]}, "must be one Capture"),
-        (ValueError, {"capture": capture.replace(ood={})}, "no out-of-distribution set to compare with"),
-        (ValueError, {"capture": capture, "ood": "lettres"}, "ood must be one of .* Did you mean 'letters'"),
-        (ValueError, {"capture": capture, "scores": []}, "scores is empty. Choose at least one"),
-    ):
-        with pytest.raises(error, match=message):
-            explore_risk(**options, strict=strict)
-    with pytest.raises(ValueError, match="entropic_scale must be a number above 0, but is -1"):
-        explore_simplex(entropic_scale=-1, strict=strict)

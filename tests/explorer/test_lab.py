@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import student_versions as classroom
+from explorer_captures import asked
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax, xlogy
@@ -22,7 +23,7 @@ from isomax_viz.analysis.features import surface_table
 from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 from isomax_viz.captures.provenance import variant
 from isomax_viz.datasets import TOYS, Toy, load_toy, toy_from_images
-from isomax_viz.explorer.lab import BY_HAND, EXAMPLES
+from isomax_viz.explorer.lab import EXAMPLES
 from isomax_viz.figures._canvas import png
 from isomax_viz.learning.losses import HEADS
 
@@ -688,65 +689,115 @@ def test_trainings_that_were_changed_otherwise_are_no_rivals():
 # ---------------------------------------------------------------------------------------------------------- widgets
 
 
-def shown(view):
-    assert view.message.layout.display == "none"
-    return bytes(view.picture.value)
+def drawn(view):
+    """Return the picture that stands in the saved notebook."""
+    return view._repr_mimebundle_()[0]["image/png"]
 
 
 def test_the_surface_view_is_the_plain_figure_at_every_setting(runs):
     chosen = [runs["softmax"], runs["isomax"]]
     view = iv.explore_surfaces(chosen)
-    seen = {shown(view)}
+    seen = set()
     for state, plain in (
-        ({"epoch": 0}, {"score": "mps"}),
+        ({"epoch": 0}, {"score": "es"}),
         ({"epoch": 1, "score": "mds"}, {"score": "mds"}),
         ({"space": "features", "fill": "regions"}, {"score": "mds", "space": "features", "regions": True}),
     ):
         view.restore(state)
-        snapshots = [run.at(view.state()["epoch"]) for run in chosen]
-        assert shown(view) == png(figures.plot_surfaces(snapshots, **plain))
-        seen.add(shown(view))
-    assert len(seen) == 4
+        figure = figures.plot_surfaces([run.at(view.state()["epoch"]) for run in chosen], **plain)
+        assert drawn(view) == png(figure)
+        settings = {name: value for name, value in view.state().items() if name != "present"}
+        assert asked(view, {"what": "show", "settings": settings})["sentence"] == figures.describe(figure)
+        seen.add(drawn(view))
+    assert len(seen) == 3
 
 
-def test_playing_moves_the_epoch(runs):
-    view = iv.explore_surfaces(runs["isomax"])
-    player = view.children[1].children[1]
-    player.value = 1
-    assert view.state()["epoch"] == 1
-    assert shown(view) == png(figures.plot_surfaces([runs["isomax"].at(1)], score="mps"))
-
-
-def test_the_risk_view_is_the_plain_figure_and_its_slider_takes_over(known):
+def test_the_risk_view_begins_with_the_cheapest_threshold_and_draws_the_plain_figure(known):
     view = iv.explore_risk(known, ood="near")
-    view.controls["accept_unknown"].value = 10.0
-    assert shown(view) == png(figures.plot_risk(known, "near", score="mps", accept_unknown=10.0))
-    view.controls["step"].value = 120
-    assert view.state()["rule"] == BY_HAND
-    values = np.concatenate([scores.compute("mps", item) for item in (known.test, known.ood["near"])])
-    threshold = float(values.min()) + (float(values.max()) - float(values.min())) * 120 / 200
-    plain = figures.plot_risk(known, "near", score="mps", threshold=threshold, accept_unknown=10.0)
-    assert shown(view) == png(plain)
-    saved = json.dumps(view.state() | {"rule": BY_HAND, "step": 30, "reject_known": 5.0})
-    assert view.restore(saved).state() == json.loads(saved)
-    view.restore({"rule": "tpr95"})  # the slider follows the rule
-    threshold = metrics.threshold_at_tpr(scores.compute("mps", known.test))
-    assert view.state()["step"] == round(200 * (threshold - values.min()) / (values.max() - values.min()))
+    assert drawn(view) == png(figures.plot_risk(known, "near"))
+    view.restore({"score": "mps", "threshold": {"costs": COSTS}})
+    assert view.state()["costs"] == COSTS
+    assert drawn(view) == png(figures.plot_risk(known, "near", score="mps", **COSTS))
+    assert "threshold='cheapest', accept_unknown=7.0" in view.code()
+    view.restore({"threshold": "tpr95"})  # the costs stay
+    assert drawn(view) == png(figures.plot_risk(known, "near", score="mps", threshold="tpr95", **COSTS))
+    pd.testing.assert_frame_equal(view._table(), risks.risk_table(known, "near", score="mps", **COSTS))
 
 
-def test_the_temperature_view_is_the_plain_figure(known):
-    view = iv.explore_temperature(known)
-    view.controls["temperature"].value = 0.1
-    assert shown(view) == png(figures.plot_temperature(known, temperature=0.1))
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"costs": {"accept": 1.0}}, r"costs'\] must be one of .*accept_unknown"),
+        (
+            {"threshold": {"costs": {"share_unknown": 1.5}}},
+            "share_unknown must be a number of at least 0 and of at most 1",
+        ),
+        ({"costs": {"reject_known": -1.0}}, "reject_known must be a number of at least 0"),
+    ],
+)
+def test_costs_that_cannot_be_are_refused(known, state, message):
+    view = iv.explore_risk(known)
+    before = view.state()
+    with pytest.raises(ValueError, match=message):
+        view.restore(state)
+    assert view.state() == before
+
+
+def test_the_risk_view_offers_the_scores_that_the_capture_gives(known):
+    assert not {"mds"} & set(iv.explore_risk(known)._scores)
+    assert list(iv.explore_risk(known, scores=["mps", "es"])._scores) == ["mps", "es"]
+
+
+def test_what_no_control_can_mend_is_refused_before_there_is_a_view(known):
+    for error, options, message in (
+        (TypeError, {"capture": [known]}, "must be one Capture"),
+        (ValueError, {"capture": known.replace(ood={})}, "no out-of-distribution set to compare with"),
+        (ValueError, {"capture": known, "ood": "nea"}, "ood must be one of .* Did you mean 'near'"),
+        (ValueError, {"capture": known, "scores": []}, "scores is empty. Choose at least one"),
+        (ValueError, {"capture": known, "scores": ["mds"]}, "scores must be one of"),
+    ):
+        with pytest.raises(error, match=message):
+            iv.explore_risk(**options)
+    with pytest.raises(ValueError, match="entropic_scale must be a number above 0, but is -1"):
+        iv.explore_simplex(entropic_scale=-1)
+
+
+def test_the_temperature_view_sends_its_tables(known):
+    view = iv.explore_temperature(known).restore({"temperature": 0.1})
+    assert drawn(view) == png(figures.plot_temperature(known, temperature=0.1))
+    answer = asked(view, {"what": "show", "settings": {"loss": "isomax"}})
+    reliability, doubt, detection = answer["panels"]
+    values = [value for value, _ in view.controls["temperature"].options]
+    table = calibration.temperature_table(known, values)
+    for panel, columns in ((doubt, ("cross_entropy", "entropy")), (detection, ("ES", "MPS"))):
+        for curve, column in zip(panel["curves"], columns, strict=True):
+            np.testing.assert_array_equal(curve["points"], table[["temperature", column]])
+    cold = calibration.at_temperature(known, 0.1).test
+    rows = calibration.reliability_table(calibration.decided_probabilities(cold), cold.predictions == cold.labels)
+    (curve,) = reliability["frames"][values.index(0.1)]["curves"]
+    np.testing.assert_array_equal(curve["points"], rows[["confidence", "accuracy"]])
+    assert f"AUROC {100 * table['ES'].iloc[0]:.1f}" in answer["sentence"]["frames"][0]
     with pytest.raises(ValueError, match="captures must have different losses"):
         iv.explore_temperature([known, known])
 
 
-def test_the_simplex_view_is_the_plain_figure():
-    view = iv.explore_simplex()
-    view.restore({"scale": 10.0, "example": "wrong"})
+def test_without_unknown_sets_the_temperature_view_says_so(known):
+    answer = asked(iv.explore_temperature(known.replace(ood={})), {"what": "show", "settings": {"loss": "isomax"}})
+    assert answer["panels"][2] == {"kind": "words", "text": "There is no out-of-distribution set to detect."}
+    assert "AUROC" not in answer["sentence"]["frames"][0]
+
+
+def test_the_simplex_view_sends_the_way_of_the_sample():
+    view = iv.explore_simplex(entropic_scale=12.0).restore({"scale": 12.0, "example": "wrong"})
     logits = [-distance for distance in EXAMPLES["wrong"][0]]
-    assert shown(view) == png(figures.plot_simplex(logits, scale=10.0))
+    assert drawn(view) == png(figures.plot_simplex(logits, scale=12.0, entropic_scale=12.0))
+    answer = asked(view, {"what": "show", "settings": {"example": "wrong"}})
+    way = np.array(answer["panels"][0]["points"])
+    np.testing.assert_allclose(way[:, 1:], softmax(way[:, :1] * logits, axis=1), rtol=1e-5)
+    offered = [value for value, _ in view.controls["scale"].options]
+    assert set(offered) <= set(way[:, 0]) and len(answer["sentence"]["frames"]) == len(offered)
+    p = softmax(12.0 * np.array(logits))
+    assert f"cross-entropy {-np.log(p[0]):.3g}" in answer["sentence"]["frames"][offered.index(12.0)]
 
 
 @pytest.mark.parametrize(
@@ -754,7 +805,8 @@ def test_the_simplex_view_is_the_plain_figure():
     [
         ({"scales": 1.0}, "state must be one of .* Did you mean 'scale'"),
         ({"scale": 1.0, "example": "near on"}, "example must be one of .* Did you mean 'near one'"),
-        ({"example": "wrong", "scale": 3.3}, "scale must be one of 0, 0.25"),
+        ({"example": "wrong", "scale": 3.3}, "scale must be one of 0.0, 0.25"),
+        ({"present": "yes"}, "present must be one of False, True, but is 'yes'"),
     ],
 )
 def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(state, message):
@@ -763,14 +815,13 @@ def test_restore_rejects_what_is_not_on_offer_and_changes_nothing(state, message
     with pytest.raises(ValueError, match=message):
         view.restore(state)
     assert view.state() == before
+    assert view.restore(json.dumps(before)).state() == before
 
 
-def test_errors_show_in_the_view_and_raise_under_test(monkeypatch):
-    monkeypatch.setattr("isomax_viz.explorer.lab.plot_simplex", broken)
-    view = iv.explore_simplex(strict=False)
-    assert "cannot be drawn today" in view.message.value and view.picture.layout.visibility == "hidden"
-    with pytest.raises(RuntimeError, match="cannot be drawn today"):
-        iv.explore_simplex()
+def test_an_error_is_what_the_browser_hears(monkeypatch):
+    monkeypatch.setattr("isomax_viz.explorer.lab.scale_table", broken)
+    request = {"what": "show", "settings": {"example": "wrong"}}
+    assert asked(iv.explore_simplex(), request, error=True) == "RuntimeError: cannot be drawn today"
 
 
 def broken(*args, **kwargs):
@@ -778,13 +829,11 @@ def broken(*args, **kwargs):
 
 
 def test_every_control_is_described_and_closing_closes_all(known, runs):
-    for view in (iv.explore_surfaces(runs["isomax"]), iv.explore_risk(known), iv.explore_temperature(known)):
-        for control in view.controls.values():
-            assert control.description and control.tooltip
-        widgets = [view.picture, view.sentence, *view.controls.values()]
-        assert len(view.sentence.value) > 60  # the picture in words
+    for view in (iv.explore_surfaces(runs["isomax"]), iv.explore_simplex(), iv.explore_temperature(known)):
+        start = asked(view, {"what": "start"})
+        assert start["title"] and all(control["label"] and control["tooltip"] for control in start["controls"])
         view.close()
-        assert all(widget.comm is None for widget in widgets)
+        assert view.comm is None and view.layout.comm is None
 
 
 def test_surfaces_need_runs_with_common_epochs(runs):

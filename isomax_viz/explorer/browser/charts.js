@@ -7,7 +7,20 @@ const lineOf = (axes, points) =>
 
 /** Histograms over shared bins. With a threshold, its line can be dragged and has the keys of a slider. */
 export function histogram(
-  { edges, positions = edges, groups, x, top, box, words, threshold, chosen, drag, step, tell },
+  {
+    edges,
+    positions = edges,
+    groups,
+    x,
+    top,
+    box,
+    words,
+    threshold = false,
+    chosen = null,
+    drag = null,
+    step = null,
+    tell,
+  },
 ) {
   const axes = plot({ ...box, x, y: { low: 0, high: top, label: "density" }, words });
   const { px, py, size } = axes;
@@ -108,8 +121,23 @@ export function histogram(
   };
 }
 
+/** Return the ends of the line of equal cost through the mean of some places, within the unit square. */
+function equalCost(places, { accept_unknown: accept, reject_known: reject, share_unknown: share }) {
+  const mean = (name) => places.reduce((total, place) => total + place[name], 0) / places.length;
+  const [fpr, tpr] = [mean("fpr"), mean("tpr")], across = reject * (1 - share), up = accept * share;
+  const ends = [-1, 1].map((way) => {
+    // As far as the square reaches; a direction of nothing stays where it is.
+    const room = [[fpr, across], [tpr, up]].map((
+      [from, step],
+    ) => (step ? (way > 0 ? 1 - from : from) / step : Infinity));
+    const far = Math.min(...room);
+    return Number.isFinite(far) ? [fpr + way * far * across, tpr + way * far * up] : [fpr, tpr];
+  });
+  return ends;
+}
+
 /** ROC curves of all sides and sets, with a point on each that can be dragged. */
-export function roc({ curves, box, words, chosen, drag, tell }) {
+export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
   const axes = plot({
     ...box,
     words,
@@ -128,7 +156,8 @@ export function roc({ curves, box, words, chosen, drag, tell }) {
     );
     return svg("circle", { class: "point held", style: colors(look), r: 0.4 * axes.size });
   });
-  axes.body.append(...points);
+  const line = svg("path", { class: "limit", visibility: equal ? "visible" : "hidden" });
+  axes.body.append(line, ...points);
   const far = (place, point) => Math.hypot(axes.px(point.fpr) - place.px, axes.py(point.tpr) - place.py);
   const nearest = (all, place) => all.reduce((found, point) => (far(place, point) < far(place, found) ? point : found));
   const held = [];
@@ -154,21 +183,32 @@ export function roc({ curves, box, words, chosen, drag, tell }) {
   });
   return {
     node: axes.node,
-    move: (places) =>
+    move: (places, costs = null) => {
       places.forEach((point, k) => {
         held[k] = point;
         points[k].setAttribute("cx", axes.px(point.fpr));
         points[k].setAttribute("cy", axes.py(point.tpr));
-      }),
+      });
+      if (equal) line.setAttribute("d", lineOf(axes, equalCost(places, costs)));
+    },
   };
 }
 
 /** Lines over a common abscissa, such as epochs; with drag, a point can be moved along them. */
 export function lines({ curves, x, y, box, words, tell, drag = null }) {
   const axes = plot({ ...box, x, y, words });
-  for (const { look, points } of curves) {
+  for (const { look, points, dots } of curves) {
     axes.body.append(
       svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, points) }),
+      ...(dots ? points : []).map(([at, value]) =>
+        svg("circle", {
+          class: "point held",
+          style: colors(look),
+          cx: axes.px(at),
+          cy: axes.py(value),
+          r: 0.3 * axes.size,
+        })
+      ),
     );
   }
   const point = svg("circle", { class: "point held", style: colors(curves[0].look), r: drag ? 0.4 * axes.size : 0 });
@@ -188,9 +228,46 @@ export function lines({ curves, x, y, box, words, tell, drag = null }) {
   });
   return {
     node: axes.node,
+    axes,
     move: (at, value) => {
       point.setAttribute("cx", axes.px(at));
       point.setAttribute("cy", axes.py(value));
+    },
+  };
+}
+
+/** The cost per image at every threshold, as [threshold, cost]; the line of the held one can be dragged. */
+export function costs({ points, cheapest, x, box, words, drag, tell }) {
+  const y = { low: 0, high: 1.08 * Math.max(...points.map(([, cost]) => cost)) || 1, label: "cost per image" };
+  const axes = plot({ ...box, x, y, words });
+  // Between two scores, a threshold decides as the higher one does.
+  const steps = points.flatMap(([at, cost], k) => (k ? [[points[k - 1][0], cost], [at, cost]] : [[at, cost]]));
+  const line = svg("line", { class: "limit", y1: axes.top, y2: axes.bottom });
+  const point = svg("circle", { class: "chosen", r: 0.45 * axes.size });
+  const best = svg("circle", {
+    class: "stop",
+    cx: axes.px(Math.min(cheapest[0], x.high)),
+    cy: axes.py(cheapest[1]),
+    r: 0.4 * axes.size,
+  }, svg("title", {}, "the cheapest threshold"));
+  axes.body.append(svg("path", { class: "way", d: lineOf(axes, steps) }), line, best, point);
+  let held = null;
+  answers(axes, {
+    tell,
+    grabs: (place) => (Math.abs(place.px - held) < 9 ? "threshold" : null),
+    moved: (_, place) => drag(place.x),
+    said: ({ x: value }) => {
+      const found = points.find(([at]) => at >= value) || points[points.length - 1];
+      return `score \u2265 ${number(value)} costs ${number(found[1])} per image`;
+    },
+  });
+  return {
+    node: axes.node,
+    move: (threshold, cost) => {
+      held = axes.px(Math.min(Math.max(threshold, x.low), x.high));
+      for (const [name, value] of Object.entries({ x1: held, x2: held })) line.setAttribute(name, value);
+      point.setAttribute("cx", held);
+      point.setAttribute("cy", axes.py(cost));
     },
   };
 }

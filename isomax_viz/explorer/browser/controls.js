@@ -127,7 +127,8 @@ export function fillControls(form, context) {
     const list = select("quantity", "What to follow", named, state.quantity, (quantity) => ({ quantity }));
     items.push(html("fieldset", {}, html("legend", {}, "Quantity"), list));
   }
-  items.push(besideFields(context, { select }), threshold);
+  if (kind !== "cost") items.push(besideFields(context, { select }));
+  items.push(threshold);
   const pressed = (value) => ({ "aria-pressed": String(value) });
   const drawers = Object.entries(TABS).map(([key, label]) =>
     press(label, { drawer: state.drawer === key ? "" : key }, pressed(state.drawer === key))

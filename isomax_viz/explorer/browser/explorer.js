@@ -20,6 +20,7 @@ const START = {
   ood: [],
   view: "scores",
   threshold: "tpr95",
+  costs: { accept_unknown: 1, reject_known: 1, share_unknown: 0.5 },
   axes: "shared",
   quantity: "accuracy",
   selection: null,
@@ -36,6 +37,30 @@ export function darkBehind(node) {
   return globalThis.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+/** Show again whenever width or theme change; the result ends that. */
+export function onLook(root, element, show) {
+  let last = 0;
+  const watch = new ResizeObserver(() => {
+    const { width } = root.getBoundingClientRect();
+    if (width && width !== last) {
+      last = width;
+      show();
+    }
+  });
+  watch.observe(root);
+  const theme = new MutationObserver(() => {
+    if (root.classList.contains("dark") !== darkBehind(element)) show();
+  });
+  for (const node of [document.body, document.documentElement]) theme.observe(node, { attributes: true });
+  const system = globalThis.matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", show);
+  return () => {
+    watch.disconnect();
+    theme.disconnect();
+    system.removeEventListener("change", show);
+  };
+}
+
 /** Make a state whole and possible: what a network lacks gives way to what it has. */
 function possible(data, wanted) {
   const state = { ...START, ...wanted }, about = data.networks[state.network] || data.networks[0];
@@ -49,8 +74,9 @@ function possible(data, wanted) {
   if (other && !other.scores.includes(state.beside.score || state.score)) {
     state.beside = { ...state.beside, score: other.scores[0] };
   }
+  state.costs = { ...START.costs, ...(state.threshold.costs || state.costs) };
   const views = Object.keys(data.views).filter((key) =>
-    about.views.includes(key) && (!other || other.views.includes(key)) &&
+    about.views.includes(key) && (!other || (other.views.includes(key) && key !== "cost")) &&
     (key !== "compare" || (other && !data.counts_only && paired(about, other, ID)))
   );
   state.view = first(views, state.view);
@@ -200,10 +226,11 @@ export function mount(
     const { kind } = data.views[state.view];
     const span = () => extent(chosenColumns(sides[0], state).map(({ sorted }) => sorted));
     const take = (wanted_) => {
-      state = { ...state, threshold: wanted_ };
+      state = { ...state, threshold: wanted_, costs: wanted_.costs || state.costs };
       follow();
     };
-    threshold = scored(kind) ? thresholdControls({ wanted: state.threshold, span, take, hold }) : null;
+    const given = { wanted: state.threshold, costs: state.costs, costly: kind === "cost", span, take, hold };
+    threshold = scored(kind) ? thresholdControls(given) : null;
     const panels = (kind === "lines" && numbers.get(requests(data, state)[0])?.panels) || {};
     fillControls(controls, {
       data,
@@ -343,21 +370,7 @@ export function mount(
     changed(state);
   }
 
-  let last = 0;
-  const watch = new ResizeObserver(() => {
-    const { width } = root.getBoundingClientRect();
-    if (width && width !== last) {
-      last = width;
-      show();
-    }
-  });
-  watch.observe(root);
-  const theme = new MutationObserver(() => {
-    if (root.classList.contains("dark") !== darkBehind(element)) show();
-  });
-  for (const node of [document.body, document.documentElement]) theme.observe(node, { attributes: true });
-  const system = globalThis.matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", show);
+  const stop = onLook(root, element, show);
   return {
     restore: (next) => {
       side.forget();
@@ -366,9 +379,7 @@ export function mount(
     },
     state: () => state,
     close: () => {
-      watch.disconnect();
-      theme.disconnect();
-      system.removeEventListener("change", show);
+      stop();
       turn += 1;
     },
   };

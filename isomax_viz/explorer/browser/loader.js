@@ -34,13 +34,14 @@ export default {
       import(URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" })))
     );
     try {
-      const [{ mount }, { json: data, buffers }] = await Promise.all([modules[version], ask({ what: "start" })]);
+      const [mounts, { json: data, buffers }] = await Promise.all([modules[version], ask({ what: "start" })]);
       let said = "";
-      const explorer = await mount(el, {
+      const explorer = await mounts[model.get("mounts")](el, {
         data,
         buffers,
         ask,
         state: model.get("look"),
+        shown: model.get("shown"),
         changed: (state) => {
           said = JSON.stringify(state);
           model.set("look", JSON.parse(said));
@@ -52,13 +53,16 @@ export default {
         },
       });
       const look = () => {
-        if (JSON.stringify(model.get("look")) !== said) explorer.restore(model.get("look"));
+        if (JSON.stringify(model.get("look")) !== said) explorer.restore(model.get("look"), model.get("shown"));
       };
+      const shown = () => explorer.restore(model.get("look"), model.get("shown"));
       model.on("change:look", look);
+      model.on("change:shown", shown);
       return () => {
         explorer.close();
         close();
         model.off("change:look", look);
+        model.off("change:shown", shown);
       };
     } catch (error) {
       delete modules[version];

@@ -37,12 +37,29 @@ function ticks(low, high, most) {
   return found;
 }
 
-/** Draw axes; x and y are { low, high, label, percent }. The result converts values to places and back. */
+/** Return the places of a logarithmic axis that are labelled: 1, 2 and 5 times powers of ten. */
+function logTicks(low, high) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
+    for (const factor of [1, 2, 5]) found.push(Number(`${factor}e${power}`));
+  }
+  return found.filter((value) => value >= low && value <= high);
+}
+
+const STRAIGHT = [(value) => value, (value) => value];
+
+/** Draw axes; x and y are { low, high, label, percent, log }. The result converts values to places and back. */
 export function plot({ width, height, size, x, y, words }) {
   const left = 4.6 * size, right = width - 1.6 * size, top = 1.9 * size, bottom = height - 2.9 * size;
-  const scale = ({ low, high }, from, to) => (value) => from + ((value - low) / (high - low || 1)) * (to - from);
-  const back = ({ low, high }, from, to) => (place) =>
-    low + ((Math.min(Math.max(place, Math.min(from, to)), Math.max(from, to)) - from) / (to - from)) * (high - low);
+  const scale = (axis, from, to) => {
+    const [bend] = axis.log ? [Math.log] : STRAIGHT, low = bend(axis.low), high = bend(axis.high);
+    return (value) => from + ((bend(value) - low) / (high - low || 1)) * (to - from);
+  };
+  const back = (axis, from, to) => {
+    const [bend, straighten] = axis.log ? [Math.log, Math.exp] : STRAIGHT, low = bend(axis.low), high = bend(axis.high);
+    const within = (place) => Math.min(Math.max(place, Math.min(from, to)), Math.max(from, to));
+    return (place) => straighten(low + ((within(place) - from) / (to - from)) * (high - low));
+  };
   const px = scale(x, left, right), py = scale(y, bottom, top);
   const text = (axis, value) => (axis.percent ? `${Math.round(100 * value)}\u00a0%` : number(value, 4));
   const node = svg("svg", {
@@ -53,7 +70,8 @@ export function plot({ width, height, size, x, y, words }) {
     "aria-label": words,
     "font-size": size,
   });
-  for (const value of ticks(x.low, x.high, Math.max(2, (right - left) / (5.5 * size)))) {
+  const most = Math.max(2, (right - left) / (5.5 * size));
+  for (const value of x.log ? logTicks(x.low, x.high) : ticks(x.low, x.high, most)) {
     node.append(
       svg("line", { class: "tick", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 4 }),
       svg("text", { x: px(value), y: bottom + 1.25 * size, "text-anchor": "middle" }, text(x, value)),

@@ -68,14 +68,25 @@ function bestDtacc(known, unknown) { // in whole numbers, as Python does: equal 
   return best(known, unknown, (tp, fp) => tp * all - sum(fp) * known.length);
 }
 
-export function cheapest(known, unknown, { accept_unknown: accept, reject_known: reject, share_unknown: share }) {
-  const fpr = (fp) => sum(fp.map((passed, k) => passed / unknown[k].length)) / unknown.length;
-  return best(
-    known,
-    unknown,
-    (tp, fp) => -(accept * share * fpr(fp) + reject * (1 - share) * (1 - tp / known.length)),
-    true,
-  );
+/** Return the expected cost per image where these numbers of known and unknown images are accepted. */
+export function expectedCost(tp, fp, known, unknown, costs) {
+  const { accept_unknown: accept, reject_known: reject, share_unknown: share } = costs;
+  const fpr = sum(fp.map((passed, k) => passed / unknown[k].length)) / unknown.length;
+  return accept * share * fpr + reject * (1 - share) * (1 - tp / known.length);
+}
+
+export function cheapest(known, unknown, costs) {
+  return best(known, unknown, (tp, fp) => -expectedCost(tp, fp, known, unknown, costs), true);
+}
+
+export function costAt(known, unknown, costs, threshold) {
+  const passed = unknown.map((sorted) => accepted(sorted, threshold));
+  return expectedCost(accepted(known, threshold), passed, known, unknown, costs);
+}
+
+/** Return [threshold, cost] at ascending thresholds, each exact, at most some hundred of a set. */
+export function costCurve(known, unknown, costs) {
+  return sampled([known, ...unknown]).reverse().map((at) => [at, costAt(known, unknown, costs, at)]);
 }
 
 /** Return the threshold of what was asked for: a rule, a share of the known images, costs, or a number. */
@@ -110,15 +121,20 @@ export function binned(sorted, edges) {
   return places.slice(1).map((place, k) => place - places[k]);
 }
 
-/** Return the ROC curve as points (fpr, tpr, threshold), each exact, at most some hundred of them. */
-export function curve(known, unknown, most = 400) {
+/** Return thresholds of sorted columns, largest first, at most some hundred of each. */
+function sampled(columns, most = 400) {
   const thresholds = new Set();
-  for (const sorted of [known, unknown]) {
+  for (const sorted of columns) {
     const step = Math.max(1, (sorted.length - 1) / most);
     for (let k = 0; k < sorted.length; k += step) thresholds.add(sorted[Math.floor(k)]);
     thresholds.add(sorted[sorted.length - 1]);
   }
-  const points = [...thresholds].sort((a, b) => b - a).map((threshold) => ({
+  return [...thresholds].sort((a, b) => b - a);
+}
+
+/** Return the ROC curve as points (fpr, tpr, threshold), each exact, at most some hundred of them. */
+export function curve(known, unknown) {
+  const points = sampled([known, unknown]).map((threshold) => ({
     threshold,
     fpr: accepted(unknown, threshold) / unknown.length,
     tpr: accepted(known, threshold) / known.length,

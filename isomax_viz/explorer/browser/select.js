@@ -96,7 +96,7 @@ export function selectionWords(data, state, sides, values, found) {
     .filter(([amount]) => amount)
     .map(([amount, name, n]) => `${count(amount)} of ${count(n)} ${labelOf(data, side.about, name)}`);
   const at = values && Math.fround(values[wanted.side || 0].threshold);
-  const rejected = kind === "scores" || kind === "roc" ? found.filter(({ value }) => value < at).length : null;
+  const rejected = ["scores", "cost", "roc"].includes(kind) ? found.filter(({ value }) => value < at).length : null;
   let said = rejected === null || !found.length ? "" : `; ${count(rejected)} of them rejected`;
   if (found.length && rejected === found.length) said = ", rejected";
   if (found.length && rejected === 0) said = ", accepted";

@@ -1,5 +1,5 @@
 // Source: where numbers come from, whether a kernel answers or the page holds them already.
-const TYPES = { f4: Float32Array, i4: Int32Array };
+const TYPES = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
 export async function whole(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));

@@ -3,6 +3,8 @@ import {
   accepted,
   atShare,
   binned,
+  costAt,
+  costCurve,
   count,
   curve,
   densityTop,
@@ -15,10 +17,10 @@ import {
   sum,
 } from "./numbers.js";
 import { html, legend } from "./marks.js";
-import { histogram, lines, matrix, roc, scatter } from "./charts.js";
+import { costs, histogram, lines, matrix, roc, scatter } from "./charts.js";
 
 const BARS = 60;
-const NO_LOOK = { color: "#7a7a7a", dark: "#9a9aa2", dash: [4, 3] };
+export const NO_LOOK = { color: "#7a7a7a", dark: "#9a9aa2", dash: [4, 3] };
 
 /** Return both sides of what is shown: each a network with a score. */
 export function sidesOf(data, state) {
@@ -37,7 +39,7 @@ export function sidesOf(data, state) {
   }));
 }
 
-export const scored = (kind) => ["scores", "roc", "compare"].includes(kind);
+export const scored = (kind) => ["scores", "roc", "cost", "compare"].includes(kind);
 export const setsOf = (about, state) => state.ood.filter((name) => Object.hasOwn(about.n, name));
 
 /** Whether two networks saw the same images of a set, in the same order, as far as the captures say. */
@@ -232,7 +234,7 @@ function drawHistograms({ data, state, sides, width, size, kind, words, hands, m
   const box = {
     size,
     width: beside ? Math.floor(width * 0.6) : width,
-    height: (two ? 14 : kind === "scores" ? 21 : 27) * size,
+    height: (two || kind === "cost" ? 14 : kind === "scores" ? 21 : 27) * size,
   };
   const node = html("div", { style: `width:${box.width}px` });
   const charts = hists.map((found, s) => {
@@ -243,7 +245,7 @@ function drawHistograms({ data, state, sides, width, size, kind, words, hands, m
       top: tops[s],
       words: `${sides[s].title}: ${words}`,
       x: { ...(ranked ? { low: 0, high: 1, percent: true } : span), label: found.label },
-      threshold: kind === "scores",
+      threshold: kind === "scores" || kind === "cost",
       tell: hands.tell,
       drag: (value) => hands.drag(value, s),
       step: hands.step,
@@ -252,13 +254,16 @@ function drawHistograms({ data, state, sides, width, size, kind, words, hands, m
     const names = found.groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }));
     node.append(titled({ sides, two }, s), legend(names), chart.node);
     notes.push(cutWords({ ...found, top: tops[s] }));
-    if (kind === "scores" && mine[sides[s].network] !== undefined) chart.own(mine[sides[s].network]);
+    if (kind !== "binned" && kind !== "columns" && mine[sides[s].network] !== undefined) {
+      chart.own(mine[sides[s].network]);
+    }
     return chart;
   });
   return {
     nodes: [node],
     notes,
     hists,
+    box,
     follow: ({ values, shares }) => values && charts.forEach((chart, s) => chart.move(values[s].threshold, shares[s])),
     mark: (chosen) =>
       charts.forEach((chart, s) => chart.mark(chosen?.by === "value" && chosen.side === s ? chosen.range : null)),
@@ -277,12 +282,15 @@ function drawRoc({ data, state, sides, width, size, kind, hands, two, beside }) 
       points: curve(side.answer.columns[ID].sorted, sorted),
     }))
   );
-  const box = kind === "roc"
-    ? { size, width: Math.min(width, 40 * size), height: 27 * size }
-    : { size, width: beside ? Math.floor(width * 0.4 - 1.1 * size) : width, height: 21 * size };
+  const box = kind === "roc" ? { size, width: Math.min(width, 40 * size), height: 27 * size } : {
+    size,
+    width: beside ? Math.floor(width * 0.4 - 1.1 * size) : width,
+    height: (kind === "cost" ? 29 : 21) * size,
+  };
   const known = sides[0].answer.columns[ID].sorted;
   const chart = roc({
     curves,
+    equal: kind === "cost",
     box,
     words: "ROC curves",
     tell: hands.tell,
@@ -294,11 +302,43 @@ function drawRoc({ data, state, sides, width, size, kind, hands, two, beside }) 
   });
   return {
     nodes: [html("div", { style: `width:${box.width}px` }, legend(curves), chart.node)],
-    follow: ({ counts, shares }) =>
-      chart.move(curves.map(({ side, name }) => {
+    follow: ({ counts, shares, now }) => {
+      const places = curves.map(({ side, name }) => {
         const set = counts[side].find((item) => item.name === name);
         return { fpr: set.accepted / set.n, tpr: shares[side] };
-      })),
+      });
+      chart.move(places, now.costs);
+    },
+  };
+}
+
+/** The histogram, and below it over the same axis what every threshold costs. */
+function drawCosts(shown) {
+  const { sides: [side], hands } = shown, above = drawHistograms(shown), holder = html("div", {});
+  const { positions, label } = above.hists[0], x = { low: positions[0], high: positions.at(-1), label };
+  let drawnFor = null, chart = null, price = null, cheapest = null;
+  above.nodes[0].append(holder);
+  return {
+    ...above,
+    follow: (all) => {
+      const { now, values: [{ threshold }] } = all;
+      if (drawnFor !== now.costs) {
+        drawnFor = now.costs;
+        const [known, ...unknown] = chosenColumns(side, now).map(({ sorted }) => sorted);
+        price = (value) => costAt(known, unknown, now.costs, value);
+        const best = held({ costs: now.costs }, known, unknown).threshold;
+        cheapest = [best, price(best)];
+        const words = "Cost per image at every threshold", points = costCurve(known, unknown, now.costs);
+        chart = costs({ points, cheapest, x, box: above.box, words, tell: hands.tell, drag: hands.drag });
+        holder.replaceChildren(chart.node);
+      }
+      above.follow(all);
+      chart.move(threshold, price(threshold));
+    },
+    said: ({ values: [{ threshold }] }) => {
+      const least = `the cheapest, at score \u2265 ${number(cheapest[0], 4)}, ${number(cheapest[1])}`;
+      return ` It costs ${number(price(threshold))} per image; ${least}.`;
+    },
   };
 }
 
@@ -423,6 +463,7 @@ function drawCompare({ data, state, sides, width, size, words, hands }) {
 const DRAWN = {
   scores: [drawHistograms, drawRoc],
   roc: [drawRoc],
+  cost: [drawCosts, drawRoc],
   compare: [drawCompare],
   columns: [drawHistograms],
   binned: [drawHistograms],
@@ -435,7 +476,7 @@ const DRAWN = {
 export function stage(node, { data, state, sides, width, size, hands, mine }) {
   const { kind, tooltip: words } = data.views[state.view], narrow = width < 34 * size;
   const shown = { data, state, sides, width, size, hands, mine, kind, words, narrow, two: sides.length === 2 };
-  const parts = DRAWN[kind].map((draw) => draw({ ...shown, beside: kind === "scores" && !narrow }));
+  const parts = DRAWN[kind].map((draw) => draw({ ...shown, beside: ["scores", "cost"].includes(kind) && !narrow }));
   const notes = parts.flatMap((part) => part.notes || []).filter(Boolean);
   node.replaceChildren(
     html("div", { class: "charts" }, parts.flatMap((part) => part.nodes)),
@@ -448,8 +489,9 @@ export function stage(node, { data, state, sides, width, size, hands, mine }) {
       answer.counts = counted(data, now, sides, answer.values);
     }
     const shares = answer.counts?.map(([known]) => known.accepted / known.n);
-    for (const part of parts) part.follow?.({ ...answer, shares });
+    for (const part of parts) part.follow?.({ ...answer, shares, now });
     answer.sentence = sentence(data, now, sides, answer.values, answer.counts, parts[0].hists);
+    if (parts[0].said) answer.sentence += parts[0].said(answer);
   };
   answer.follow(state);
   for (const part of parts) part.mark?.(state.selection);

@@ -3,7 +3,7 @@ import { number, percent } from "./numbers.js";
 import { html } from "./marks.js";
 
 const STEPS = 400;
-const COSTS = { accept_unknown: 1, reject_known: 1, share_unknown: 0.5 };
+const CHEAPEST = ["cheapest", "cheapest", "The threshold of least expected cost on these images"];
 const RULES = [
   ["95 % of ID", "tpr95", "The largest threshold that accepts at least 95 % of the ID images"],
   ["99 %", { share: 0.99 }, "The largest threshold that accepts at least 99 % of the ID images"],
@@ -12,19 +12,23 @@ const RULES = [
 
 function costFields(held, take) {
   const fields = Object.entries(held).map(([name, value]) => {
-    const text = name.replace("_", " "), max = name === "share_unknown" ? 1 : null;
+    const text = name.replace("_", " "), max = name === "share_unknown" ? 1 : 1e9;
     const attributes = { type: "number", name, "aria-label": text, min: 0, max, step: "any", value };
-    return html("input", { ...attributes, oninput: () => take({ costs: Object.fromEntries(fields.map(worth)) }) });
+    return html("input", { ...attributes, oninput: () => take({ costs: Object.fromEntries(values()) }) });
   });
-  const worth = (field) => [field.name, Math.max(0, Number(field.value))];
-  return fields.map((field) => html("label", { class: "small" }, `${field.name.replace("_", " ")} `, field));
+  const within = (field) => Math.min(Number(field.max), Math.max(0, Number(field.value)));
+  const values = () => fields.map((field) => [field.name, within(field)]);
+  return {
+    values,
+    labels: fields.map((field) => html("label", { class: "small cost" }, field.name.replace("_", " "), field)),
+  };
 }
 
 /**
- * Return { node, fill }. wanted: what is held; span(): the lowest and highest score; take(wanted): hold something else;
+ * Return { node, fill }. wanted: what is held; costs: of errors; costly: whether they are what is shown; span(): the lowest and highest score; take(wanted): hold something else;
  * hold(value): hold a number, as often as the slider moves.
  */
-export function thresholdControls({ wanted, span, take, hold }) {
+export function thresholdControls({ wanted, costs, costly, span, take, hold }) {
   let now = NaN;
   const said = html("p", { class: "small", role: "alert" });
   const slider = html("input", {
@@ -61,14 +65,16 @@ export function thresholdControls({ wanted, span, take, hold }) {
       else said.textContent = "A share lies between 0 and 100\u00a0%.";
     },
   });
-  const rules = RULES.map(([text, rule, title]) =>
-    html("button", { type: "button", title, onclick: () => take(rule) }, text)
-  );
-  const costs = html(
+  const offered = costly ? [CHEAPEST, ...RULES] : RULES, fields = costFields(costs, take);
+  const rules = offered.map(([text, rule, title]) => {
+    const onclick = () => take(rule === "cheapest" ? { costs: Object.fromEntries(fields.values()) } : rule);
+    return html("button", { type: "button", title, onclick }, text);
+  });
+  const byCost = html(
     "details",
-    { open: Boolean(wanted.costs) },
+    { open: costly || Boolean(wanted.costs) },
     html("summary", { class: "small" }, "by cost"),
-    costFields({ ...COSTS, ...wanted.costs }, take),
+    fields.labels,
   );
   const node = html(
     "fieldset",
@@ -78,7 +84,7 @@ export function thresholdControls({ wanted, span, take, hold }) {
     html("label", { class: "small" }, "score \u2265 ", field),
     html("label", { class: "small" }, share, " % of ID"),
     rules,
-    costs,
+    byCost,
     said,
   );
   /** Show what is held: at, the share of ID that it accepts, what was asked for, and words where that cannot be. */
@@ -91,8 +97,10 @@ export function thresholdControls({ wanted, span, take, hold }) {
     if (!share.matches(":focus")) {
       share.value = held.share ? String(Number((100 * held.share).toPrecision(6))) : (100 * accepts).toFixed(1);
     }
-    const pressed = JSON.stringify(held);
-    rules.forEach((button, k) => button.setAttribute("aria-pressed", String(JSON.stringify(RULES[k][1]) === pressed)));
+    const pressed = JSON.stringify(held.costs ? "cheapest" : held);
+    rules.forEach((button, k) =>
+      button.setAttribute("aria-pressed", String(JSON.stringify(offered[k][1]) === pressed))
+    );
     said.textContent = words;
   };
   return { node, fill };
