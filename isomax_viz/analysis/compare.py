@@ -324,9 +324,10 @@ def compare(
     draws = _with_seeds(of_images, frame.groupby("pair")["difference"].mean().to_numpy(), rng)
     draws.flags.writeable = False
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-    (low, high), images = (np.quantile(values, ends).tolist() for values in (draws, of_images))
+    (low, high), (lowest, highest) = (np.quantile(values, ends).tolist() for values in (draws, of_images))
     difference = float(frame["difference"].mean())
-    return Comparison(*names, metric, difference, low, high, tuple(images), float(confidence), frame, draws)
+    first, second = names
+    return Comparison(first, second, metric, difference, low, high, (lowest, highest), float(confidence), frame, draws)
 
 
 def _points(fraction: float) -> str:

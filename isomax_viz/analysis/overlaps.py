@@ -133,8 +133,8 @@ def _resampled(
         for key, values in zip(keys, (inside, logits), strict=True):
             places = np.searchsorted(edges, values, side="right") + (len(edges) + 1) * np.arange(len(values))[:, None]
             counts = np.bincount(places.ravel(), minlength=len(values) * (len(edges) + 1)).reshape(len(values), -1)
-            counts = counts.T.astype(np.float32) @ drawn[key]  # of each bin and resample
-            shares.append(counts / counts.sum(axis=0, dtype=np.float64))
+            resampled = counts.T.astype(np.float32) @ drawn[key]  # of each bin and resample
+            shares.append(resampled / resampled.sum(axis=0, dtype=np.float64))
         overlaps.append(np.minimum(*shares).sum(axis=0))
     return overlaps[0], overlaps[1]
 

@@ -66,7 +66,7 @@ def alpha_table(
     >>> table[["entropic_scale", "quantity", "ood", "role", "value"]].head(3).to_numpy().tolist()
     [[1.0, 'accuracy', '', '', 1.0], [1.0, 'TNR@TPR95', 'x', 'choice', 1.0], [1.0, 'AUROC', 'x', 'choice', 1.0]]
     """
-    listed, score = as_list(captures), _only(score)
+    listed, scores = as_list(captures), _only(score)
     alike = ("loss", "data", "backbone", "preset", "select")
     check_alike(listed, alike, "the entropic scale and the seed", remedy=_APART)
     check_once(listed, ["entropic_scale"])
@@ -79,7 +79,7 @@ def alpha_table(
     remedy = "Name the set that chooses the scale; it is not used to report results afterwards."
     select_on = check_choice("select_on", select_on, shared_ood(listed, None), remedy=remedy)
     sets = [select_on, *(name for name in shared_ood(listed, ood) if name != select_on)]
-    results = evaluate(listed, scores=score, ood=sets)
+    results = evaluate(listed, scores=scores, ood=sets)
     results["capture"] = np.repeat(np.arange(len(listed)), len(sets))
     table = results.melt(
         [*SOURCE_COLUMNS, "capture", "score", "ood"], list(ALPHA_QUANTITIES), "quantity", ignore_index=False
@@ -142,12 +142,12 @@ def robustness_table(captures: Captures, *, score: ScoreLike = "es", ood: Names 
     >>> robustness_table(capture)[["examples_per_class", "quantity", "value"]].to_numpy().tolist()
     [[20, 'accuracy', 1.0], [20, 'mean AUROC', 0.5]]
     """
-    listed, score = as_list(captures), _only(score)
+    listed, scores = as_list(captures), _only(score)
     _check_robustness(listed)
     names = shared_ood(listed, ood)
     rows = []
     for number, capture in enumerate(listed):
-        results = evaluate(capture, scores=score, ood=names)
+        results = evaluate(capture, scores=scores, ood=names)
         shared = source(capture) | {"capture": number, "examples_per_class": examples_per_class(capture)}
         shared["score"] = results["score"].iloc[0]
         rows.append(shared | {"ood": "", "sets": 0, "quantity": "accuracy", "value": capture.test.accuracy})

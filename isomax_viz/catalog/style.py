@@ -232,7 +232,7 @@ def titles(loss: str | None, data: Any, ood: Iterable[str]) -> tuple[str, ...]:
     >>> titles("unknown", None, ["letters", "patches", "uniform"])
     ('test against 3 sets',)
     """
-    parts = [loss_style(loss).label] if known(loss) and loss != "unknown" else []
+    parts = [loss_style(str(loss)).label] if known(loss) and loss != "unknown" else []
     parts += [data_style(str(data)).label] if known(data) else []
     names = [data_style(name).label for name in ood]
     # The legend names them all; a title has room for two.
