@@ -105,6 +105,8 @@ def _draw_pictures(app) -> None:
         "logits": iv.plot_grid(iv.plot_logits, captures, ood="letters"),
         "scores": iv.plot_scores(plus, ood=["letters", "uniform"], score="mds").figure,
         "operating_point": iv.figures.plot_operating_point(plus, ood="letters", score="es"),
+        "roc": iv.plot_roc(captures, ood="letters", score="es").figure,
+        "alpha": iv.plot_alpha(iv.load_example("cifar10-alpha", loss="isomax+"), select_on="cifar100").figure,
         "feature_space": iv.plot_feature_space(plus, ood="letters").figure,
         "blocks": iv.plot_loss_blocks("isomax+").figure,
     }
