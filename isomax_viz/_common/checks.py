@@ -24,6 +24,7 @@ __all__ = [
     "check_names",
     "check_number",
     "check_ood",
+    "check_ood",
     "check_scores",
     "check_set_name",
     "check_unused",
@@ -177,6 +178,23 @@ def check_names(parameter: str, mapping: Any, values: str) -> dict[str, Any]:
         kind = type(mapping).__name__
         raise TypeError(f"{parameter} must map names to {values}, such as {{'mine': {values}}}, but is {kind}.")
     return {check_set_name(f"A name in {parameter}", name): value for name, value in mapping.items()}
+
+
+def check_ood(ood: Any, values: str) -> dict[str, Any]:
+    """Return out-of-distribution sets by name as a dict, if none has the name of the in-distribution samples.
+
+    Examples
+    --------
+    >>> check_ood({"test": [[0.5, 0.0]]}, "logits")
+    Traceback (most recent call last):
+        ...
+    ValueError: ood='test' is the name of the in-distribution samples. Give the set another name.
+    """
+    sets = check_names("ood", ood, values)
+    for name in ("train", "test"):
+        if name in sets:
+            raise ValueError(f"ood={name!r} is the name of the in-distribution samples. Give the set another name.")
+    return sets
 
 
 def sealed(array: np.ndarray) -> np.ndarray:

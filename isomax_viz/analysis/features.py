@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number, restore_sealed
 from isomax_viz.analysis.chosen import Names, chosen_ood
 from isomax_viz.analysis.metrics import threshold_at_tpr
 from isomax_viz.analysis.scores import ScoreLike, compute, get
@@ -182,6 +182,9 @@ class Plane:
     y: np.ndarray
     samples: Samples
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_sealed(self, state)
+
     def __repr__(self) -> str:
         return f"Plane({len(self.x)} x {len(self.y)} points)"
 
@@ -210,6 +213,9 @@ class Snapshot:
     planes: Mapping[str, Plane]
     points: Mapping[str, np.ndarray]
     weights: Mapping[str, np.ndarray]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_sealed(self, state)
 
     def __repr__(self) -> str:
         return f"Snapshot(epoch {self.epoch} of {self.capture!r})"

@@ -18,12 +18,12 @@ from isomax_viz.analysis import scores
 from isomax_viz.analysis.scores import add_column
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood
+from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution
 from isomax_viz.experiments.experiment import Experiment
 from isomax_viz.experiments.run import data_of
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
 from isomax_viz.learning.detectors.base import pytorch_ood
-from isomax_viz.learning.fooling_images import is_made_here, make_fooling
+from isomax_viz.learning.fooling_images import load_unknown
 from isomax_viz.learning.surgery import split_classifier
 from isomax_viz.learning.training.hardware import choose_device
 
@@ -225,11 +225,8 @@ def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> Imag
         raise ValueError(
             f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: ...}} (an iv.datasets.ImageSet)."
         )
-    if name not in images and is_made_here(name, known.data.name):
-        found = original = make_fooling(known.data, n=len(known.data.test))
-    else:
-        found = load_ood(images.get(name, name), known.data)
-        original = images.get(name, found)
+    found = load_unknown(images.get(name, name), known.data)
+    original = images.get(name, found)
     told = known.capture.meta.get("ood", {}).get(name, {}).get("fingerprint", original.fingerprint)
     if len(found) != len(known.capture.ood[name]) or original.fingerprint != told:
         raise ValueError(

@@ -7,6 +7,7 @@ papers' code starts from: He's normal distribution over the fan-out for convolut
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -30,7 +31,24 @@ __all__ = [
 ]
 
 
-class SmallCNN(nn.Module):
+def _convolution(in_channels: int, width: int) -> nn.Conv2d:
+    check_number("in_channels", in_channels, at_least=1, whole=True)
+    return nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+
+
+class _Chain(nn.Module):
+    """Layers one after the other, and a global average."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features, shape (n, num_features)."""
+        return self.layers(images)
+
+
+class SmallCNN(_Chain):
     """Six 3x3 convolutions (32, 32, 64, 64, 128, 128 channels) and a global average; any image of at least 4x4 pixels.
 
     Parameters
@@ -48,19 +66,12 @@ class SmallCNN(nn.Module):
     num_features = 128
 
     def __init__(self, in_channels: int = 3) -> None:
-        super().__init__()
         layers: list[nn.Module] = []
         for i, width in enumerate((32, 32, 64, 64, 128, 128)):
-            if i in (2, 4):
-                layers.append(nn.MaxPool2d(2))
-            convolution = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += [nn.MaxPool2d(2)] if i in (2, 4) else []
+            layers += [_convolution(in_channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             in_channels = width
-        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features of shape (n, 128)."""
-        return self.layers(images)
+        super().__init__(*layers)
 
 
 def small_cnn(in_channels: int = 3) -> SmallCNN:
@@ -73,9 +84,9 @@ class _Group(nn.Module):
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.conv1 = _convolution(in_channels, width)
         self.norm1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = _convolution(width, width)
         self.norm2 = nn.BatchNorm2d(width)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -165,19 +176,11 @@ def fast_cnn_small(in_channels: int = 3) -> FastCNN:
     return FastCNN(in_channels, widths=(32, 128, 128))
 
 
-def _first_convolution(in_channels: int, width: int) -> nn.Conv2d:
-    check_number("in_channels", in_channels, at_least=1, whole=True)
-    return nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-
-
 def _initialise(model: nn.Module) -> None:
     """Draw the convolutions as He et al. do, with the variance 2 / fan-out; batch normalisation starts at 1 and 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
 
 
 def resnet34(in_channels: int = 3) -> nn.Module:
@@ -210,7 +213,7 @@ def resnet34(in_channels: int = 3) -> nn.Module:
 
     model = ResNet(BasicBlock, [3, 4, 6, 3])
     model.num_features = model.fc.in_features
-    model.conv1 = _first_convolution(in_channels, model.conv1.out_channels)
+    model.conv1 = _convolution(in_channels, model.conv1.out_channels)
     model.maxpool = nn.Identity()
     model.fc = nn.Identity()
     _initialise(model)
@@ -229,7 +232,7 @@ class _PaddedShortcut(nn.Module):
         return functional.pad(images[:, :, ::2, ::2], (0, 0, 0, 0, before, self.added - before))
 
 
-class CIFARResNet(nn.Module):
+class CIFARResNet(_Chain):
     """The residual network for 32x32 images: three stages of 16, 32 and 64 channels, of torchvision's basic blocks.
 
     Where the channels double, the shortcut takes every other pixel and pads with zeros (option A of the paper, which it
@@ -258,23 +261,18 @@ class CIFARResNet(nn.Module):
     def __init__(self, depth: int, in_channels: int = 3) -> None:
         from torchvision.models.resnet import BasicBlock
 
-        super().__init__()
         blocks, remainder = divmod(check_number("depth", depth, at_least=8, whole=True) - 2, 6)
         if remainder:
             raise ValueError(f"depth must be 6 n + 2 for n blocks per stage, but is {depth}. Take {6 * blocks + 2}.")
-        layers = [_first_convolution(in_channels, 16), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+        layers = [_convolution(in_channels, 16), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
         width = 16
         for stage_width in (16, 32, 64):
             for _ in range(blocks):
                 stride, shortcut = (1, None) if stage_width == width else (2, _PaddedShortcut(stage_width - width))
                 layers.append(BasicBlock(width, stage_width, stride, shortcut))
                 width = stage_width
-        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        super().__init__(*layers)
         _initialise(self)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features of shape (n, 64)."""
-        return self.layers(images)
 
 
 def resnet110(in_channels: int = 3) -> CIFARResNet:
@@ -325,7 +323,7 @@ def densenet_bc100(in_channels: int = 3) -> nn.Module:
 
     model = DenseNet(growth_rate=12, block_config=(16, 16, 16), num_init_features=24)
     model.num_features = model.classifier.in_features
-    model.features.conv0 = _first_convolution(in_channels, 24)
+    model.features.conv0 = _convolution(in_channels, 24)
     for name in ("norm0", "relu0", "pool0"):
         delattr(model.features, name)
     model.classifier = nn.Identity()
@@ -355,11 +353,7 @@ class Classifier(nn.Module):
         return self.head(self.backbone(images))
 
 
-BACKBONES = {
-    "small_cnn": small_cnn,
-    "fast_cnn": fast_cnn,
-    "fast_cnn_small": fast_cnn_small,
-    "resnet34": resnet34,
-    "resnet110": resnet110,
-    "densenet_bc100": densenet_bc100,
-}
+_NAMED: tuple[Callable[..., nn.Module], ...] = (
+    small_cnn, fast_cnn, fast_cnn_small, resnet34, resnet110, densenet_bc100,
+)  # fmt: skip
+BACKBONES = {factory.__name__: factory for factory in _NAMED}

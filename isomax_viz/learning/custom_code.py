@@ -276,27 +276,22 @@ def check_own(parameter: str, thing: Any, *, accepted: str) -> Callable[..., Any
     >>> check_own("backbone", lambda in_channels: None, accepted="a key or a function")
     Traceback (most recent call last):
         ...
-    ValueError: backbone must be a key or a function, but is a lambda, which has no name to appear under. Write it as \
-a function: def my_backbone(...).
+    ValueError: backbone must be a key or a function, but is a lambda, which has no name to appear under. Write a \
+class, or a function def my_backbone(...): its source tells stored results apart.
     """
+    found = repr(thing)
     if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
-        remedy = f"Write it as a function: def my_{parameter}(...)."
-        raise ValueError(
-            f"{parameter} must be {accepted}, but is a lambda, which has no name to appear under. {remedy}"
-        )
-    if not isinstance(thing, (type, FunctionType)):
-        remedy = "Write a class or a function (def ...) and pass that: its source tells stored results apart."
-        raise ValueError(f"{parameter} must be {accepted}, but is {_short(thing)}. {remedy}")
+        found = "a lambda, which has no name to appear under"
+    elif len(found) > 60 or "\n" in found:
+        found = f"an object of type {type(thing).__name__}"
+    if not isinstance(thing, (type, FunctionType)) or thing.__name__ == "<lambda>":
+        remedy = f"Write a class, or a function def my_{parameter}(...): its source tells stored results apart."
+        raise ValueError(f"{parameter} must be {accepted}, but is {found}. {remedy}")
     try:
         fingerprint(thing)
     except Unidentified as error:
         raise ValueError(f"{parameter} {thing.__qualname__!r} can't be identified: it uses {error}.") from None
     return thing
-
-
-def _short(thing: Any) -> str:
-    text = repr(thing)
-    return f"an object of type {type(thing).__name__}" if len(text) > 60 or "\n" in text else text
 
 
 def name_of(thing: Any) -> str:

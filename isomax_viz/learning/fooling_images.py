@@ -7,15 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from isomax_viz._common.checks import check_choice, check_number
-from isomax_viz.datasets import ID_SETS, ImageSet, InDistribution, load_id
+from isomax_viz.datasets import ID_SETS, ImageSet, InDistribution, load_id, load_ood
 from isomax_viz.datasets.cache import cache_path, through_cache
 from isomax_viz.datasets.fetch import data_folder
-from isomax_viz.learning.backbones import Classifier, small_cnn
-from isomax_viz.learning.losses import SoftMaxHead
+from isomax_viz.learning.build import assemble
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.protocols import Protocol
 
-__all__ = ["FoolingError", "is_made_here", "make_fooling"]
+__all__ = ["FoolingError", "load_unknown", "make_fooling"]
 
 CONFIDENCE = 0.99
 _SEED = 4711  # no experiment needs this seed: the fooled network is none of those that are evaluated
@@ -29,15 +28,17 @@ class FoolingError(RuntimeError):
     """Some noise images could not be driven to certainty."""
 
 
-def is_made_here(name: object, data: str) -> bool:
-    """Return whether these are fooling images for an embedded set, which are made; the papers' are downloaded.
+def load_unknown(item: str | ImageSet, data: InDistribution) -> ImageSet:
+    """Return an out-of-distribution set as ``load_ood`` does; fooling images for an embedded set are made.
 
     Examples
     --------
-    >>> is_made_here("fooling", "digits"), is_made_here("fooling", "cifar10"), is_made_here("letters", "digits")
-    (True, False, False)
+    >>> load_unknown("uniform", load_id("digits")).size
+    (8, 8)
     """
-    return name == "fooling" and data in ID_SETS and ID_SETS[data].kind == "bundled"
+    if item == "fooling" and data.name in ID_SETS and ID_SETS[data.name].kind == "bundled":
+        return make_fooling(data, n=len(data.test))
+    return load_ood(item, data)
 
 
 def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None) -> ImageSet:
@@ -112,10 +113,8 @@ def _made(data: InDistribution) -> ImageSet:
 
 
 def _fooled_network(data: InDistribution) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
-        backbone = small_cnn(in_channels=data.train.channels)
-        model = Classifier(backbone, SoftMaxHead(backbone.num_features, len(data.class_names)))
+    size = {"channels": data.train.channels, "classes": len(data.class_names)}
+    model = assemble("small_cnn", "softmax", {}, **size, seed=_SEED)
     train(model, data, _PROTOCOL, seed=_SEED, device="cpu", precision="float32", compile=False, progress=False)
     return model.eval().requires_grad_(False)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ __all__ = [
     "OutputLayer",
     "evaluated",
     "find_output_layer",
+    "hooked",
     "layer_outputs",
     "linear_layers",
     "named_layer",
@@ -75,16 +76,22 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     layers = {name: module for name, module in walk(model) if isinstance(module, (nn.Linear, Head))}
     if layers:
         return layers
-    for name, module in model.named_modules():
-        if "quantized" in type(module).__module__:
-            raise ValueError(
-                f"The layer {name!r} of {type(model).__name__} is quantised, and its weights can't be read as those of "
-                "a torch.nn.Linear. Pass the network as it was before the quantisation."
-            )
+    _check_readable(model)
     raise ValueError(
         f"model must contain a torch.nn.Linear that gives the logits, but {type(model).__name__} has none. Put a "
         "head behind what gives features: isomax_viz.learning.backbones.Classifier(backbone, head)."
     )
+
+
+def _check_readable(model: nn.Module) -> None:
+    """Say of a network in which the last layer was not found if that is because a part of it can't be read."""
+    for name, module in model.named_modules():
+        how = "scripted" if isinstance(module, torch.jit.ScriptModule) else "quantised"
+        if how == "scripted" or "quantized" in type(module).__module__:
+            raise ValueError(
+                f"The layer {name!r} of {type(model).__name__} is {how}, and can't be read as a torch.nn.Linear. Pass "
+                f"the network as it was before it was {how}."
+            )
 
 
 def walk(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -115,26 +122,31 @@ def evaluated(model: nn.Module, device: str | torch.device | None = None) -> Ite
 
 
 @contextmanager
+def hooked(layers: Mapping[str, nn.Module], keep: Callable[[str, Any, Any], Any]) -> Iterator[None]:
+    """Meanwhile call ``keep(name, received, given)`` whenever a layer has run."""
+
+    def hook(name: str, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        keep(name, inputs[0] if inputs else next(iter(named.values()), None), output)
+
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.callback(layer.register_forward_hook(partial(hook, name), with_kwargs=True).remove)
+        yield
+
+
+@contextmanager
 def _watched(layers: Mapping[str, nn.Module]) -> Iterator[list[Call]]:
     """Collect what layers receive and give, as copies, in the order in which they finish."""
     calls: list[Call] = []
-    with ExitStack() as stack:
-        # A compiled part would run without looking at the hooks.
-        if hasattr(torch.compiler, "set_stance"):  # since PyTorch 2.6
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for name, layer in layers.items():
-            hook = layer.register_forward_hook(partial(_keep, calls, name), with_kwargs=True)
-            stack.callback(hook.remove)
+
+    def keep(name: str, *parts: Any) -> None:
+        # Before anybody changes them in place.
+        calls.append((name, *(part.clone() if isinstance(part, Tensor) else part for part in parts)))
+
+    # A compiled part would run without looking at the hooks.
+    eager = torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
+    with eager, hooked(layers, keep):
         yield calls
-
-
-def _keep(
-    calls: list[Call], name: str, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
-) -> None:
-    received = inputs[0] if inputs else next(iter(named.values()), None)
-    # Before anybody changes them in place.
-    received, output = (part.clone() if isinstance(part, Tensor) else part for part in (received, output))
-    calls.append((name, received, output))
 
 
 def _returned_logits(output: Any) -> Tensor | None:
@@ -256,6 +268,11 @@ def find_output_layer(model: nn.Module, images: Tensor) -> OutputLayer:
     best = [match for match in matches if match.name in layers][-1:] or matches[:1]
     if not best:
         raise _other_than_returned(model, layers)
+    further = [part for part in output[1:] if _is_rows(part)] if isinstance(output, (tuple, list)) else []
+    others = [name for name, _, logits in calls if name in layers and any(matching(name, logits, b) for b in further)]
+    if others:
+        told = f"what several layers give; the first, of {best[0].name!r}, counts as the logits. If those are another's"
+        logger.warning("%s returns %s, name it: layer=..., one of %s.", type(model).__name__, told, _listed(others))
     return best[0]
 
 
@@ -268,6 +285,7 @@ def _match(name: str, layer: nn.Module, features: Tensor, logits: Tensor, return
 
 
 def _other_than_returned(model: nn.Module, layers: Iterable[str]) -> ValueError:
+    _check_readable(model)
     return ValueError(
         f"{type(model).__name__} returns something else than its layers give ({_listed(layers)}): the mean of several, "
         "a scale for each class, or the like comes after them. Put what comes after a layer into one module with it, "
@@ -295,15 +313,12 @@ def layer_outputs(model: nn.Module, layer: OutputLayer, images: Tensor) -> dict[
             f"{found}. Name the layer that gives the logits (layer=...), or pool over places or tokens before it."
         )
     _, features, logits = calls[0]
-    if layer.form is not None and not _still_gives(layer, part, features, logits, _returned_logits(output)):
-        raise _other_than_returned(model, [layer.name])
+    if layer.form is not None:
+        returned = _returned_logits(output)
+        head = isinstance(part, Head)
+        if not (_match(layer.name, part, features, logits, returned) if head else layer.gives(logits, returned)):
+            raise _other_than_returned(model, [layer.name])
     return {"features": features, "logits": layer.factor * logits if layer.factor != 1 else logits}
-
-
-def _still_gives(layer: OutputLayer, part: nn.Module, features: Tensor, logits: Tensor, returned: Tensor) -> bool:
-    if isinstance(part, Head):
-        return _match(layer.name, part, features, logits, returned) is not None
-    return layer.gives(logits, returned)
 
 
 @torch.no_grad()
@@ -313,22 +328,12 @@ def named_layer(model: nn.Module, name: str, images: Tensor) -> OutputLayer:
     part = parts.get(name) or parts[check_choice("layer", name, layers)]
     with _watched({name: part}) as calls:
         output = model(images)
-    given = [logits for _, _, logits in calls if _is_rows(logits)]
-    if not any(matching(name, logits, tensor) for logits in given for tensor in _tensors(output)):
-        logger.warning(
-            "Layer %r is recorded as you say, but %s returns something else: the scores are those of the layer.",
-            name,
-            type(model).__name__,
-        )
+    several = output.values() if isinstance(output, Mapping) else output
+    returned = filter(_is_rows, several if isinstance(output, (tuple, list, Mapping)) else [output])
+    if not any(matching(name, call[2], tensor) for tensor in returned for call in calls if _is_rows(call[2])):
+        said = f"Layer {name!r} is recorded as you say, but {type(model).__name__} returns something else"
+        logger.warning("%s: the scores are those of the layer.", said)
     return OutputLayer(name)
-
-
-def _tensors(output: Any) -> list[Tensor]:
-    """Return the matrices among what a network returns."""
-    parts = [output]
-    if isinstance(output, (tuple, list, Mapping)):
-        parts = list(output.values() if isinstance(output, Mapping) else output)
-    return [part for part in parts if _is_rows(part)]
 
 
 def _is_rows(part: Any) -> bool:

@@ -13,9 +13,9 @@ from safetensors.torch import save
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz._common.system import data_folder
-from isomax_viz.learning.backbones import BACKBONES, Classifier
-from isomax_viz.learning.losses import HEADS
-from isomax_viz.learning.training.checkpoint import state_digest
+from isomax_viz.learning.backbones import Classifier
+from isomax_viz.learning.build import assemble
+from isomax_viz.learning.training.checkpoint import checked_header, copies, read_checked
 
 __all__ = ["load_network", "network_file", "save_network"]
 
@@ -67,16 +67,12 @@ def load_network(name: str, *, loss: str, seed: int = 0) -> Classifier:
 
 def _read(path: Path) -> Classifier:
     try:
-        with safe_open(path, framework="pt") as file:
-            document, digest = file.metadata()["network"], file.metadata()["sha256"]
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
+        tensors, document = read_checked(path, "network")
+    except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}). Install isomax_viz again.") from error
-    if state_digest(tensors, document) != digest:
-        raise ValueError(f"{path} is damaged (its checksum does not match). Install isomax_viz again.")
     told = json.loads(document)
-    backbone = BACKBONES[told["backbone"]](in_channels=told["channels"])
-    model = Classifier(backbone, HEADS[told["loss"]](backbone.num_features, told["classes"], **told["settings"]))
+    size = {"channels": told["channels"], "classes": told["classes"]}
+    model = assemble(told["backbone"], told["loss"], told["settings"], **size, seed=0)
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -104,9 +100,8 @@ def network_file(model: Classifier, *, meta: Mapping[str, Any], settings: Mappin
     told = {key: meta[key] for key in ("id", "data", "backbone", "loss", "seed", "protocol", "computing", "versions")}
     channels = next(model.backbone.parameters()).shape[1]
     told |= {"channels": channels, "classes": model.head.num_classes, "settings": dict(settings)}
-    document = json.dumps(told, sort_keys=True)
-    tensors = {
-        name: (value.half() if value.dtype == torch.float32 else value).cpu().contiguous().clone()
-        for name, value in model.state_dict().items()
+    halves = {
+        name: value.half() if value.dtype == torch.float32 else value for name, value in model.state_dict().items()
     }
-    return save(tensors, metadata={"network": document, "sha256": state_digest(tensors, document)})
+    tensors = copies(halves)
+    return save(tensors, metadata=checked_header(tensors, "network", json.dumps(told, sort_keys=True)))

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
-from isomax_viz.learning.output_layer import evaluated, find_output_layer, linear_layers, plain_network, walk
+from isomax_viz.learning.output_layer import evaluated, find_output_layer, hooked, linear_layers, plain_network, walk
 
 __all__ = [
     "FeatureExtractor",
@@ -259,14 +260,8 @@ class FeatureExtractor(nn.Module):
             If the classifier does not call its head exactly once with one vector per image.
         """
         received: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(
-            lambda _, inputs, named: received.append(inputs[0] if inputs else next(iter(named.values()))),
-            with_kwargs=True,
-        )
-        try:
+        with hooked({self.layer: self.head}, lambda _, features, __: received.append(features)):
             self.model(images)
-        finally:
-            handle.remove()
         shapes = [tuple(features.shape) for features in received]
         if len(shapes) != 1 or len(shapes[0]) != 2:
             raise ValueError(
@@ -276,7 +271,7 @@ class FeatureExtractor(nn.Module):
         return received[0]
 
 
-class SplitClassifier(nn.Module):
+class SplitClassifier(Classifier):
     """A classifier with the parts that training and recording ask for: ``backbone`` and ``head``.
 
     See :func:`as_classifier`. The head stands inside the backbone's network, so ``state_dict`` has everything once.
@@ -288,7 +283,7 @@ class SplitClassifier(nn.Module):
     """
 
     def __init__(self, backbone: FeatureExtractor) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.backbone = backbone
 
     @property
@@ -296,12 +291,8 @@ class SplitClassifier(nn.Module):
         """The head inside the classifier."""
         return self.backbone.head
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits for detection, shape (n, classes)."""
-        return self.head(self.backbone(images))
 
-
-def as_classifier(model: nn.Module) -> Classifier | SplitClassifier:
+def as_classifier(model: nn.Module) -> Classifier:
     """Return a network with a head inside as one with a ``backbone`` and a ``head``, to be trained and recorded.
 
     Parameters
@@ -312,7 +303,7 @@ def as_classifier(model: nn.Module) -> Classifier | SplitClassifier:
 
     Returns
     -------
-    SplitClassifier or Classifier
+    Classifier
         What :func:`isomax_viz.learning.training.loop.train` and :mod:`isomax_viz.learning.recording.network` accept. A
         network that is one already is returned as it is.
 
@@ -330,7 +321,7 @@ def as_classifier(model: nn.Module) -> Classifier | SplitClassifier:
     >>> classifier.backbone(torch.zeros(4, 3, 8, 8)).shape, classifier(torch.zeros(4, 3, 8, 8)).shape
     (torch.Size([4, 32]), torch.Size([4, 10]))
     """
-    if isinstance(model, (Classifier, SplitClassifier)):
+    if isinstance(model, Classifier):
         return model
     heads = [name for name, module in model.named_modules() if isinstance(module, Head)]
     if len(heads) != 1 or not heads[0]:
@@ -375,13 +366,31 @@ def split_classifier(model: nn.Module, *, layer: str | None = None, factor: floa
     part = dict(model.named_modules()).get(name)
     if isinstance(part, Head):
         return SplitClassifier(FeatureExtractor(model, name))
-    if not isinstance(part, nn.Linear):
+    if part is None or not any(isinstance(module, nn.Linear) for module in part.modules()):
         raise ValueError(
             f"The score needs a linear last layer or a head, but {name!r} of {type(model).__name__} is "
             f"{'none of its layers' if part is None else f'a {type(part).__name__}'}. Use a score of captured features."
         )
+    if type_before_parametrizations(part) is not nn.Linear:
+        return Classifier(FeatureExtractor(model, name), _Scaled(part, factor))
     head = SoftMaxHead(*_sizes(part)).to(part.weight.device)
     _copy_weights(part, head)
     for parameter in head.parameters():
         parameter.requires_grad_(False).mul_(factor)
     return Classifier(FeatureExtractor(model, name), head)
+
+
+class _Scaled(Head):
+    """What gives the logits of a foreign network and is more than a linear layer (one with an adapter), as a head."""
+
+    def __init__(self, part: nn.Module, factor: float) -> None:
+        inside = list(linear_layers(part).values())
+        super().__init__(_sizes(inside[0])[0], _sizes(inside[-1])[1])
+        self.part, self.factor = part, factor
+
+    def _get_name(self) -> str:
+        return type(self.part).__name__
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits that were captured, shape (n, classes)."""
+        return self.factor * self.part(features.to(next(self.parameters()).dtype)).float()

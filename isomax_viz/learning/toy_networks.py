@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -12,36 +12,22 @@ from isomax_viz.learning.recording.network import assemble_capture, gather, head
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number, sealed
 from isomax_viz.analysis.features import Plane, Snapshot, ToyRun
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets.toys import Toy, load_toy
+from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import HEADS, parameter_groups
+from isomax_viz.learning.training.history import EpochRecord
 
-__all__ = ["ToyNetwork", "train_toy"]
+__all__ = ["train_toy"]
 
 MARGIN = 0.12  # of the extent of the data, around them
 RISE = 0.2  # share of the training in which the learning rate rises
 
-
-class ToyNetwork(nn.Module):
-    """Two hidden layers, two features, and any head.
-
-    Parameters
-    ----------
-    inputs, width : int
-        Numbers per point, and units of each hidden layer.
-    head : Module
-        Takes two features.
-    """
-
-    def __init__(self, inputs: int, width: int, head: nn.Module) -> None:
-        super().__init__()
-        layers = [nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2)]
-        self.backbone = nn.Sequential(*layers)
-        self.head = head
+_Said = tuple[Classifier, dict[str, Samples], dict[str, Samples]]  # a network, and what it says of its data
 
 
 def train_toy(
@@ -100,19 +86,21 @@ def train_toy(
     batch_size = check_number("batch_size", batch_size, at_least=1, whole=True)
     points, labels = torch.tensor(toy.train), torch.tensor(toy.train_labels)
     generator = torch.Generator().manual_seed(seed)
-    recorder = _Recorder(toy, lines=lines)
+    said: list[_Said] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head, settings = _head(loss, len(toy.class_names), entropic_scale)
-        network = ToyNetwork(points.shape[1], check_number("width", width, at_least=1, whole=True), head)
+        width = check_number("width", width, at_least=1, whole=True)
+        layers = [nn.Linear(points.shape[1], width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2)]
+        network = Classifier(nn.Sequential(*layers), head)
         groups = parameter_groups(network, lr=check_number("learning_rate", learning_rate, above=0), weight_decay=1e-4)
         optimizer = torch.optim.AdamW(groups)
         steps = epochs * -(-len(points) // batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min((step + 1) / (RISE * steps), max(0.0, 1 - step / steps) / (1 - RISE))
         )
-        recorder.add(network, 0)
-        for epoch in range(1, epochs + 1):
+        said.append(_asked(network, toy))
+        for _ in range(epochs):
             network.train()
             for chosen in torch.randperm(len(points), generator=generator).split(batch_size):
                 features = network.backbone(points[chosen])
@@ -121,10 +109,10 @@ def train_toy(
                 value.backward()
                 optimizer.step()
                 schedule.step()
-            recorder.add(network, epoch)
+            said.append(_asked(network, toy))
     named = loss if isinstance(loss, str) else loss.__name__
     meta = {"loss": named, "data": toy.name, "backbone": "two hidden layers", "preset": "toy", "seed": seed} | settings
-    return recorder.run(meta | {"classes": list(toy.class_names)})
+    return ToyRun(tuple(_snapshots(toy, said, meta | {"classes": list(toy.class_names)}, lines)))
 
 
 def _head(loss: str | type[nn.Module], classes: int, scale: float | None) -> tuple[nn.Module, dict[str, Any]]:
@@ -137,95 +125,71 @@ def _head(loss: str | type[nn.Module], classes: int, scale: float | None) -> tup
     return made(2, classes, entropic_scale=scale), {"entropic_scale": scale}
 
 
-class _Recorder:
-    """Keeps what the network says at each epoch; the planes are laid out once all features are known."""
+def _samples(
+    network: Classifier, points: np.ndarray, labels: np.ndarray | None = None, *, features: bool = False
+) -> Samples:
+    """Return what a network says of points, or of features."""
+    values = torch.tensor(points, dtype=torch.float32)
+    outputs = gather([head_outputs(network.head, values if features else network.backbone(values))])
+    return Samples(labels=np.full(len(points), -1) if labels is None else labels, **outputs)
 
-    def __init__(self, toy: Toy, *, lines: int) -> None:
-        self._toy, self._lines = toy, lines
-        self._sets = {"train": toy.train, "test": toy.test} | dict(toy.ood)
-        self._labels = {"train": toy.train_labels, "test": toy.test_labels}
-        self._kept: list[tuple[int, ToyNetwork, dict[str, Samples]]] = []
 
-    def add(self, network: ToyNetwork, epoch: int) -> None:
-        frozen = deepcopy(network).eval().requires_grad_(False)
-        outputs = {}
-        for name, points in self._sets.items():
-            labels = self._labels.get(name, np.full(len(points), -1))
-            outputs[name] = _samples(frozen, _features(frozen, points), labels)
-        self._kept.append((epoch, frozen, outputs))
+def _asked(network: Classifier, toy: Toy) -> _Said:
+    """Return a copy of the network, and what it says of the known and of the unknown points."""
+    frozen = deepcopy(network).eval().requires_grad_(False)
+    known = {
+        "train": _samples(frozen, toy.train, toy.train_labels),
+        "test": _samples(frozen, toy.test, toy.test_labels),
+    }
+    return frozen, known, {name: _samples(frozen, points, None) for name, points in toy.ood.items()}
 
-    def run(self, meta: Mapping[str, Any]) -> ToyRun:
-        input_lines = None
-        if self._toy.train.shape[1] == 2:
-            input_lines = _grid_lines(np.concatenate(list(self._sets.values())), self._lines)
-        feature_lines = self._feature_lines(meta["loss"])
-        history: list[dict[str, Any]] = []
-        snapshots = []
-        for epoch, network, sets in self._kept:
-            history += [_summary(network, epoch, name, sets[name]) for name in ("train", "test")]
-            known, unknown = ({name: sets[name] for name in names} for names in (("train", "test"), self._toy.ood))
-            described = {"meta": {**meta, "epoch": epoch}, "history": pd.DataFrame(history)}
-            capture = assemble_capture(network.head, known, unknown, **described)
-            planes = {"features": _plane(network, feature_lines, capture.prototypes, features=True)}
-            if input_lines is not None:
-                planes["input"] = _plane(network, input_lines, capture.prototypes, features=False)
-            weights = {name: value.numpy().copy() for name, value in network.state_dict().items()}
-            points = self._sets if input_lines is not None else {}
-            snapshots.append(Snapshot(epoch, capture, planes, points, weights))
-        return ToyRun(tuple(snapshots))
 
-    def _feature_lines(self, loss: str) -> tuple[np.ndarray, np.ndarray]:
-        if loss == "isomax+":
-            edge = np.linspace(-1.55, 1.55, self._lines)
-            return edge, edge
-        # The axes stand still while the epochs pass, so they hold the known features of all of them; of the unknown
-        # ones, which may lie very far, as much as leaves the known ones large enough to be seen.
-        known = np.concatenate([sets["train"].require("features") for _, _, sets in self._kept])
-        low, high = np.quantile(known, [0.002, 0.998], axis=0)
-        room = 0.75 * (high - low).max()
-        last = self._kept[-1][2]
-        unknown = [np.quantile(last[name].require("features"), [0.02, 0.98], axis=0) for name in self._toy.ood]
-        lowest, highest = low - room, high + room
-        for least, most in unknown:
-            low, high = np.clip(least, lowest, low), np.clip(most, high, highest)
-        return _grid_lines(np.stack([low, high]), self._lines)
+def _snapshots(toy: Toy, said: list[_Said], meta: Mapping[str, Any], lines: int) -> Iterator[Snapshot]:
+    """Yield the epochs; the planes are laid out only now that all features are known."""
+    points = {"train": toy.train, "test": toy.test, **toy.ood} if toy.train.shape[1] == 2 else {}
+    grids = {"features": _feature_lines(said, meta["loss"], lines)}
+    if points:
+        grids["input"] = _grid_lines(np.concatenate(list(points.values())), lines)
+    history: list[dict[str, Any]] = []
+    for epoch, (network, known, unknown) in enumerate(said):
+        history += [{"epoch": epoch, "split": name} | _summary(network, samples) for name, samples in known.items()]
+        described = {"meta": {**meta, "epoch": epoch}, "history": pd.DataFrame(history)}
+        capture = assemble_capture(network.head, known, unknown, **described)
+        planes = {}
+        for space, grid in grids.items():
+            x, y = np.meshgrid(*grid)
+            samples = _samples(network, np.column_stack([x.ravel(), y.ravel()]), features=space == "features")
+            planes[space] = Plane(*grid, with_distances_to(capture.prototypes, samples))
+        weights = {name: sealed(value.numpy().copy()) for name, value in network.state_dict().items()}
+        yield Snapshot(epoch, capture, planes, points, weights)
+
+
+def _feature_lines(said: list[_Said], loss: str, lines: int) -> tuple[np.ndarray, np.ndarray]:
+    if loss == "isomax+":
+        edge = sealed(np.linspace(-1.55, 1.55, lines))
+        return edge, edge
+    # The axes stand still while the epochs pass, so they hold the known features of all of them; of the unknown
+    # ones, which may lie very far, as much as leaves the known ones large enough to be seen.
+    features = np.concatenate([known["train"].require("features") for _, known, _ in said])
+    low, high = np.quantile(features, [0.002, 0.998], axis=0)
+    room = 0.75 * (high - low).max()
+    lowest, highest = low - room, high + room
+    for samples in said[-1][2].values():
+        least, most = np.quantile(samples.require("features"), [0.02, 0.98], axis=0)
+        low, high = np.clip(least, lowest, low), np.clip(most, high, highest)
+    return _grid_lines(np.stack([low, high]), lines)
 
 
 def _grid_lines(points: np.ndarray, lines: int) -> tuple[np.ndarray, np.ndarray]:
     """Return grid lines over a square that holds the points, so that distances look alike in both directions."""
     low, high = points.min(axis=0), points.max(axis=0)
     half = (0.5 + MARGIN) * max(float((high - low).max()), 1e-6)
-    x, y = (np.linspace(middle - half, middle + half, lines) for middle in (low + high) / 2)
+    x, y = (sealed(np.linspace(middle - half, middle + half, lines)) for middle in (low + high) / 2)
     return x, y
 
 
-def _features(network: ToyNetwork, points: np.ndarray) -> Tensor:
-    return network.backbone(torch.tensor(points, dtype=torch.float32))
-
-
-def _samples(network: ToyNetwork, features: Tensor, labels: np.ndarray) -> Samples:
-    return Samples(labels=labels, **gather([head_outputs(network.head, features)]))
-
-
-def _plane(
-    network: ToyNetwork, lines: tuple[np.ndarray, np.ndarray], prototypes: np.ndarray | None, *, features: bool
-) -> Plane:
-    x, y = np.meshgrid(*lines)
-    points = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
-    values = torch.tensor(points) if features else _features(network, points)
-    samples = _samples(network, values, np.full(len(points), -1))
-    return Plane(*lines, with_distances_to(prototypes, samples))
-
-
-def _summary(network: ToyNetwork, epoch: int, split: str, samples: Samples) -> dict[str, Any]:
-    _, class_logits = network.head.both_logits(torch.tensor(samples.features))
-    value = network.head.criterion(class_logits, torch.tensor(samples.labels))
-    return {
-        "epoch": epoch,
-        "split": split,
-        "loss": value.item(),
-        "accuracy": samples.accuracy,
-        "cross_entropy": value.item(),
-        "entropy": float(samples.entropies.mean()),
-        "max_probability": float(samples.max_probabilities.mean()),
-    }
+def _summary(network: Classifier, samples: Samples) -> dict[str, float]:
+    record, targets = EpochRecord(), torch.tensor(samples.labels)
+    logits, class_logits = network.head.both_logits(torch.tensor(samples.features))
+    record.add(logits, class_logits, targets, network.head.criterion(class_logits, targets))
+    return record.summary()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import nbformat
@@ -215,6 +217,14 @@ def test_training_repeats_and_leaves_the_random_numbers_alone():
     np.testing.assert_array_equal(first.capture.test.logits, second.capture.test.logits)
     other = iv.train_toy("moons", loss="isomax", seed=1, **SMALL)
     assert not np.array_equal(first.capture.test.logits, other.capture.test.logits)
+
+
+@pytest.mark.parametrize("again", [lambda item: item, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))])
+def test_a_snapshot_of_a_training_stays_frozen(again):
+    found = again(iv.train_toy("moons", epochs=1, lines=3).final)
+    plane = found.planes["input"]
+    for array in (plane.x, plane.y, found.planes["features"].x, *found.weights.values(), *found.points.values()):
+        assert not array.flags.writeable
 
 
 def test_a_head_of_ones_own_is_passed_as_a_class():

@@ -11,10 +11,13 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     DistributedSampler,
     IterableDataset,
+    RandomSampler,
     Sampler,
+    SequentialSampler,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
@@ -276,6 +279,20 @@ def test_a_network_that_returns_something_else_than_its_layers_give_is_refused(a
     assert "Layer 'fc' is recorded as you say, but Answers returns something else" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda net, x: (net.other(x), net.fc(x)),
+        lambda net, x: [net.other(x), x, net.fc(x).softmax(dim=1)],
+        lambda net, x: (lambda hidden: (hidden, net.behind(hidden)))(net.other(x)),
+    ],
+)
+def test_several_answers_are_said_for_the_first_is_taken(answer, images, caplog):
+    network = Answers(answer, other=nn.Linear(24, 12), behind=nn.Linear(12, 10))
+    assert iv.record(network, (images, LABELS)).meta["layer"] == "other"
+    assert re.search("returns what several layers give; the first, of 'other', .*one of '(fc|behind)'", caplog.text)
+
+
 def test_a_network_that_changes_its_mind_is_noticed(images):
     """Agrees on the first images only."""
     network = Answers(lambda net, x: net.fc(x) + (x.sum() > 30) * x[:, :10])
@@ -311,9 +328,12 @@ def test_what_has_no_layers_to_read_says_what_it_is(model, images):
                           (exported, "ExportedProgram"), (exported.module(), "GraphModule")):  # fmt: skip
         with pytest.raises(TypeError, match=f"model is a {kind}: it was scripted, traced or exported.*it was made of"):
             iv.record(program, (images, LABELS))
-    model.fc = torch.ao.nn.quantized.dynamic.Linear(24, 10)
-    with pytest.raises(ValueError, match="The layer 'fc' of Network is quantised.*as it was before"):
-        iv.record(model, (images, LABELS))
+    parts = {"quantised": torch.ao.nn.quantized.dynamic.Linear(24, 10), "scripted": torch.jit.script(nn.Linear(24, 10))}
+    for kind, part in parts.items():
+        for body in (model.stem, nn.Sequential(model.stem, nn.Flatten(), nn.Linear(24, 24))):
+            network = nn.Sequential(body, nn.Flatten(), part)
+            with pytest.raises(ValueError, match=f"The layer '2' of Sequential is {kind}.*as it was before"):
+                iv.record(network, (images, LABELS))
 
 
 def nan_network() -> nn.Module:
@@ -369,6 +389,13 @@ class Endless(IterableDataset):
         return iter([(torch.zeros(1, 8, 8), 0)] * 4)
 
 
+class Reversing(SequentialSampler):
+    """Has another order than what it is derived from."""
+
+    def __iter__(self):
+        return iter(range(22, -1, -1))
+
+
 class Buckets(Sampler):
     """Batches of its own making."""
 
@@ -390,6 +417,14 @@ class Buckets(Sampler):
         ),
         ({"batch_sampler": Buckets()}, True, ["test is drawn by a Buckets"]),
         ({"batch_sampler": [list(range(23))]}, False, []),
+        ({"sampler": np.arange(22, -1, -1)}, False, []),
+        ({"sampler": Reversing(LABELS)}, True, ["test is drawn by a Reversing"]),
+        ({"batch_sampler": BatchSampler(RandomSampler(LABELS), 7, False)}, True, ["test is drawn by a RandomSampler"]),
+        (
+            {"batch_sampler": BatchSampler(SequentialSampler(LABELS), 7, True)},
+            False,
+            ["test has 23 images, but its DataLoader gave 21"],
+        ),
         ({"drop_last": True}, False, ["test has 23 images, but its DataLoader gave 21: look at .* drop_last"]),
         ({"sampler": distributed(shuffle=False)}, False, ["test has 23 images, but its DataLoader gave 12"]),
         (
@@ -408,6 +443,20 @@ def test_what_a_loader_leaves_out_or_draws_at_random_is_said(model, images, opti
     assert len(caplog.records) == len(warnings)
     for record, expected in zip(caplog.records, warnings, strict=True):
         assert re.match(expected, record.getMessage())
+
+
+def test_ready_batches_that_are_shuffled_are_said(model, images, caplog):
+    """Without a batch size, the loader's sampler draws whole batches."""
+    ready = list(zip(images.split(6), LABELS.split(6), strict=True))
+    assert "unordered" not in iv.record(model, DataLoader(ready, batch_size=None)).meta and not caplog.text
+    assert iv.record(model, DataLoader(ready, batch_size=None, shuffle=True)).meta["unordered"] == ["test"]
+    assert "test is drawn by a RandomSampler" in caplog.text
+
+
+def test_an_iterable_set_whose_last_batch_may_be_dropped_is_said(model, images, caplog):
+    """Nobody knows how many images it has."""
+    iv.record(model, (images, LABELS), {"far": DataLoader(Endless(), batch_size=3, drop_last=True)})
+    assert "ood['far'] may lack its last images: its DataLoader drops an incomplete batch" in caplog.text
 
 
 def test_several_workers_of_an_iterable_set_are_said(model, images, caplog):
@@ -443,10 +492,10 @@ THREE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     ("model", "data", "options", "message"),
     [
         (nn.Conv2d(1, 3, 3), (ONE, [0] * 4), {}, "must contain a torch.nn.Linear that gives the logits"),
-        (THREE, (ONE, [0, 1, 2]), {}, "test has 4 images but 3 labels. Give one label per image"),
-        (THREE, (ONE, [0, 1, 2, 3]), {}, "The labels of test must lie in -1 .. 2.*range from 0 to 3"),
-        (THREE, (ONE, [0, 1, 2, -1]), {}, "The labels of test hold -1; -1 is for out-of-distribution images only"),
-        (THREE, (ONE, [[0]] * 4), {}, r"one class number per image, but have shape \(4, 1\)"),
+        (THREE, (ONE, [0, 1, 2]), {}, r"The labels of test must be one .* each of 4 images, but have shape \(3,\)"),
+        (THREE, (ONE, [0, 1, 2, 3]), {}, "The labels of test must lie in 0 .. 2.*range from 0 to 3"),
+        (THREE, (ONE, [0, 1, 2, -1]), {}, "labels of test must lie in 0 .. 2 .*range from -1 to 2"),
+        (THREE, (ONE, [[0]] * 4), {}, r"one class number for each of 4 images, but have shape \(4, 1\)"),
         (THREE, DataLoader(TensorDataset(ONE)), {}, "test has no labels. In-distribution data needs them"),
         (THREE, [], {}, "test is empty: it gave no image"),
         (THREE, (ONE[:0], []), {}, "test is empty: it gave no image"),
@@ -464,8 +513,8 @@ THREE = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
         (THREE, datasets.load_id("digits").test, {"normalise": ([0.5] * 3, 1)}, "a mean of 3 channels, but test has 1"),
         (THREE, [ONE, torch.zeros(4)], {}, r"a list of batches without labels.*in a tuple: \(images, labels\)"),
         (THREE, (ONE / 0, [0] * 4), {}, "test holds images with NaN or infinite numbers. Mend the preprocessing"),
-        (THREE, (ONE, [0] * 4), {"ood": {"test": ONE}}, "is named 'test'. Its name must be a text, neither empty"),
-        (THREE, (ONE, [0] * 4), {"ood": {1: ONE}}, "is named 1. Its name must be a text"),
+        (THREE, (ONE, 3), {}, r"one class number for each of 4 images, but have shape \(\)"),
+        (THREE, (ONE, [0] * 4), {"ood": {"test": ONE}}, "ood='test' is the name of the in-distribution samples"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_recorded_says_why(model, data, options, message):
@@ -479,7 +528,6 @@ def test_what_can_not_be_recorded_says_why(model, data, options, message):
         (len, (ONE, [0] * 4), None, "model must be a torch.nn.Module, but is builtin_function_or_method"),
         (THREE, 5, None, "test must be an ImageSet, .* or a DataLoader, but is int"),
         (THREE, (ONE.byte(), [0] * 4), None, "preprocessed images as floats, but their dtype is torch.uint8"),
-        (THREE, (ONE, 3), None, "The labels of test must be one class number per image, but are 3"),
         (THREE, TensorDataset(ONE), None, "but is TensorDataset. Wrap a Dataset in a DataLoader"),
         (
             THREE,
@@ -487,6 +535,7 @@ def test_what_can_not_be_recorded_says_why(model, data, options, message):
             None,
             "but is a dict with the keys 'pixels', 'labels'. Give them",
         ),
+        (THREE, (ONE, [0] * 4), {1: ONE}, "A name in ood must be text, but is 1"),
         (THREE, (ONE, [0] * 4), [ONE], "ood must map names to data.*but is list"),
         (THREE, (ONE, [0] * 4), {"letters": "letters"}, "needs id_data to be an ImageSet or an InDistribution"),
     ],

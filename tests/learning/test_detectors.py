@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +25,7 @@ from isomax_viz.learning.detectors import (
     GODIN,
     ODIN,
     Ensemble,
+    FeatureDetector,
     Gram,
     KLMatching,
     KNearest,
@@ -38,6 +39,7 @@ from isomax_viz.learning.detectors import (
     ViM,
     adversarial,
 )
+from isomax_viz.learning.detectors.base import option
 from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.lee import _regression
 from isomax_viz.learning.losses import HEADS, IsoMaxHead, SoftMaxHead
@@ -466,6 +468,74 @@ def test_a_plain_network_is_asked_as_one_with_backbone_and_head(key, capture, ne
         replaced = replace_last_linear(nn.Sequential(network.backbone, nn.Linear(128, 10)), network.head).model
         again = iv.add_scores(capture, key, network=replaced, device="cpu").test.extra_scores[key]
         np.testing.assert_allclose(again, expected.test.extra_scores[key], rtol=1e-5, atol=1e-5)
+
+
+class Adapted(nn.Linear):
+    """A linear layer with a low-rank adapter, as one layer."""
+
+    def __init__(self) -> None:
+        super().__init__(128, 10)
+        self.adapter = nn.Linear(128, 10, bias=False)
+
+    def forward(self, features):
+        return super().forward(features) + self.adapter(features)
+
+
+class Wrapped(nn.Module):
+    """The same as a module around the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base, self.down, self.up = nn.Linear(128, 10), nn.Linear(128, 2), nn.Linear(2, 10)
+
+    def forward(self, features):
+        return self.base(features) + self.up(self.down(features))
+
+
+@pytest.mark.parametrize("kind", [Adapted, Wrapped])
+def test_a_last_layer_with_an_adapter_is_asked_as_a_whole(kind, network, data):
+    torch.manual_seed(0)
+    few, layer = data.with_examples_per_class(8, seed=0), kind()
+    model = nn.Sequential(network.backbone, layer, nn.Softmax(dim=1)).eval()
+    capture = iv.record(model, few)
+    features = torch.tensor(capture.test.features)
+    scored = iv.add_scores(capture, ["react", "knn"], network=model, device="cpu")
+    cut = torch.quantile(torch.tensor(capture.train.features), 0.9)
+    with torch.no_grad():
+        wanted = layer(features.clamp(max=cut)).logsumexp(dim=1)
+    np.testing.assert_allclose(scored.test.extra_scores["react"], wanted, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match=f"'vim' needs a linear last layer, but this one is an? {kind.__name__}"):
+        iv.add_scores(capture, "vim", network=model, device="cpu")
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Furthest(FeatureDetector):
+    """A detector of one's own: distance to the mean training feature, in a power."""
+
+    key = "furthest"
+    power: float = option(1.0, above=0)
+
+    def learn(self, known):
+        self.mean = known.features.mean(dim=0)
+
+    def score_features(self, features, logits):
+        return -(torch.linalg.vector_norm(features - self.mean, dim=1) ** self.power)
+
+
+def test_a_detector_of_ones_own_needs_its_key_what_it_learns_and_its_score(capture):
+    scored = iv.add_scores(capture, Furthest(power=2), device="cpu")
+    away = capture.test.features - capture.train.features.mean(axis=0)
+    np.testing.assert_allclose(scored.test.extra_scores["furthest"], -(away**2).sum(axis=1), rtol=1e-4)
+    told = scored.meta["detectors"]["furthest"]["settings"]
+    assert told == {"power": 2.0} and Furthest.from_settings(told).power == 2.0
+    with pytest.raises(ValueError, match="power must be a number above 0, but is 0"):
+        Furthest(power=0)
+
+
+def test_she_needs_a_known_picture_of_each_class(capture, network):
+    train = replace(capture.train, predictions=np.where(capture.train.labels == 3, 4, capture.train.predictions))
+    with pytest.raises(ValueError, match=r"'she' needs a training picture of each class.* none of \[3\]. Use another"):
+        iv.add_scores(capture.replace(train=train), "she", network=network, device="cpu")
 
 
 def test_another_network_than_the_recorded_one_is_refused(capture, network):

@@ -15,7 +15,7 @@ from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.checkpoint import Checkpoint
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.protocols import PRESETS, Protocol, protocol_for
-from isomax_viz.learning.training.selection import held_out_split
+from isomax_viz.learning.training.start import held_out_split
 
 CPU = torch.device("cpu")
 FAST = replace(PRESETS["fast"].with_epochs(3), batch_size=32, validation=0.25)

@@ -27,7 +27,7 @@ from isomax_viz.learning.training.hardware import choose_precision, compile_pays
 from isomax_viz.learning.training.loop import TrainingError, train
 from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import PRESETS, Protocol, Recipe, protocol_for
-from isomax_viz.learning.training.selection import BestEpoch, held_out_split
+from isomax_viz.learning.training.start import held_out_split
 from isomax_viz.store.folder import Store
 
 CPU = torch.device("cpu")
@@ -317,7 +317,7 @@ def test_a_checkpoint_of_another_device_means_a_fresh_start(data, tmp_path, capl
     model, fresh = network(), network()
     train(model, data, SHORT, device=CPU, progress=False, checkpoint=checkpoint)
     train(fresh, data, SHORT, device=CPU, progress=False)
-    assert "begun on 'cuda' and can't go on on 'cpu'" in caplog.text and same(state(model), state(fresh))
+    assert "seed, precision or device), or" in caplog.text and same(state(model), state(fresh))
 
 
 def other_checkpoints():
@@ -570,17 +570,17 @@ def test_a_function_that_returns_a_head_with_scales_gets_their_learning_rate(dat
 
 
 def test_the_best_epoch_by_validation_looks_at_the_validation_pictures():
-    model, best = nn.Linear(1, 1, bias=False), BestEpoch("best_validation")
+    model = network()
+    state = training_state(model, "best_validation")
     for weight, validation, test in ((1.0, 0.5, 0.1), (2.0, 0.9, 0.2), (3.0, 0.8, 0.9)):
-        nn.init.constant_(model.weight, weight)
-        best.update(model, {"validation": {"accuracy": validation}, "test": {"accuracy": test}})
-    best.restore(model)
-    assert model.weight.item() == 2.0
+        nn.init.constant_(model.head.prototypes, weight)
+        state.add({"validation": {"accuracy": validation}, "test": {"accuracy": test}})
+    assert (state.kept["head.prototypes"] == 2).all()
 
 
-def training_state(model) -> TrainingState:
+def training_state(model, select="best_test") -> TrainingState:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return TrainingState(model, optimizer, torch.Generator(), BestEpoch("best_test"))
+    return TrainingState(model, optimizer, torch.Generator(), select)
 
 
 def test_a_checkpoint_holds_the_epoch_that_is_kept(tmp_path):
@@ -592,11 +592,10 @@ def test_a_checkpoint_holds_the_epoch_that_is_kept(tmp_path):
     checkpoint.keep(before)
     after = training_state(network())
     checkpoint.resume(after, digest="", epochs=9)
-    assert after.epoch == 2 and after.best.accuracy == 0.9
+    assert after.epoch == 2 and after.best == 0.9
     assert (after.model.head.prototypes == 2).all()  # goes on from the last epoch
     after.add({"test": {"accuracy": 0.7}})
-    after.best.restore(after.model)
-    assert (after.model.head.prototypes == 1).all()  # but the first is kept
+    assert (after.kept["head.prototypes"] == 1).all()  # but the first is kept
 
 
 @pytest.fixture

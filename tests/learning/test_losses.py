@@ -291,7 +291,7 @@ def test_dismax_takes_functions_of_ones_own():
     features = torch.tensor([[9.0, 16.0]])
     logits, class_logits = head.both_logits(features)
     assert logits.tolist() == [[-25.0] * 3] and class_logits.tolist() == [[-5.0] * 3]
-    assert "g=sqrt, h=abs" in repr(head)
+    assert "training_function=sqrt, detection_function=abs" in repr(head)
 
 
 def scale_by_hand(head, features: np.ndarray, *, mean: float | None, variance: float | None) -> np.ndarray:

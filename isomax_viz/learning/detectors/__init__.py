@@ -38,17 +38,8 @@ __all__ = [
     "adversarial",
 ]
 
-DETECTORS: dict[str, type[Detector]] = {
-    "odin": ODIN,
-    "godin": GODIN,
-    "mahalanobis": Mahalanobis,
-    "mahalanobis_features": MahalanobisFeatures,
-    "knn": KNearest,
-    "vim": ViM,
-    "she": SHE,
-    "react": ReAct,
-    "kl_matching": KLMatching,
-    "gram": Gram,
-    "mc_dropout": MCDropout,
-    "ensemble": Ensemble,
-}
+# In the order in which they are shown.
+_KINDS: tuple[type[Detector], ...] = (
+    ODIN, GODIN, Mahalanobis, MahalanobisFeatures, KNearest, ViM, SHE, ReAct, KLMatching, Gram, MCDropout, Ensemble,
+)  # fmt: skip
+DETECTORS = {kind.key: kind for kind in _KINDS}

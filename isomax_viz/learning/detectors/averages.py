@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._common.checks import check_number
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet
-from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
+from isomax_viz.learning.detectors.base import Detector, Known, numbers, option, pytorch_ood
 
 __all__ = ["Ensemble", "MCDropout"]
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class MCDropout(Detector):
     """Maximum of the probabilities averaged over passes in each of which other features are dropped.
 
@@ -38,25 +39,20 @@ class MCDropout(Detector):
     """
 
     key = "mc_dropout"
-    options = ("passes", "rate", "seed")
-
-    def __init__(self, *, passes: int = 30, rate: float = 0.2, seed: int = 0) -> None:
-        self.passes = check_number("passes", passes, at_least=1, whole=True)
-        self.rate = float(check_number("rate", rate, above=0, at_most=0.99))
-        self.seed = check_number("seed", seed, at_least=0, whole=True)
+    passes: int = option(30, at_least=1, whole=True)
+    rate: float = option(0.2, above=0, at_most=0.99)
+    seed: int = option(0, at_least=0, whole=True)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Passes, seed, and the rate where dropout was put in."""
         return {"passes": self.passes, "seed": self.seed, "rate": None if self._own else self.rate}
 
-    def fit(self, known: Known) -> MCDropout:
+    def learn(self, known: Known) -> None:
         """Find where features are dropped."""
-        super().fit(known)
         self._library = pytorch_ood()
         kinds = (nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
         self._own = any(isinstance(module, kinds) and module.p > 0 for module in known.network.modules())
-        return self
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return the maximum of the mean probabilities."""
@@ -114,15 +110,13 @@ class Ensemble(Detector):
         """All parameters of the other networks."""
         return numbers(*(parameter for network in self.networks for parameter in network.parameters()))
 
-    def fit(self, known: Known) -> Ensemble:
+    def learn(self, known: Known) -> None:
         """Check that all networks saw the same pictures."""
-        super().fit(known)
         for member in self.members:
             if not np.array_equal(member.test.labels, known.capture.test.labels):
                 raise ValueError("members must be captures of the same test pictures, but their labels differ.")
         for network in self.networks:
             network.to(known.device).eval()
-        return self
 
     def probabilities(self, name: str, samples: Samples) -> np.ndarray:
         """Return the mean probabilities of a set, shape (n, classes)."""
@@ -146,7 +140,6 @@ class Ensemble(Detector):
 
     def column(self, name: str, samples: Samples, pictures: Callable[[], ImageSet]) -> np.ndarray:
         """Return the maximum of the mean probabilities of a set; its pictures are not looked at."""
-        self.fitted()
         return self.probabilities(name, samples).max(axis=1)
 
     def score(self, pictures: Tensor) -> Tensor:

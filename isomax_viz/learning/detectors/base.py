@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._common.checks import missing_package
+from isomax_viz._common.checks import check_number, missing_package
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.hardware import suitable_layout, suitable_threads
 
-__all__ = ["Detector", "FeatureDetector", "Known", "NotFittedError", "joined", "numbers", "pytorch_ood"]
+__all__ = ["Detector", "FeatureDetector", "Known", "NotFittedError", "joined", "numbers", "option", "pytorch_ood"]
 
 _CHUNK = 5000  # captured features at once: a distance matrix to all training features must fit
-
-
 _MEANING = {"network": "the network", "data": "the training pictures"}
 
 
@@ -47,7 +45,7 @@ def pytorch_ood() -> ModuleType:
     return library
 
 
-def numbers(*tensors: Any) -> int:
+def numbers(*tensors: Tensor | np.ndarray) -> int:
     """Return how many numbers some tensors hold.
 
     Examples
@@ -113,10 +111,10 @@ class Known:
         """Training labels on the device, shape (n,)."""
         return torch.tensor(self.train.labels, device=self.device)
 
-    @property
-    def std(self) -> list[float]:
-        """Standard deviation of the pictures' channels, by which steps in grey values are divided."""
-        return [float(value) for value in self.data.std]
+    @cached_property
+    def std(self) -> Tensor:
+        """Standard deviation of the pictures' channels, by which steps in grey values are divided, (channels, 1, 1)."""
+        return torch.tensor(self.data.std, dtype=torch.float32, device=self.device)[:, None, None]
 
     def batches(self, images: ImageSet) -> Batches:
         """Return pictures normalised as the network was trained on them."""
@@ -141,22 +139,48 @@ class Known:
         """Yield normalised pictures in batches that suit the device."""
         return (pictures for pictures, _ in self.batches(images).in_order())
 
-    def some_training_pictures(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    def some_training_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """Return up to n training pictures, drawn without replacement, with their labels."""
-        chosen = np.random.default_rng(seed).permutation(len(self.data.train))[:n]
+        chosen = np.random.default_rng(0).permutation(len(self.data.train))[:n]
         return next(iter(self.batches(self.data.train.subset(np.sort(chosen))).in_order(n)))
 
 
+def option(default: float | tuple[float, ...] | None, **bounds: Any) -> Any:
+    """Return an option of a detector, a field of its dataclass: a number within bounds, or several to choose among.
+
+    Examples
+    --------
+    >>> @dataclass(kw_only=True, repr=False, eq=False)
+    ... class Mine(Detector):
+    ...     passes: int = option(30, at_least=1, whole=True)
+    >>> Mine(passes=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: passes must be a whole number of at least 1, but is 0.
+    """
+    return field(default=default, metadata=bounds)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
 class Detector:
     """A score that is fitted on in-distribution training data; higher = more in-distribution.
 
-    A detector of your own needs ``key``, ``fit`` and ``score``.
+    A detector of your own needs ``key``, ``learn`` and ``score``; its options may be fields, see :func:`option`.
     """
 
     key: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("network", "data")
-    options: ClassVar[tuple[str, ...]] = ()  # of the constructor, under the names that `settings` has for them
-    known: Known | None = None
+    known: Known | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, several = getattr(self, item.name), isinstance(item.default, tuple)
+            if item.metadata and value is not None:
+                kind, values = int if "whole" in item.metadata else float, value if several else [value]
+                found = [kind(check_number(item.name, one, **item.metadata)) for one in values]
+                if not found:
+                    raise ValueError(f"{item.name} is empty. Give at least one number to choose among.")
+                setattr(self, item.name, found if several else found[0])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.known is None else self.settings})"
@@ -164,24 +188,35 @@ class Detector:
     @property
     def settings(self) -> dict[str, Any]:
         """What was chosen or learned, as JSON values; kept in the capture's ``meta``."""
-        return {}
+        return {name: getattr(self, name) for name in self._options()}
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Detector:
+    def _options(cls) -> list[str]:
+        return [item.name for item in fields(cls) if item.init]
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
         """Return a detector that need not choose again what :attr:`settings` told."""
         # What is not told, or is told as None, was not chosen: earlier versions knew no seed.
-        return cls(**{name: settings[name] for name in cls.options if settings.get(name) is not None})
+        told = {name: settings[name] for name in cls._options() if settings.get(name) is not None}
+        # Of several "steps" one "step" was chosen.
+        told |= {name: [settings[name[:-1]]] for name in cls._options() if name[:-1] in settings}
+        return cls(**told)
 
     @property
     def extra_parameters(self) -> int:
         """How many numbers have to be kept beside the network."""
         return 0
 
-    def fit(self, known: Known) -> Detector:
+    def fit(self, known: Known) -> Self:
         """Fit on in-distribution training data and return itself."""
         known.check(self.key, self.needs)
         self.known = known
+        self.learn(known)
         return self
+
+    def learn(self, known: Known) -> None:
+        """Take from the training data what the score needs."""
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return one number per normalised picture, shape (n,)."""
@@ -232,9 +267,8 @@ class FeatureDetector(Detector):
         known = self.fitted()
         known.check(self.key, ("network",))
         with torch.no_grad():
-            network = known.network
-            features = network.backbone(pictures).float()
-            return self.score_features(features, network.head(features))
+            features = known.network.backbone(pictures).float()
+            return self.score_features(features, known.network.head(features))
 
     def column(self, name: str, samples: Samples, pictures: Callable[[], ImageSet]) -> np.ndarray:
         """Return one number per sample from its captured features; the pictures are not looked at."""
@@ -247,12 +281,10 @@ class FeatureDetector(Detector):
                 f"The set {name!r} has {samples.features.shape[1]} features, but {self.key!r} was fitted on {wanted}. "
                 "Record both with the same network."
             )
-        parts = []
+        arrays, starts = (samples.features, samples.require("logits")), range(0, len(samples), _CHUNK)
+        parts = ([torch.tensor(array[i : i + _CHUNK], device=known.device) for array in arrays] for i in starts)
         with torch.no_grad():
-            for start in range(0, len(samples), _CHUNK):
-                arrays = (samples.features[start : start + _CHUNK], samples.require("logits")[start : start + _CHUNK])
-                parts.append(self.score_features(*(torch.tensor(array, device=known.device) for array in arrays)))
-        return joined(parts)
+            return joined(self.score_features(*part) for part in parts)
 
 
 def joined(parts: Iterable[Tensor]) -> np.ndarray:

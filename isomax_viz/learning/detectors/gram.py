@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isomax_viz._common.checks import check_number
-from isomax_viz.learning.detectors.base import Detector, Known, numbers, pytorch_ood
+from isomax_viz.learning.detectors.base import Detector, Known, numbers, option, pytorch_ood
 from isomax_viz.learning.detectors.layers import Layers
 
 __all__ = ["Gram"]
@@ -28,6 +28,7 @@ class _Loader:
         return ((pictures, labels.cpu()) for pictures, labels in self._batches.in_order(self._size))
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Gram(Detector):
     """Minus how far correlations between channels leave the range of the training pictures of the predicted class.
 
@@ -46,16 +47,13 @@ class Gram(Detector):
     """
 
     key = "gram"
-    options = ("orders", "seed")
-
-    def __init__(self, *, orders: int = 10, seed: int = 0) -> None:
-        self.orders = check_number("orders", orders, at_least=1, whole=True)
-        self.seed = check_number("seed", seed, at_least=0, whole=True)
+    orders: int = option(10, at_least=1, whole=True)
+    seed: int = option(0, at_least=0, whole=True)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Orders, seed and layers."""
-        return {"orders": self.orders, "seed": self.seed, "layers": self._layers.names}
+        return super().settings | {"layers": self._layers.names}
 
     @property
     def extra_parameters(self) -> int:
@@ -63,9 +61,8 @@ class Gram(Detector):
         bounds = (self._detector.feature_min, self._detector.feature_max)
         return numbers(*(item for bound in bounds for layer in bound for item in layer)) + len(self._layers)
 
-    def fit(self, known: Known) -> Gram:
+    def learn(self, known: Known) -> None:
         """Fit the ranges of the training pictures."""
-        super().fit(known)
         head, backbone = known.network.head, known.network.backbone
         example, _ = known.some_training_pictures(1)
         self._layers = Layers(backbone, example)
@@ -85,7 +82,6 @@ class Gram(Detector):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._detector.to(known.device).fit(_Loader(known))
-        return self
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return minus the total deviation."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
+
+from isomax_viz.learning.output_layer import hooked
 
 __all__ = ["Layers"]
 
@@ -43,17 +45,9 @@ class Layers:
     def __init__(self, backbone: nn.Module, example: Tensor) -> None:
         self.backbone = backbone
         seen: list[tuple[str, tuple[int, ...]]] = []
-        handles = [
-            module.register_forward_hook(lambda _, __, output, name=name: seen.append((name, _size(output))))
-            for name, module in backbone.named_modules()
-            if name
-        ]
-        try:
-            with torch.no_grad():
-                backbone(example[:1])
-        finally:
-            for handle in handles:
-                handle.remove()
+        inside = {name: module for name, module in backbone.named_modules() if name}
+        with torch.no_grad(), hooked(inside, lambda name, _, output: seen.append((name, _size(output)))):
+            backbone(example[:1])
         calls = [name for name, _ in seen]
         # A module that answers more than once (a shared ReLU) is no place; a map of one pixel is no map.
         places = [(name, size) for name, size in seen if calls.count(name) == 1 and size and max(size) > 1]
@@ -80,23 +74,14 @@ class Layers:
         wanted = self.names if last is None else self.names[: last + 1]
         found: dict[str, Tensor] = {}
 
-        def keep(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def keep(name: str, _: Tensor, output: Tensor) -> None:
             found[name] = output
             if last is not None and name == wanted[-1]:
                 raise _Reached
 
-        handles = []
-        for name in wanted:
-            hook = partial(keep, name)
-            handles.append(self.backbone.get_submodule(name).register_forward_hook(hook))
         features: Tensor = None  # where no later layer is needed
-        try:
+        with hooked({name: self.backbone.get_submodule(name) for name in wanted}, keep), suppress(_Reached):
             features = self.backbone(pictures)
-        except _Reached:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
         return [found[name] for name in wanted], features
 
     def pooled(self, pictures: Tensor) -> list[Tensor]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from isomax_viz._common.checks import check_number
-from isomax_viz.learning.detectors.base import Detector, Known, numbers
+from isomax_viz.learning.detectors.base import Detector, Known, numbers, option
 from isomax_viz.learning.detectors.gaussians import Gaussians
 from isomax_viz.learning.detectors.layers import Layers
-from isomax_viz.learning.detectors.preprocessing import STEPS, adversarial, better, choices
+from isomax_viz.learning.detectors.preprocessing import STEPS, adversarial, better
 
 __all__ = ["Mahalanobis"]
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Mahalanobis(Detector):
     """Weighted sum over layers of minus the Mahalanobis distances to the nearest class mean.
 
@@ -38,15 +39,8 @@ class Mahalanobis(Detector):
     """
 
     key = "mahalanobis"
-
-    def __init__(self, *, steps: Sequence[float] = STEPS, pictures: int = 300) -> None:
-        self.steps = choices("steps", steps, at_least=0)
-        self.pictures = check_number("pictures", pictures, at_least=20, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Mahalanobis:
-        """Return a detector that need not choose again."""
-        return cls(steps=[settings["step"]])
+    steps: Sequence[float] = option(STEPS, at_least=0)
+    pictures: int = option(300, at_least=20, whole=True)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -60,9 +54,8 @@ class Mahalanobis(Detector):
         kept = (tensor for item in self._gaussians for tensor in (item.means, item.whitening))
         return numbers(*kept) + len(self._layers)
 
-    def fit(self, known: Known) -> Mahalanobis:
+    def learn(self, known: Known) -> None:
         """Fit a Gaussian per layer, choose the step, learn the weights of the layers."""
-        super().fit(known)
         real, labels = known.some_training_pictures(self.pictures)
         self._layers = Layers(known.network.backbone, real)
         with torch.no_grad():
@@ -78,17 +71,15 @@ class Mahalanobis(Detector):
             judged[step] = better(*(side[~learned] @ weights for side in sides))
         self.step = max(self.steps, key=judged.__getitem__)
         self._weights = _regression(*scores[self.step])
-        return self
 
     def layer_scores(self, pictures: Tensor, step: float) -> Tensor:
         """Return the confidence of each layer on the CPU, shape (n, layers); each sees pictures changed for itself."""
-        self.fitted()
+        known = self.fitted()
         if not step:
             with torch.no_grad():
                 pooled = self._layers.pooled(pictures)
                 columns = [gaussians.confidence(item) for gaussians, item in zip(self._gaussians, pooled, strict=True)]
             return torch.stack(columns, dim=1).cpu().double()
-        std = torch.tensor(self.fitted().std, device=pictures.device)[:, None, None]
         inputs = pictures.detach().requires_grad_()
         with torch.enable_grad():  # one pass forward for the gradients of all layers
             pairs = zip(self._gaussians, self._layers.pooled(inputs), strict=True)
@@ -97,7 +88,7 @@ class Mahalanobis(Detector):
         for number, total in enumerate(sums):
             (gradient,) = torch.autograd.grad(total, inputs, retain_graph=total is not sums[-1])
             with torch.no_grad():
-                moved = self._layers.pooled_one(pictures + step / std * gradient.sign(), number)
+                moved = self._layers.pooled_one(pictures + step / known.std * gradient.sign(), number)
                 columns.append(self._gaussians[number].confidence(moved))
         return torch.stack(columns, dim=1).cpu().double()
 

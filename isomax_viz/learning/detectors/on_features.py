@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isomax_viz._common.checks import check_number
-from isomax_viz.learning.detectors.base import FeatureDetector, Known, numbers, pytorch_ood
+from isomax_viz.learning.detectors.base import FeatureDetector, Known, numbers, option, pytorch_ood
 from isomax_viz.learning.detectors.gaussians import Gaussians
 
 __all__ = ["KLMatching", "KNearest", "MahalanobisFeatures", "ReAct", "SHE", "ViM"]
 
 
-class MahalanobisFeatures(FeatureDetector):
+class _Adapted(FeatureDetector):
+    """An outlier score of features with its sign changed: ``_made`` of the training data, then ``_asked``."""
+
+    def learn(self, known: Known) -> None:
+        """Fit the detector on the training features."""
+        self._detector = self._made(known)
+
+    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return minus the outlier score."""
+        self.fitted()
+        return -self._asked(features, logits)
+
+    def _made(self, known: Known) -> Any:
+        raise NotImplementedError
+
+    def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
+        return self._detector.predict_features(features)
+
+
+class MahalanobisFeatures(_Adapted):
     """Minus half the squared Mahalanobis distance to the nearest class mean, with one covariance for all classes.
 
     Notes
@@ -26,25 +45,21 @@ class MahalanobisFeatures(FeatureDetector):
 
     key = "mahalanobis_features"
 
-    def fit(self, known: Known) -> MahalanobisFeatures:
-        """Fit class means and covariance of the training features."""
-        super().fit(known)
-        self._gaussians = Gaussians(known.features, known.labels)
-        return self
-
     @property
     def extra_parameters(self) -> int:
         """Class means and the inverse covariance."""
-        return numbers(self._gaussians.means, self._gaussians.whitening)
+        return numbers(self._detector.means, self._detector.whitening)
 
-    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return minus half the squared distance to the nearest class mean."""
-        self.fitted()
-        return self._gaussians.confidence(features)
+    def _made(self, known: Known) -> Gaussians:
+        return Gaussians(known.features, known.labels)
+
+    def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
+        return -self._detector.confidence(features)
 
 
-class KNearest(FeatureDetector):
-    """Minus the distance to the k-th nearest training feature, between unit vectors.
+@dataclass(kw_only=True, repr=False, eq=False)
+class KNearest(_Adapted):
+    """Minus the distance to the k-th nearest training feature, between unit vectors; float64 on the CPU.
 
     Parameters
     ----------
@@ -57,38 +72,26 @@ class KNearest(FeatureDetector):
     """
 
     key = "knn"
-    options = ("k",)
-
-    def __init__(self, *, k: int = 50) -> None:
-        self.k = check_number("k", k, at_least=1, whole=True)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Number of neighbours."""
-        return {"k": self.k}
+    k: int = option(50, at_least=1, whole=True)
 
     @property
     def extra_parameters(self) -> int:
         """All training features."""
         return numbers(self.fitted().features)
 
-    def fit(self, known: Known) -> KNearest:
-        """Keep the training features."""
-        super().fit(known)
+    def _made(self, known: Known) -> Any:
         if len(known.train) < self.k:
             raise ValueError(f"k must be at most the {len(known.train)} training samples, but is {self.k}.")
-        self._detector = pytorch_ood().KNN(None, k=self.k).fit_features(known.features.cpu(), known.labels.cpu())
-        return self
+        return pytorch_ood().KNN(None, k=self.k).fit_features(known.features.cpu(), known.labels.cpu())
 
-    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return minus the distance to the k-th nearest training feature, float64 on the CPU."""
-        self.fitted()
+    def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
         # As many threads as the networks beside which its time is measured; the library would take all cores.
         self._detector.knn.n_jobs = torch.get_num_threads()
-        return -self._detector.predict_features(features.cpu())
+        return self._detector.predict_features(features.cpu())
 
 
-class ViM(FeatureDetector):
+@dataclass(kw_only=True, repr=False, eq=False)
+class ViM(_Adapted):
     """Energy minus the scaled length of the features outside the principal subspace of the training features.
 
     Parameters
@@ -104,10 +107,7 @@ class ViM(FeatureDetector):
 
     key = "vim"
     needs = ("network",)
-    options = ("dimension",)
-
-    def __init__(self, *, dimension: int | None = None) -> None:
-        self.dimension = None if dimension is None else check_number("dimension", dimension, at_least=1, whole=True)
+    dimension: int | None = option(None, at_least=1, whole=True)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,13 +119,11 @@ class ViM(FeatureDetector):
         """Directions outside the subspace, the origin and one factor."""
         return numbers(self._detector.principal_subspace, self._detector.u) + 1
 
-    def fit(self, known: Known) -> ViM:
-        """Fit the principal subspace of the training features."""
-        super().fit(known)
+    def _made(self, known: Known) -> Any:
         linear = getattr(known.network.head, "linear", None)
         if linear is None:
             raise ValueError(
-                f"The score 'vim' needs a linear last layer, but this one is a {type(known.network.head).__name__}. "
+                f"The score 'vim' needs a linear last layer, but this one is a {known.network.head._get_name()}. "
                 "Use a network trained with loss='softmax'."
             )
         features = known.features
@@ -136,16 +134,10 @@ class ViM(FeatureDetector):
                 "Leave it out for half of the features."
             )
         detector = pytorch_ood().ViM(None, d=dimension, w=linear.weight, b=linear.bias)
-        self._detector = detector.fit_features(features, known.labels)
-        return self
-
-    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return energy minus virtual logit."""
-        self.fitted()
-        return -self._detector.predict_features(features)
+        return detector.fit_features(features, known.labels)
 
 
-class SHE(FeatureDetector):
+class SHE(_Adapted):
     """Inner product of the features with the mean training feature of the predicted class.
 
     Notes
@@ -162,21 +154,19 @@ class SHE(FeatureDetector):
         """One pattern per class."""
         return numbers(self._detector.patterns)
 
-    def fit(self, known: Known) -> SHE:
-        """Fit one pattern per class."""
-        super().fit(known)
-        head = known.network.head
-        detector = pytorch_ood().SHE(None, lambda it: head.both_logits(it)[1])
-        self._detector = detector.fit_features(known.features, known.labels)
-        return self
-
-    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the inner product with the pattern of the predicted class."""
-        self.fitted()
-        return -self._detector.predict_features(features)
+    def _made(self, known: Known) -> Any:
+        head, train = known.network.head, known.train
+        unlearned = sorted(set(train.labels.tolist()) - set(train.labels[train.predictions == train.labels].tolist()))
+        if unlearned:
+            raise ValueError(
+                "The score 'she' needs a training picture of each class that the network classifies correctly, but "
+                f"there is none of {unlearned}. Use another score, or a network that has learned all classes."
+            )
+        return pytorch_ood().SHE(None, lambda it: head.both_logits(it)[1]).fit_features(known.features, known.labels)
 
 
-class ReAct(FeatureDetector):
+@dataclass(kw_only=True, repr=False, eq=False)
+class ReAct(_Adapted):
     """Energy of the logits of features that were cut off at a percentile of the training features.
 
     Parameters
@@ -191,35 +181,23 @@ class ReAct(FeatureDetector):
 
     key = "react"
     needs = ("network",)
-    options = ("percentile",)
-
-    def __init__(self, *, percentile: float = 0.9) -> None:
-        self.percentile = float(check_number("percentile", percentile, at_least=0, at_most=1))
+    percentile: float = option(0.9, at_least=0, at_most=1)
+    extra_parameters = 1  # the threshold
 
     @property
     def settings(self) -> dict[str, Any]:
         """Percentile and the value it gives."""
         return {"percentile": self.percentile, "threshold": self._detector.threshold}
 
-    @property
-    def extra_parameters(self) -> int:
-        """One threshold."""
-        return 1
-
-    def fit(self, known: Known) -> ReAct:
-        """Fit the threshold."""
-        super().fit(known)
+    def _made(self, known: Known) -> Any:
         detector = pytorch_ood().ReAct(None, known.network.head, percentile=self.percentile)
-        self._detector = detector.fit_feature_maps(known.features, known.labels)
-        return self
+        return detector.fit_feature_maps(known.features, known.labels)
 
-    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the energy of the cut features."""
-        self.fitted()
-        return -self._detector.predict_feature_maps(features)
+    def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
+        return self._detector.predict_feature_maps(features)
 
 
-class KLMatching(FeatureDetector):
+class KLMatching(_Adapted):
     """Minus the smallest divergence of the probabilities from the typical ones of a predicted class.
 
     Notes
@@ -235,14 +213,9 @@ class KLMatching(FeatureDetector):
         """Typical probabilities of each class."""
         return numbers(*self._detector.dists.values())
 
-    def fit(self, known: Known) -> KLMatching:
-        """Fit typical probabilities of each predicted class."""
-        super().fit(known)
+    def _made(self, known: Known) -> Any:
         logits = torch.tensor(known.train.logits, device=known.device)
-        self._detector = pytorch_ood().KLMatching(None).fit_logits(logits, known.labels)
-        return self
+        return pytorch_ood().KLMatching(None).fit_logits(logits, known.labels)
 
-    def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return minus the smallest divergence."""
-        self.fitted()
-        return -self._detector.predict_logits(logits)
+    def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
+        return self._detector.predict_logits(logits)

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from isomax_viz._common.checks import check_number
 from isomax_viz.analysis import metrics
-from isomax_viz.learning.detectors.base import Detector, Known, pytorch_ood
+from isomax_viz.learning.detectors.base import Detector, Known, option, pytorch_ood
+from isomax_viz.learning.training.outliers import uphill
 
-__all__ = ["GODIN", "ODIN", "STEPS", "adversarial", "better", "choices", "uphill"]
+__all__ = ["GODIN", "ODIN", "STEPS", "adversarial", "better"]
 
 # Steps in grey values (0 to 1) and temperatures among which Lee et al. (2018) validate, but for ODIN's largest steps.
 STEPS = (0.0, 0.0005, 0.001, 0.0014, 0.002, 0.0024, 0.005, 0.01)
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
-
-
-def choices(parameter: str, values: Iterable[Any], **bounds: Any) -> list[float]:
-    """Return numbers to choose among: at least one, each within the bounds of :func:`check_number`.
-
-    Examples
-    --------
-    >>> choices("steps", [], at_least=0)
-    Traceback (most recent call last):
-        ...
-    ValueError: steps is empty. Give at least one number to choose among.
-    """
-    found = [float(check_number(parameter, value, **bounds)) for value in values]
-    if not found:
-        raise ValueError(f"{parameter} is empty. Give at least one number to choose among.")
-    return found
 
 
 def adversarial(known: Known, pictures: Tensor, labels: Tensor, *, step: float = 0.05) -> Tensor:
@@ -60,14 +45,14 @@ def adversarial(known: Known, pictures: Tensor, labels: Tensor, *, step: float =
     -----
     Source: Goodfellow et al. (2015), "Explaining and Harnessing Adversarial Examples".
     """
-    network, std = known.network, torch.tensor(known.std, device=pictures.device)[:, None, None]
-    mean = torch.tensor(known.data.mean, dtype=std.dtype, device=pictures.device)[:, None, None]
-    inputs = pictures.detach().requires_grad_()
-    with torch.enable_grad():
+    network, std = known.network, known.std
+    mean = torch.tensor(known.data.mean, dtype=std.dtype, device=std.device)[:, None, None]
+
+    def loss(inputs: Tensor) -> Tensor:
         _, class_logits = network.head.both_logits(network.backbone(inputs))
-        loss = functional.cross_entropy(class_logits, labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, inputs)
-    return torch.clamp(pictures + step / std * gradient.sign(), -mean / std, (1 - mean) / std)
+        return functional.cross_entropy(class_logits, labels, reduction="none")
+
+    return torch.clamp(pictures + step / std * uphill(loss, pictures), -mean / std, (1 - mean) / std)
 
 
 def better(id_scores: Tensor, other_scores: Tensor) -> tuple[float, float]:
@@ -76,11 +61,7 @@ def better(id_scores: Tensor, other_scores: Tensor) -> tuple[float, float]:
     return found["TNR@TPR95"], found["AUROC"]
 
 
-def _probability(logits: Tensor, temperature: float) -> Tensor:
-    # In float64: at temperature 1000 all probabilities lie just above 1 / classes, and float32 would tie many of them.
-    return functional.softmax(logits.cpu().double() / temperature, dim=1).max(dim=1).values
-
-
+@dataclass(kw_only=True, repr=False, eq=False)
 class ODIN(Detector):
     """Maximum probability at a high temperature of a picture changed so that the network becomes surer of it.
 
@@ -100,70 +81,53 @@ class ODIN(Detector):
     """
 
     key = "odin"
-
-    def __init__(
-        self,
-        *,
-        temperatures: Sequence[float] = TEMPERATURES,
-        steps: Sequence[float] = STEPS,
-        pictures: int = 300,
-    ) -> None:
-        self.temperatures = choices("temperatures", temperatures, above=0)
-        self.steps = choices("steps", steps, at_least=0)
-        self.pictures = check_number("pictures", pictures, at_least=20, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> ODIN:
-        """Return a detector that need not choose again."""
-        return cls(temperatures=[settings["temperature"]], steps=[settings["step"]])
+    temperatures: Sequence[float] = option(TEMPERATURES, above=0)
+    steps: Sequence[float] = option(STEPS, at_least=0)
+    pictures: int = option(300, at_least=20, whole=True)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Temperature and step that were chosen."""
         return {"temperature": self.temperature, "step": self.step}
 
-    def fit(self, known: Known) -> ODIN:
+    def learn(self, known: Known) -> None:
         """Choose temperature and step."""
-        super().fit(known)
         self._library = pytorch_ood()
         pairs = list(product(self.temperatures, self.steps))
         if len(pairs) == 1:
             ((self.temperature, self.step),) = pairs
-            return self
+            return
         real, labels = known.some_training_pictures(self.pictures)
         sides = [self._all_scores(side) for side in (real, adversarial(known, real, labels))]
         self.temperature, self.step = max(pairs, key=lambda pair: better(*(side[pair] for side in sides)))
-        return self
 
     def _all_scores(self, pictures: Tensor) -> dict[tuple[float, float], Tensor]:
         """Return the scores at each temperature and step; the gradient depends on the temperature alone."""
-        found = {}
+        found: dict[tuple[float, float], Tensor] = {}
         for temperature in self.temperatures:
             direction = self._direction(pictures, temperature)
-            for step in self.steps:
-                with torch.no_grad():
-                    logits = self.fitted().network(pictures - step * direction)
-                found[temperature, step] = _probability(logits, temperature)
+            found |= {(temperature, step): self._at(pictures - step * direction, temperature) for step in self.steps}
         return found
 
     def _direction(self, pictures: Tensor, temperature: float) -> Tensor:
-        known = self.fitted()
-        moved = self._library.odin_preprocessing(
-            known.network, pictures, eps=1.0, temperature=temperature, norm_std=known.std
-        )
-        return pictures - moved
+        known, whole = self.fitted(), {"eps": 1.0, "norm_std": self.fitted().data.std.tolist()}
+        return pictures - self._library.odin_preprocessing(known.network, pictures, temperature=temperature, **whole)
+
+    @torch.no_grad()
+    def _at(self, pictures: Tensor, temperature: float) -> Tensor:
+        # In float64: at temperature 1000 all probabilities lie just above 1 / classes, and float32 would tie many.
+        logits = self.fitted().network(pictures).cpu().double()
+        return functional.softmax(logits / temperature, dim=1).max(dim=1).values
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return the maximum probability of the changed pictures, float64."""
-        known = self.fitted()
+        self.fitted()
         if self.step:
-            pictures = self._library.odin_preprocessing(
-                known.network, pictures, eps=self.step, temperature=self.temperature, norm_std=known.std
-            )
-        with torch.no_grad():
-            return _probability(known.network(pictures), self.temperature)
+            pictures = pictures - self.step * self._direction(pictures, self.temperature)
+        return self._at(pictures, self.temperature)
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class GODIN(Detector):
     """Largest logit of a picture changed so that it grows; how much is chosen on training pictures alone.
 
@@ -181,60 +145,28 @@ class GODIN(Detector):
     """
 
     key = "godin"
-
-    def __init__(
-        self, *, steps: Sequence[float] = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), pictures: int = 300
-    ) -> None:
-        self.steps = choices("steps", steps, at_least=0)
-        self.pictures = check_number("pictures", pictures, at_least=1, whole=True)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> GODIN:
-        """Return a detector that need not choose again."""
-        return cls(steps=[settings["step"]])
+    steps: Sequence[float] = option((0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), at_least=0)
+    pictures: int = option(300, at_least=1, whole=True)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Step that was chosen."""
         return {"step": self.step}
 
-    def fit(self, known: Known) -> GODIN:
+    def learn(self, known: Known) -> None:
         """Choose the step."""
-        super().fit(known)
         real, _ = known.some_training_pictures(self.pictures)
-        direction = self._direction(real)
+        direction = uphill(self._largest, real) / known.std
         with torch.no_grad():
-            means = {step: _largest(known.network)(real + step * direction).mean().item() for step in self.steps}
+            means = {step: self._largest(real + step * direction).mean().item() for step in self.steps}
         self.step = max(means, key=means.__getitem__)
-        return self
 
-    def _direction(self, pictures: Tensor) -> Tensor:
-        known = self.fitted()
-        return (
-            uphill(_largest(known.network), pictures) / torch.tensor(known.std, device=pictures.device)[:, None, None]
-        )
+    def _largest(self, pictures: Tensor) -> Tensor:
+        return self.fitted().network(pictures).max(dim=1).values
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return the largest logit of the changed pictures."""
-        network = self.fitted().network
-        moved = pictures + self.step * self._direction(pictures)
+        known = self.fitted()
+        moved = pictures + self.step / known.std * uphill(self._largest, pictures)
         with torch.no_grad():
-            return _largest(network)(moved)
-
-
-def _largest(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    return lambda pictures: network(pictures).max(dim=1).values
-
-
-def uphill(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
-    """Return the signs of the gradient of a function of each picture, in the shape of the pictures.
-
-    Examples
-    --------
-    >>> uphill(lambda x: x[:, 0] - 2 * x[:, 1], torch.zeros(1, 3)).tolist()
-    [[1.0, -1.0, 0.0]]
-    """
-    inputs = pictures.detach().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(function(inputs).sum(), inputs)
-    return gradient.sign()
+            return self._largest(moved)

@@ -11,7 +11,6 @@ about 100 in float32).
 from __future__ import annotations
 
 from isomax_viz.learning.losses.dismax import DISTANCES, FUNCTIONS, DisMaxHead
-from isomax_viz.learning.losses.groups import parameter_groups
 from isomax_viz.learning.losses.heads import (
     INITIALISATIONS,
     Head,
@@ -20,6 +19,7 @@ from isomax_viz.learning.losses.heads import (
     IsoMaxPlusHead,
     PrototypeHead,
     SoftMaxHead,
+    parameter_groups,
 )
 from isomax_viz.learning.losses.similarity import SIMILARITIES, GeneralizedOdinHead, LogitNormHead, ScaledCosineHead
 

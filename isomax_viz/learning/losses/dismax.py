@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,29 +15,13 @@ from isomax_viz.learning.losses.heads import NeedsFeatures, PrototypeHead, eucli
 __all__ = ["DISTANCES", "FUNCTIONS", "DisMaxHead"]
 
 
-def _squared(features: Tensor, prototypes: Tensor) -> Tensor:
-    return euclidean(features, prototypes).square()
-
-
-def _manhattan(features: Tensor, prototypes: Tensor) -> Tensor:
-    return torch.cdist(features, prototypes, p=1)
-
-
-def _chebyshev(features: Tensor, prototypes: Tensor) -> Tensor:
-    return torch.cdist(features, prototypes, p=torch.inf)
-
-
-def _cosine(features: Tensor, prototypes: Tensor) -> Tensor:
-    return 1 - unit(features) @ unit(prototypes).T
-
-
 # Of features (n, num_features) and prototypes (classes, num_features); shape (n, classes).
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "euclidean": euclidean,
-    "squared": _squared,
-    "manhattan": _manhattan,
-    "chebyshev": _chebyshev,
-    "cosine": _cosine,
+    "squared": lambda features, prototypes: euclidean(features, prototypes).square(),
+    "manhattan": partial(torch.cdist, p=1),
+    "chebyshev": partial(torch.cdist, p=torch.inf),
+    "cosine": lambda features, prototypes: 1 - unit(features) @ unit(prototypes).T,
 }
 # Of a distance and the entropic scale, which "scaled" alone uses.
 FUNCTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -97,15 +83,9 @@ class DisMaxHead(PrototypeHead):
     ) -> None:
         super().__init__(num_features, num_classes, initialisation=initialisation)
         self.entropic_scale = float(check_number("entropic_scale", entropic_scale, above=0))
-        self.distance = distance if callable(distance) else check_choice("distance", distance, DISTANCES)
-        self.training_function = _known("training_function", training_function)
-        self.detection_function = _known("detection_function", detection_function)
-
-    def extra_repr(self) -> str:
-        """Describe the head as ``nn.Linear`` does."""
-        chosen = (self.distance, self.training_function, self.detection_function)
-        d, g, h = (item if isinstance(item, str) else getattr(item, "__name__", repr(item)) for item in chosen)
-        return f"{super().extra_repr()}, d={d}, g={g}, h={h}, entropic_scale={self.entropic_scale}"
+        self.distance = _known("distance", distance, DISTANCES)
+        self.training_function = _known("training_function", training_function, FUNCTIONS)
+        self.detection_function = _known("detection_function", detection_function, FUNCTIONS)
 
     def distances(self, features: Tensor) -> Tensor:
         """Return the distances d without g or h, shape (n, classes)."""
@@ -120,9 +100,7 @@ class DisMaxHead(PrototypeHead):
     def both_logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return -h(d) and -g(d), both of shape (n, classes)."""
         distances = self.distances(features)
-        both = self.detection_function, self.training_function
-        logits, class_logits = (-self._applied(function, distances) for function in both)
-        return logits, class_logits
+        return -self._applied(self.detection_function, distances), -self._applied(self.training_function, distances)
 
     def class_logits(self, logits: Tensor) -> Tensor:
         """Return -g(d), shape (n, classes), where h is the identity: other functions may merge several distances.
@@ -140,5 +118,5 @@ class DisMaxHead(PrototypeHead):
         return function(distances) if callable(function) else FUNCTIONS[function](distances, self.entropic_scale)
 
 
-def _known(parameter: str, function: str | Callable[[Tensor], Tensor]) -> str | Callable[[Tensor], Tensor]:
-    return function if callable(function) else check_choice(parameter, function, FUNCTIONS)
+def _known(parameter: str, function: str | Callable[..., Tensor], known: Mapping[str, Any]) -> Any:
+    return function if callable(function) else check_choice(parameter, function, known)

@@ -1,9 +1,9 @@
-"""The interface of all heads, and the heads of the papers: SoftMax, IsoMax, IsoMax+ and IsoMax2."""
+"""The interface of all heads, those of the papers (SoftMax, IsoMax, IsoMax+, IsoMax2), and at which pace they learn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ __all__ = [
     "PrototypeHead",
     "SoftMaxHead",
     "euclidean",
+    "parameter_groups",
     "unit",
     "widened",
 ]
@@ -59,8 +60,9 @@ class Head(nn.Module):
         self.num_classes = check_number("num_classes", num_classes, at_least=2, whole=True)
 
     def extra_repr(self) -> str:
-        """Describe the head as ``nn.Linear`` does."""
-        return f"num_features={self.num_features}, num_classes={self.num_classes}"
+        """Describe the head as ``nn.Linear`` does: by its size and its settings."""
+        own, named = vars(self), ("num_features", "num_classes", *self.settings)
+        return ", ".join(f"{name}={getattr(own[name], '__name__', own[name])}" for name in named if name in own)
 
     def both_logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits for detection and the class logits, both of shape (n, classes).
@@ -236,10 +238,6 @@ class IsoMaxHead(PrototypeHead):
         super().__init__(num_features, num_classes, initialisation=initialisation)
         self.entropic_scale = float(check_number("entropic_scale", entropic_scale, above=0))
 
-    def extra_repr(self) -> str:
-        """Describe the head as ``nn.Linear`` does."""
-        return f"{super().extra_repr()}, entropic_scale={self.entropic_scale}"
-
     def class_logits(self, logits: Tensor) -> Tensor:
         """Return entropic_scale * logits, shape (n, classes)."""
         return self.entropic_scale * logits
@@ -329,3 +327,51 @@ class IsoMax2Head(PrototypeHead):
             "tilt_mean": tilts.mean().item(),
             "tilt_std": tilts.std(correction=0).item(),
         }
+
+
+def parameter_groups(
+    model: nn.Module, *, lr: float, weight_decay: float, slow_factor: float = 0.1, slow_decay: bool = False
+) -> list[dict[str, Any]]:
+    """Return parameter groups for an optimiser: as asked, but for what heads declare slow or undecayed.
+
+    Parameters
+    ----------
+    model : Module
+        Any module that contains heads.
+    lr : float
+        Learning rate of all but the slow parameters.
+    weight_decay : float
+        Weight decay of all but the slow parameters.
+    slow_factor : float
+        The slow parameters' learning rate as a factor of ``lr``.
+    slow_decay : bool
+        Whether the slow parameters decay too.
+
+    Returns
+    -------
+    list of dict
+        One group, and another for ``slow_parameters`` and for ``undecayed_parameters`` where a head declares them.
+
+    Notes
+    -----
+    Source: "Hyperparameter-Free Isotropic Maximization Loss", Supplementary Material B and its Table 3, the ablation.
+
+    Examples
+    --------
+    >>> groups = parameter_groups(IsoMax2Head(8, 3), lr=0.1, weight_decay=1e-4)
+    >>> [(round(group["lr"], 6), group["weight_decay"], len(group["params"])) for group in groups]
+    [(0.1, 0.0001, 1), (0.01, 0.0, 2)]
+    """
+    declared = {
+        f"{prefix}.{name}".lstrip("."): attribute
+        for attribute in ("slow_parameters", "undecayed_parameters")
+        for prefix, module in model.named_modules()
+        for name in getattr(module, attribute, ())
+    }
+    rates = {"": (lr, weight_decay), "slow_parameters": (lr * slow_factor, weight_decay * slow_decay)}
+    groups = []
+    for kind, (rate, decay) in (rates | {"undecayed_parameters": (lr, 0.0)}).items():
+        params = [parameter for name, parameter in model.named_parameters() if declared.get(name, "") == kind]
+        if params or not kind:
+            groups.append({"params": params, "lr": rate, "weight_decay": decay})
+    return groups

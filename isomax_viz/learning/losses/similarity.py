@@ -124,10 +124,6 @@ class GeneralizedOdinHead(_ScaleOfEachSample):
             self.bias = nn.Parameter(torch.zeros(num_classes))
         self.undecayed_parameters = ("weights", "bias") if similarity == "inner" else ("weights",)
 
-    def extra_repr(self) -> str:
-        """Describe the head as ``nn.Linear`` does."""
-        return f"{super().extra_repr()}, similarity={self.similarity}"
-
     def forward(self, features: Tensor) -> Tensor:
         """Return h, shape (n, classes)."""
         with torch.autocast(features.device.type, enabled=False):
@@ -172,10 +168,6 @@ class LogitNormHead(SoftMaxHead):
     def __init__(self, num_features: int, num_classes: int, *, temperature: float = 0.04) -> None:
         super().__init__(num_features, num_classes)
         self.temperature = float(check_number("temperature", temperature, above=0))
-
-    def extra_repr(self) -> str:
-        """Describe the head as ``nn.Linear`` does."""
-        return f"{super().extra_repr()}, temperature={self.temperature}"
 
     def class_logits(self, logits: Tensor) -> Tensor:
         """Return the logits at length 1 / temperature, shape (n, classes)."""

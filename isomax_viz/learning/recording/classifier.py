@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._common.checks import as_numeric, check_labels, check_matrix
+from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, check_ood
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
@@ -25,7 +25,7 @@ from isomax_viz.learning.output_layer import (
     named_layer,
     plain_network,
 )
-from isomax_viz.learning.recording.inputs import BatchReader, check_complete, checked_normalisation, drawing
+from isomax_viz.learning.recording.inputs import BatchReader, Data, check_complete, checked_normalisation, drawing
 from isomax_viz.learning.recording.network import assemble_capture, gather, head_outputs
 
 __all__ = ["record"]
@@ -35,10 +35,10 @@ _FEW = 8  # images by which the layer is found
 
 def record(
     model: nn.Module,
-    id_data: Any,
-    ood: Mapping[str, Any] | None = None,
+    id_data: InDistribution | Data,
+    ood: Mapping[str, InDistribution | Data | str] | None = None,
     *,
-    train: Any = None,
+    train: InDistribution | Data | None = None,
     layer: str | None = None,
     loss: str | None = None,
     normalise: tuple[Any, Any] | None = None,
@@ -106,7 +106,9 @@ def record(
     test = id_data.test if isinstance(id_data, InDistribution) else id_data
     train = train.train if isinstance(train, InDistribution) else train
     known = {"test": test} | ({"train": train} if train is not None else {})
-    others = {key: _pictures(value, like=id_data) for key, value in _checked_ood(ood).items()}
+    others = {
+        key: _pictures(value, like=id_data) for key, value in check_ood({} if ood is None else ood, "data").items()
+    }
     how: dict[str, Any] = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
     recorder = _Recorder(model, layer)
     with evaluated(model, device) as device:
@@ -134,20 +136,6 @@ def record(
     return assemble_capture(head, samples, outside, meta=meta | ({"unordered": unordered} if unordered else {}))
 
 
-def _checked_ood(ood: Any) -> dict[str, Any]:
-    if ood is None:
-        return {}
-    if not isinstance(ood, Mapping):
-        raise TypeError(f"ood must map names to data, such as {{'letters': images}}, but is {type(ood).__name__}.")
-    for key in ood:
-        if not isinstance(key, str) or key in ("", "train", "test"):
-            raise ValueError(
-                f"An out-of-distribution set is named {key!r}. Its name must be a text, neither empty nor 'train' or "
-                "'test', which are in-distribution."
-            )
-    return dict(ood)
-
-
 def _pictures(value: Any, *, like: Any) -> Any:
     """Return catalogue names and ImageSets as pictures of the size that the network knows, other data as it is."""
     if isinstance(value, InDistribution):
@@ -171,7 +159,7 @@ class _Recorder:
         self.layer: OutputLayer = None  # type: ignore[assignment]  # found by the first images
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
-    def samples(self, reader: BatchReader, value: Any) -> Samples:
+    def samples(self, reader: BatchReader, value: Data) -> Samples:
         labels: list[np.ndarray] = []
         arrays = gather(self._outputs(reader, value, labels))
         if not arrays:
@@ -187,9 +175,13 @@ class _Recorder:
             check_complete(reader.name, value, len(logits))
         if reader.is_labelled and isinstance(value, ImageSet):
             _check_classes(reader.name, value, logits.shape[1])
-        return Samples(labels=_checked_labels(reader, labels, logits), **arrays)
+        rows, classes = logits.shape
+        if not reader.is_labelled:
+            return Samples(labels=np.full(rows, -1), **arrays)
+        whole = {"rows": rows, "classes": classes, "lowest": 0}
+        return Samples(labels=check_labels(f"The labels of {reader.name}", np.concatenate(labels), **whole), **arrays)
 
-    def _outputs(self, reader: BatchReader, value: Any, labels: list[np.ndarray]) -> Iterator[dict[str, Tensor]]:
+    def _outputs(self, reader: BatchReader, value: Data, labels: list[np.ndarray]) -> Iterator[dict[str, Tensor]]:
         for images, targets in reader.batches(value):
             try:
                 yield self._of_batch(images.to(reader.device, self.dtype))
@@ -198,7 +190,7 @@ class _Recorder:
                 error.add_note(f"{kind} was given images of {reader.name}, shape {tuple(images.shape)}.")
                 raise
             if reader.is_labelled:
-                labels.append(_targets(reader.name, targets, len(images)))
+                labels.append(as_numeric(f"The labels of {reader.name}", targets))
 
     @torch.no_grad()
     def _of_batch(self, images: Tensor) -> dict[str, Tensor]:
@@ -213,16 +205,6 @@ class _Recorder:
         return head_outputs(head, outputs["features"]) if isinstance(head, Head) else outputs
 
 
-def _checked_labels(reader: BatchReader, labels: list[np.ndarray], logits: np.ndarray) -> np.ndarray:
-    if not reader.is_labelled:
-        return np.full(len(logits), -1)
-    name, (rows, classes) = f"The labels of {reader.name}", logits.shape
-    known = check_labels(name, np.concatenate(labels), rows=rows, classes=classes)
-    if known.min() < 0:
-        raise ValueError(f"{name} hold {known.min()}; -1 is for out-of-distribution images only.")
-    return known
-
-
 def _check_classes(name: str, images: ImageSet, classes: int) -> None:
     if images.class_names == UNLABELLED:
         raise ValueError(f"{name} is an ImageSet without labels. In-distribution data needs them: pass labels=...")
@@ -232,15 +214,6 @@ def _check_classes(name: str, images: ImageSet, classes: int) -> None:
         raise ValueError(f"{said}. {remedy}")
     if len(images.class_names) < classes:
         warnings.warn(f"{said}: its labels likely stand for other classes than the network's. {remedy}", stacklevel=4)
-
-
-def _targets(name: str, targets: Any, n: int) -> np.ndarray:
-    if targets is None:
-        raise ValueError(f"{name} has no labels. In-distribution data needs them: pass (images, labels).")
-    array = as_numeric(f"The labels of {name}", targets)
-    if array.shape != (n,):
-        raise ValueError(f"The labels of {name} must be one class number per image, but have shape {array.shape}.")
-    return array
 
 
 def _loss_of(head: nn.Module) -> str:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from isomax_viz._common.checks import as_numeric, check_number
 from isomax_viz.datasets import ImageSet
 from isomax_viz.learning.training.batches import Batches, inference_batch
 
-__all__ = ["BatchReader", "check_complete", "checked_normalisation", "drawing"]
+__all__ = ["BatchReader", "Data", "check_complete", "checked_normalisation", "drawing"]
 
 logger = logging.getLogger(__name__)
 
+Data: TypeAlias = "ImageSet | Tensor | np.ndarray | Iterable[Any]"  # the last: (images, labels), or batches
 Batch = tuple[Tensor, Any]  # pictures as the network wants them, and labels or None
 _KINDS = "an ImageSet, (images, labels) as arrays or tensors, or a DataLoader"
 
@@ -83,16 +84,14 @@ class BatchReader:
     device: torch.device
     is_labelled: bool = True
 
-    def batches(self, value: Any) -> Iterator[Batch]:
+    def batches(self, value: Data) -> Iterator[Batch]:
         """Yield batches of floats with their labels."""
         if self.batch_size is not None:
             check_number("batch_size", self.batch_size, at_least=1, whole=True)
         if isinstance(value, ImageSet):
             yield from self._of_pictures(value)
-        elif isinstance(value, tuple) and len(value) == 2 and _is_array(value[0]):
-            yield from self._of_arrays(*value)
-        elif _is_array(value):
-            yield from self._of_arrays(value, None)
+        elif _is_array(value) or (isinstance(value, tuple) and len(value) == 2 and _is_array(value[0])):
+            yield from self._of_arrays(*_parts(value))
         elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
             yield from self._of_batches(value)
         else:
@@ -138,26 +137,33 @@ class BatchReader:
                 f"{self.name} must hold preprocessed images as floats, but their dtype is {tensor.dtype}. For pictures "
                 "in [0, 255] pass an ImageSet: isomax_viz.datasets.from_arrays(images, labels)."
             )
-        if labels is not None and not np.shape(labels):
-            raise TypeError(f"The labels of {self.name} must be one class number per image, but are {labels!r:.80}.")
-        if labels is not None and len(labels) != len(tensor):
-            raise ValueError(
-                f"{self.name} has {len(tensor)} images but {len(labels)} labels. Give one label per image."
-            )
+        known = self._known(labels, len(tensor)) if self.is_labelled else None
         if not tensor.isfinite().all():
             raise ValueError(
                 f"{self.name} holds images with NaN or infinite numbers. Mend the preprocessing, or drop them."
             )
         size = size or self._batch_size(tensor.shape[2:])
         for start in range(0, len(tensor), size):
-            yield tensor[start : start + size], None if labels is None else labels[start : start + size]
+            yield tensor[start : start + size], None if known is None else known[start : start + size]
+
+    def _known(self, labels: Any, n: int) -> np.ndarray:
+        """Return the labels of n images as numbers."""
+        if labels is None:
+            raise ValueError(f"{self.name} has no labels. In-distribution data needs them: pass (images, labels).")
+        array = as_numeric(f"The labels of {self.name}", labels)
+        if array.shape != (n,):
+            raise ValueError(
+                f"The labels of {self.name} must be one class number for each of {n} images, but have shape "
+                f"{array.shape}."
+            )
+        return array
 
     def _batch_size(self, places: Sequence[int]) -> int:
         # What is no picture (vectors, sound) counts its places, all in one row.
         return self.batch_size or inference_batch(1, math.prod(places), self.device)
 
 
-def drawing(batches: Any) -> str | None:
+def drawing(batches: Data) -> str | None:
     """Return what may keep a DataLoader from giving all its images once, in an order of their own; None if nothing.
 
     Examples
@@ -170,14 +176,17 @@ def drawing(batches: Any) -> str | None:
     if isinstance(batches.dataset, IterableDataset):
         several = batches.num_workers > 1
         return f"read by {batches.num_workers} workers, of which each may read all of it" if several else None
-    sampler = batches.sampler if type(batches.batch_sampler) is BatchSampler else batches.batch_sampler
-    fixed = isinstance(sampler, (SequentialSampler, list, tuple, range)) or sampler is None
+    sampler = batches.batch_sampler if batches.batch_sampler is not None else batches.sampler
+    while type(sampler) is BatchSampler:
+        sampler = sampler.sampler
+    # What is derived from it may have another order.
+    fixed = type(sampler) is SequentialSampler or isinstance(sampler, (list, tuple, range, np.ndarray))
     if fixed or (isinstance(sampler, DistributedSampler) and not sampler.shuffle):
         return None
     return f"drawn by a {type(sampler).__name__}"
 
 
-def check_complete(name: str, batches: Any, recorded: int) -> None:
+def check_complete(name: str, batches: Data, recorded: int) -> None:
     """Warn where a DataLoader has not given all its images once, or not in an order that it will give again."""
     how = drawing(batches)
     if how is not None:
@@ -187,10 +196,14 @@ def check_complete(name: str, batches: Any, recorded: int) -> None:
             name,
             how,
         )
-    there = (
-        len(batches.dataset) if isinstance(batches, DataLoader) and hasattr(batches.dataset, "__len__") else recorded
-    )
-    if recorded != there:
+    if not isinstance(batches, DataLoader):
+        return
+    # Without a batch sampler the set holds batches.
+    is_counted = batches.batch_sampler is not None and hasattr(batches.dataset, "__len__")
+    there = len(batches.dataset) if is_counted else None
+    if there is None and batches.drop_last:
+        logger.warning("%s may lack its last images: its DataLoader drops an incomplete batch (drop_last=True).", name)
+    if there not in (None, recorded):
         logger.warning(
             "%s has %s images, but its DataLoader gave %s: look at its sampler and at drop_last.", name, there, recorded
         )

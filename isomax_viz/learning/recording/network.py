@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from isomax_viz._common.checks import sealed
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.datasets import ImageSet, InDistribution, load_ood
-from isomax_viz.learning.fooling_images import is_made_here, make_fooling
+from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning.fooling_images import load_unknown
+from isomax_viz.learning.losses.heads import euclidean
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.hardware import choose_device, suitable_layout
 
@@ -88,7 +89,6 @@ def record_samples(
     *,
     ood: bool = False,
     device: torch.device | str | None = None,
-    batch_size: int | None = None,
 ) -> Samples:
     """Run the network over a set of pictures and keep what it says.
 
@@ -104,8 +104,6 @@ def record_samples(
         Whether the labels are those of other classes: they become -1.
     device : str or torch.device, optional
         Where to run.
-    batch_size : int, optional
-        Pictures per forward pass; by default what suits the device and their size.
 
     Returns
     -------
@@ -116,7 +114,7 @@ def record_samples(
     device = choose_device(device)
     layout = suitable_layout(device)
     model.to(device, memory_format=layout).eval()
-    batches = Batches(images, mean=data.mean, std=data.std, device=device, layout=layout).in_order(batch_size)
+    batches = Batches(images, mean=data.mean, std=data.std, device=device, layout=layout).in_order()
     outputs = (head_outputs(model.head, model.backbone(pictures).float()) for pictures, _ in batches)
     return Samples(labels=np.full(len(images), -1) if ood else images.labels, **gather(outputs, len(images)))
 
@@ -145,9 +143,7 @@ def with_distances_to(means: np.ndarray | None, samples: Samples) -> Samples:
     """Return the samples with distances from their features to class means, where they have none to prototypes."""
     if samples.distances is not None:
         return samples
-    distances = torch.cdist(
-        torch.tensor(samples.features), torch.tensor(means), compute_mode="donot_use_mm_for_euclid_dist"
-    )
+    distances = euclidean(torch.tensor(samples.features), torch.tensor(means))
     return replace(samples, distances=sealed(distances.numpy()))
 
 
@@ -259,8 +255,7 @@ def record_ood(
     """
     recorded, origins = dict(capture.ood), dict(capture.meta["ood"])
     for item in sets:
-        made_here = is_made_here(item, data.name)
-        images = make_fooling(data, n=len(data.test)) if made_here else load_ood(item, data)
+        images = load_unknown(item, data)
         samples = record_samples(model, images, data, ood=True, device=device)
         recorded[images.name] = with_distances_to(capture.prototypes, samples)
         original = item if isinstance(item, ImageSet) else images

@@ -23,9 +23,8 @@ from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.training.history import scales_of
 from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import Protocol
-from isomax_viz.learning.training.selection import BestEpoch
 
-__all__ = ["Checkpoint", "TrainingState", "serialised", "state_digest", "training_digest"]
+__all__ = ["Checkpoint", "TrainingState", "checked_header", "copies", "read_checked", "serialised", "training_digest"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +50,11 @@ def serialised(model: nn.Module) -> bytes:
                 f"The state of a network must be tensors, but {name!r} is of type {type(value).__name__}: it could not "
                 "be saved after the training. Let get_extra_state return a tensor, or remove it."
             )
-    return save(_copies(state))
+    return save(copies(state))
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Clones: what shares memory is refused by the library.
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU as safetensors writes them: what shares memory it would refuse."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -69,17 +68,23 @@ class TrainingState:
         Weights and momentum.
     generator : torch.Generator
         Order and augmentation of the pictures.
-    best : BestEpoch
-        Weights of the epoch to be kept, where that is another than the last.
+    select : {"last", "best_validation", "best_test"}
+        Which epoch's network is kept, see :class:`~isomax_viz.learning.training.protocols.Protocol`.
     rows : list of dict
         The history so far.
+    best : float
+        Accuracy of the best epoch so far, where another than the last is to be kept.
+    kept : dict of str to Tensor
+        Its weights.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
-    best: BestEpoch
+    select: str = "last"
     rows: list[dict[str, Any]] = field(default_factory=list)
+    best: float = -1.0
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         serialised(self.model)  # what can't be saved is found out before the training, not after it
@@ -90,11 +95,14 @@ class TrainingState:
         return int(self.rows[-1]["epoch"]) if self.rows else 0
 
     def add(self, summaries: dict[str, dict[str, float]]) -> None:
-        """Add an epoch with its figures of each set of pictures."""
+        """Add an epoch with its figures of each set of pictures; keep its weights if it is the best so far."""
         epoch, rate, scales = self.epoch + 1, self.optimizer.param_groups[0]["lr"], scales_of(self.model.head)
         common = {"epoch": epoch, "split": "", "learning_rate": rate}
         self.rows += [common | {"split": name} | figures | scales for name, figures in summaries.items()]
-        self.best.update(self.model, summaries)
+        judged = summaries.get(self.select.removeprefix("best_"), {"accuracy": -1.0})  # "last" is no set
+        if judged["accuracy"] > self.best:
+            self.best = judged["accuracy"]
+            self.kept = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that determines how the training goes on."""
@@ -106,11 +114,15 @@ class TrainingState:
         tensors |= {"random/batches": self.generator.get_state(), "random/global": torch.get_rng_state()}
         if self.generator.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.generator.device)
-        return tensors | self.best.tensors()
+        return tensors | {f"kept/{name}": value for name, value in self.kept.items()}
 
     def restore(self, tensors: dict[str, Tensor], *, rows: list[dict[str, Any]], best: float) -> None:
         """Put back what :meth:`tensors` returned, with the rows and the accuracy of the best epoch."""
-        self.model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model/")})
+        model, kept = (
+            {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
+            for part in ("model/", "kept/")
+        )
+        self.model.load_state_dict(model)
         for i, parameter in enumerate(self._parameters()):
             if f"momentum/{i}" in tensors:
                 momentum = torch.empty_like(parameter).copy_(tensors[f"momentum/{i}"])
@@ -119,8 +131,7 @@ class TrainingState:
         torch.set_rng_state(tensors["random/global"])
         if "random/cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random/cuda"], self.generator.device)
-        self.best.resume(best, tensors)
-        self.rows = rows
+        self.rows, self.best, self.kept = rows, best, kept
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -160,37 +171,31 @@ class Checkpoint:
         if found is None:
             return
         tensors, state = found
-        if state["device"] != device:
-            # The state of one device's random numbers means nothing to another's.
-            logger.warning(
-                "An unfinished training was begun on %r and can't go on on %r: it starts afresh.",
-                state["device"],
-                device,
-            )
-        elif state.get("training") != digest or state["rows"][-1]["epoch"] > epochs:
-            logger.warning(
-                "The checkpoint %s belongs to another training (network, data, protocol, seed or precision), or to an "
-                "earlier version's: this one starts afresh, and writes over it. Give each training a file of its own.",
-                self.path,
-            )
-        else:
+        # The state of one device's random numbers means nothing to another's.
+        same = state.get("training") == digest and state["device"] == device
+        if same and state["rows"][-1]["epoch"] <= epochs:
             training.restore(tensors, rows=state["rows"], best=state["best"])
             logger.info("Going on after epoch %d of an earlier training.", training.epoch)
+            return
+        logger.warning(
+            "The checkpoint %s belongs to another training (network, data, protocol, seed, precision or device), or to "
+            "an earlier version's: this one starts afresh, and writes over it. Give each training a file of its own.",
+            self.path,
+        )
 
     def keep(self, training: TrainingState) -> None:
         """Write the state of the training that was resumed here, if enough time has passed since the last write."""
         if time.monotonic() - self._written >= self.every_s:
-            state = {"rows": training.rows, "best": training.best.accuracy, "training": self._digest}
+            state = {"rows": training.rows, "best": training.best, "training": self._digest}
             self.save(training.tensors(), state | {"device": training.generator.device.type})
 
     def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write tensors and a JSON state in one file, atomically; a full disk is reported and training goes on."""
         self._written = time.monotonic()
-        plain = _copies(tensors)
+        plain = copies(tensors)
         try:
-            document = json.dumps(state)
             with new_entry(self.path) as file:
-                save_file(plain, file, metadata={"state": document, "sha256": state_digest(plain, document)})
+                save_file(plain, file, metadata=checked_header(plain, "state", json.dumps(state)))
         except (OSError, SafetensorError) as error:
             logger.warning("No checkpoint could be written to %s: %s. The training goes on without.", self.path, error)
 
@@ -199,12 +204,8 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if header["sha256"] != state_digest(tensors, header["state"]):
-                raise ValueError("its checksum does not match")
-            return tensors, json.loads(header["state"])
+            tensors, document = read_checked(self.path, "state")
+            return tensors, json.loads(document)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("The checkpoint %s is damaged (%s); the training starts afresh.", self.path, error)
             return None
@@ -215,9 +216,29 @@ class Checkpoint:
             self.path.unlink()
 
 
-def state_digest(tensors: Mapping[str, Tensor], document: str) -> str:
-    """Return the checksum of tensors and of what is said about them."""
-    digest = hashlib.sha256(document.encode())
+def checked_header(tensors: Mapping[str, Tensor], name: str, text: str) -> dict[str, str]:
+    """Return what stands in a file beside its tensors: a text about them, under a name, and a checksum over both."""
+    return {name: text, "sha256": _digest(tensors, text)}
+
+
+def read_checked(path: Path, name: str) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a file with a :func:`checked_header`, and its text of that name.
+
+    Raises
+    ------
+    SafetensorError, OSError, KeyError, ValueError
+        If the file is damaged, or another one.
+    """
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    if header["sha256"] != _digest(tensors, header[name]):
+        raise ValueError("its checksum does not match")
+    return tensors, header[name]
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())

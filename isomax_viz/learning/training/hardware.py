@@ -303,14 +303,12 @@ class Computing:
         before = torch.are_deterministic_algorithms_enabled()
         only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
         benchmark = torch.backends.cudnn.benchmark
-        with (
-            torch.random.fork_rng(devices=[self.device] if on_cuda else []),
-            suitable_threads(self.device, side=self.side),
-        ):
+        cuda = [self.device] if on_cuda else []
+        with torch.random.fork_rng(devices=cuda), suitable_threads(self.device, side=self.side):
             torch.manual_seed(self.seed)
             try:
-                warn_only = only_warned and not self.deterministic
-                torch.use_deterministic_algorithms(self.deterministic or before, warn_only=warn_only)
+                if self.deterministic:
+                    torch.use_deterministic_algorithms(True)
                 torch.backends.cudnn.benchmark = not self.deterministic
                 yield
             finally:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 __all__ = ["EpochRecord", "scales_of"]
+
+_MEANS = ("loss", "accuracy", "cross_entropy", "entropy", "max_probability")
 
 
 class EpochRecord:
@@ -47,40 +47,30 @@ class EpochRecord:
         # Squares are summed in double where the device has it: a small spread around a large mean would be lost.
         wide = logits if logits.device.type == "mps" else logits.double()
         intra = wide.gather(1, targets[:, None])
-        self._sums.append(
-            _stacked(
-                (
-                    torch.full_like(loss, n),
-                    loss.detach() * n,
-                    (class_logits.argmax(dim=1) == targets).sum(),
-                    functional.cross_entropy(class_logits, targets, reduction="sum"),
-                    -torch.dot(probabilities.flatten(), log_probabilities.flatten()),
-                    probabilities.amax(dim=1).sum(),
-                    intra.sum(),
-                    intra.square().sum(),
-                    wide.sum(),
-                    wide.square().sum(),
-                ),
-                dtype=wide.dtype,
-            )
+        sums = (
+            torch.full_like(loss, n),
+            loss.detach() * n,
+            (class_logits.argmax(dim=1) == targets).sum(),
+            functional.cross_entropy(class_logits, targets, reduction="sum"),
+            -torch.dot(probabilities.flatten(), log_probabilities.flatten()),
+            probabilities.amax(dim=1).sum(),
+            intra.sum(),
+            intra.square().sum(),
+            wide.sum(),
+            wide.square().sum(),
         )
+        self._sums.append(torch.stack([value.to(wide.dtype) for value in sums]))
 
     def summary(self) -> dict[str, float]:
         """Return means and standard deviations over the epoch as plain numbers; here the device is waited for."""
         totals = torch.stack(self._sums).cpu().double().sum(dim=0).tolist()
-        n, loss, correct, cross_entropy, entropy, max_probability, intra, intra_square, all_, all_square = totals
-        inter, inter_square, n_inter = all_ - intra, all_square - intra_square, n * (self._classes - 1)
-        return {
-            "loss": loss / n,
-            "accuracy": correct / n,
-            "cross_entropy": cross_entropy / n,
-            "entropy": entropy / n,
-            "max_probability": max_probability / n,
-            "intra_logit_mean": intra / n,
-            "intra_logit_std": max(intra_square / n - (intra / n) ** 2, 0.0) ** 0.5,
-            "inter_logit_mean": inter / n_inter,
-            "inter_logit_std": max(inter_square / n_inter - (inter / n_inter) ** 2, 0.0) ** 0.5,
-        }
+        n, *means, intra, intra_square, every, every_square = totals
+        found = {name: value / n for name, value in zip(_MEANS, means, strict=True)}
+        inter = n * (self._classes - 1), every - intra, every_square - intra_square
+        for name, (count, total, square) in {"intra": (n, intra, intra_square), "inter": inter}.items():
+            found[f"{name}_logit_mean"] = total / count
+            found[f"{name}_logit_std"] = max(square / count - (total / count) ** 2, 0.0) ** 0.5
+        return found
 
 
 def scales_of(head: nn.Module) -> dict[str, float]:
@@ -99,17 +89,9 @@ def scales_of(head: nn.Module) -> dict[str, float]:
     """
     found = head.scales()
     try:
-        return {name: float(_without_gradient(value)) for name, value in found.items()}
+        return {name: float(value.detach() if isinstance(value, Tensor) else value) for name, value in found.items()}
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"{type(head).__name__}.scales must give a dict of single numbers, such as {{'scale': 2.0}}, but gave "
             f"{' '.join(repr(found).split()):.80}. Return {{name: tensor.item()}}, or a mean where there are several."
         ) from error
-
-
-def _without_gradient(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
-
-
-def _stacked(values: tuple[Tensor, ...], *, dtype: torch.dtype) -> Tensor:
-    return torch.stack([value.to(dtype) for value in values])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -15,9 +17,8 @@ from isomax_viz.learning.training.checkpoint import Checkpoint, TrainingState, t
 from isomax_viz.learning.training.hardware import Computing
 from isomax_viz.learning.training.history import EpochRecord
 from isomax_viz.learning.training.outliers import Outliers
-from isomax_viz.learning.training.prepare import prepare
 from isomax_viz.learning.training.protocols import Protocol
-from isomax_viz.learning.training.selection import BestEpoch, check_selection, splits
+from isomax_viz.learning.training.start import prepare, splits
 
 __all__ = ["TrainingError", "evaluate_epoch", "train"]
 
@@ -94,7 +95,6 @@ def train(
     ValueError
         If ``protocol.select`` asks for a split that is not held out.
     """
-    check_selection(protocol)
     computing = Computing.chosen(data.train, model.backbone, epochs=protocol.epochs, seed=seed, device=device,
                                  precision=precision, compile=compile, deterministic=deterministic)  # fmt: skip
     sets = {name: computing.batches(images, data) for name, images in splits(data, protocol, seed=seed).items()}
@@ -103,10 +103,10 @@ def train(
     copies = 1 if outliers is None else 2
     backbone = computing.placed(model, learned, batch_size=protocol.batch_size, copies=copies)
     prepare(model.backbone, protocol, learned)
-    augmentation = protocol.augmentation(padding=padding, flip=flip)
-    shuffling = {"batch_size": protocol.batch_size, "generator": computing.generator(), **augmentation}
+    shuffling = {"batch_size": protocol.batch_size, "generator": computing.generator()}
+    shuffling |= protocol.augmentation(padding=padding, flip=flip)
     optimizer = _optimizer(model, protocol)
-    state = TrainingState(model, optimizer, shuffling["generator"], BestEpoch(protocol.select))
+    state = TrainingState(model, optimizer, shuffling["generator"], protocol.select)
     with computing.active():
         if checkpoint is not None:
             told = {"seed": seed, "padding": padding, "flip": flip, "precision": str(computing.dtype)}
@@ -145,7 +145,8 @@ def train(
             if checkpoint is not None:
                 checkpoint.keep(state)
             epochs.set_postfix(accuracy=f"{watched['test']['accuracy']:.1%}", refresh=False)
-    state.best.restore(model)
+    if state.kept:
+        model.load_state_dict(state.kept)
     history = pd.DataFrame(state.rows)
     history.attrs["computing"] = {
         "precision": str(computing.dtype).removeprefix("torch."),
@@ -178,13 +179,8 @@ def evaluate_epoch(model: nn.Module, batches: Batches, computing: Computing) -> 
 
 
 def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
-    groups = parameter_groups(
-        model,
-        lr=protocol.learning_rate,
-        weight_decay=protocol.weight_decay,
-        slow_factor=protocol.scales_learning_rate,
-        slow_decay=protocol.scales_weight_decay,
-    )
+    slow: dict[str, Any] = {"slow_factor": protocol.scales_learning_rate, "slow_decay": protocol.scales_weight_decay}
+    groups = parameter_groups(model, lr=protocol.learning_rate, weight_decay=protocol.weight_decay, **slow)
     for group in groups:
         group["initial_lr"] = group["lr"]
     return torch.optim.SGD(groups, lr=protocol.learning_rate, momentum=protocol.momentum, nesterov=True)

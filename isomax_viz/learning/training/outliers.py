@@ -7,7 +7,7 @@ places.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ __all__ = [
     "load_outliers",
     "max_log_confidence",
     "uniform_cross_entropy",
+    "uphill",
 ]
 
 _NOISE_SEED, _PERMUTED_SEED = 21, 22
@@ -108,15 +109,27 @@ def adversarial_noise(
         Of projected gradient ascent with the gradient's sign; together they just reach from the centre to the faces.
     """
     least, most = torch.maximum(pictures - radius, lowest), torch.minimum(pictures + radius, highest)
-    was_training, changed = model.training, pictures
+    was_training = model.training
     model.eval()
     for _ in range(steps):
-        changed = changed.detach().requires_grad_(True)
-        _, class_logits = model.head.both_logits(model.backbone(changed))
-        (slope,) = torch.autograd.grad(max_log_confidence(class_logits), changed)
-        changed = torch.clamp(changed + radius / steps * slope.sign(), least, most)
+        slope = uphill(lambda x: max_log_confidence(model.head.both_logits(model.backbone(x))[1]), pictures)
+        pictures = torch.clamp(pictures + radius / steps * slope, least, most)
     model.train(was_training)
-    return changed.detach()
+    return pictures
+
+
+def uphill(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """Return the signs of the gradient of a function of each picture, in the shape of the pictures.
+
+    Examples
+    --------
+    >>> uphill(lambda x: x[:, 0] - 2 * x[:, 1], torch.zeros(1, 3)).tolist()
+    [[1.0, -1.0, 0.0]]
+    """
+    inputs = pictures.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(function(inputs).sum(), inputs)
+    return gradient.sign()
 
 
 class Outliers:
@@ -148,20 +161,17 @@ class Outliers:
         """Return the outliers to learn from: as they are, for ACET those nearby that the network is surest of."""
         if self.recipe.method != "acet":
             return pictures
-        mean, std = (
-            torch.tensor(value, dtype=torch.float32, device=pictures.device)[:, None, None]
-            for value in (data.mean, data.std)
-        )
+        both = (torch.tensor(value, dtype=torch.float32, device=pictures.device) for value in (data.mean, data.std))
+        mean, std = (value[:, None, None] for value in both)
         limits = {"radius": self.recipe.radius / std, "lowest": -mean / std, "highest": (1 - mean) / std}
         return adversarial_noise(model, pictures, steps=self.recipe.steps, **limits)  # type: ignore[arg-type]  # ACET has them
 
     def term(self, known: Tensor, unknown: Tensor) -> Tensor:
         """Return the weighted term for the class logits of known pictures and of outliers."""
-        if self.recipe.method == "oe":
-            return self.recipe.weight * uniform_cross_entropy(unknown)
-        if self.recipe.method == "acet":
-            return self.recipe.weight * max_log_confidence(unknown)
-        return self.recipe.weight * energy_hinges(known, unknown, self.recipe.margins)  # type: ignore[arg-type]  # has them
+        if self.recipe.margins is not None:
+            return self.recipe.weight * energy_hinges(known, unknown, self.recipe.margins)
+        terms = {"oe": uniform_cross_entropy, "acet": max_log_confidence}
+        return self.recipe.weight * terms[self.recipe.method](unknown)
 
 
 def load_outliers(name: str, data: InDistribution) -> ImageSet:

@@ -135,11 +135,8 @@ class Protocol:
         if not self.augment:
             return {}
         padding = padding if self.padding is None else min(padding, self.padding)
-        return {
-            "padding": padding,
-            "flip": "alternating" if flip and self.alternating_flips else flip,
-            "reflect": self.reflect,
-        }
+        turns = "alternating" if flip and self.alternating_flips else flip
+        return {"padding": padding, "flip": turns, "reflect": self.reflect}
 
     def learning_rate_factor(self, epoch: int, done: float = 0.0) -> float:
         """Return what the learning rate is multiplied with.
@@ -184,21 +181,11 @@ PRESETS = {
     "teaching": Protocol(epochs=30, milestones=(15, 20, 25)),
     "quick": Protocol(epochs=6, milestones=(), one_cycle=True),
     "fast": Protocol(
-        epochs=10,
-        milestones=(),
-        batch_size=256,
-        learning_rate=0.4,
-        weight_decay=5e-4,
-        one_cycle=True,
-        rise=0.2,
-        padding=2,
-        reflect=True,
-        alternating_flips=True,
-        whitening=5000,
-        identity_start=True,
-    ),  # fmt: skip
+        epochs=10, milestones=(), batch_size=256, learning_rate=0.4, weight_decay=5e-4, one_cycle=True, rise=0.2,
+        padding=2, reflect=True, alternating_flips=True, whitening=5000, identity_start=True,
+    ),
     "paper": Protocol(epochs=300, milestones=(150, 200, 250)),
-}
+}  # fmt: skip
 
 
 def protocol_for(preset: str, *, data: str, backbone: str | Callable, loss: str | Callable) -> Protocol:
