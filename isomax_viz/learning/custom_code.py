@@ -277,7 +277,7 @@ def check_own(parameter: str, thing: Any, *, accepted: str) -> Callable[..., Any
     Traceback (most recent call last):
         ...
     ValueError: backbone must be a key or a function, but is a lambda, which has no name to appear under. Write a \
-class, or a function def my_backbone(...): its source tells stored results apart.
+class or a function (def my_backbone(...)) and pass that: its source tells results apart.
     """
     found = repr(thing)
     if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
@@ -285,7 +285,7 @@ class, or a function def my_backbone(...): its source tells stored results apart
     elif len(found) > 60 or "\n" in found:
         found = f"an object of type {type(thing).__name__}"
     if not isinstance(thing, (type, FunctionType)) or thing.__name__ == "<lambda>":
-        remedy = f"Write a class, or a function def my_{parameter}(...): its source tells stored results apart."
+        remedy = f"Write a class or a function (def my_{parameter}(...)) and pass that: its source tells results apart."
         raise ValueError(f"{parameter} must be {accepted}, but is {found}. {remedy}")
     try:
         fingerprint(thing)
