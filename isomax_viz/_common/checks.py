@@ -24,7 +24,7 @@ __all__ = [
     "check_names",
     "check_number",
     "check_ood",
-    "check_ood",
+    "check_ood_names",
     "check_scores",
     "check_set_name",
     "check_unused",
@@ -180,12 +180,12 @@ def check_names(parameter: str, mapping: Any, values: str) -> dict[str, Any]:
     return {check_set_name(f"A name in {parameter}", name): value for name, value in mapping.items()}
 
 
-def check_ood(ood: Any, values: str) -> dict[str, Any]:
+def check_ood_names(ood: Any, values: str) -> dict[str, Any]:
     """Return out-of-distribution sets by name as a dict, if none has the name of the in-distribution samples.
 
     Examples
     --------
-    >>> check_ood({"test": [[0.5, 0.0]]}, "logits")
+    >>> check_ood_names({"test": [[0.5, 0.0]]}, "logits")
     Traceback (most recent call last):
         ...
     ValueError: ood='test' is the name of the in-distribution samples. Give the set another name.

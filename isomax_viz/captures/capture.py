@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_known, check_matrix, check_ood, restore_sealed
+from isomax_viz._common.checks import (
+    check_choice,
+    check_known,
+    check_matrix,
+    check_names,
+    check_ood_names,
+    restore_sealed,
+)
 from isomax_viz.captures.files import (
     CaptureError,
     DamagedCaptureError,
@@ -65,7 +72,7 @@ class Capture:
     prototypes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        sets = check_ood(self.ood, "Samples")
+        sets = check_ood_names(self.ood, "Samples")
         for name in ("train", "test"):
             if getattr(self, name) is not None:
                 _check_known(name, getattr(self, name))
