@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, check_ood
+from isomax_viz._common.checks import as_numeric, check_labels, check_matrix, check_ood_names
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
@@ -106,9 +106,8 @@ def record(
     test = id_data.test if isinstance(id_data, InDistribution) else id_data
     train = train.train if isinstance(train, InDistribution) else train
     known = {"test": test} | ({"train": train} if train is not None else {})
-    others = {
-        key: _pictures(value, like=id_data) for key, value in check_ood({} if ood is None else ood, "data").items()
-    }
+    named = check_ood_names({} if ood is None else ood, "data")
+    others = {key: _pictures(value, like=id_data) for key, value in named.items()}
     how: dict[str, Any] = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
     recorder = _Recorder(model, layer)
     with evaluated(model, device) as device:
