@@ -67,6 +67,7 @@ def test_the_explorer_draws_and_answers_in_marimo(page, address, screenshots):
     explorer = Explorer(page)
     # It has its style, in the shadow tree where marimo puts it.
     assert explorer.root.locator(".parts").evaluate("e => getComputedStyle(e).display") == "grid"
+    assert "dark" not in explorer.root.get_attribute("class")  # marimo writes its colours as oklch
     explorer.choose("IsoMax+")
     explorer.choose("patches")
     explorer.choose("MDS")

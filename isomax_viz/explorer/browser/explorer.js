@@ -29,10 +29,14 @@ const START = {
   present: false,
 };
 
+/** Whether what lies behind a node is dark; a canvas reads colours of any notation. */
 export function darkBehind(node) {
+  const pen = html("canvas", { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
   for (let at = node; at; at = at.parentElement || at.getRootNode().host) {
-    const parts = getComputedStyle(at).backgroundColor.match(/[\d.]+/g).map(Number);
-    if (parts.length < 4 || parts[3] > 0) return 0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2] < 128;
+    pen.fillStyle = getComputedStyle(at).backgroundColor;
+    pen.fillRect(0, 0, 1, 1);
+    const [red, green, blue, alpha] = pen.getImageData(0, 0, 1, 1).data;
+    if (alpha > 127) return 0.3 * red + 0.59 * green + 0.11 * blue < 128;
   }
   return globalThis.matchMedia("(prefers-color-scheme: dark)").matches;
 }
