@@ -75,5 +75,5 @@ def test_the_explorer_draws_and_answers_in_marimo(page, address, screenshots):
     assert explorer.row("patches")[:2] == [row["ood_accepted"], row["ood_rejected"]]
     explorer.press("Take away")
     explorer.press("show code")
-    explorer.wait_for_text("iv.figures.plot_operating_point(captures[2]")
+    explorer.wait_for_text("iv.plot_operating_point(captures[2]")
     explorer.screenshot(screenshots / "explorer_marimo.png")
