@@ -11,19 +11,8 @@ from importlib import resources
 __all__ = ["LOADER", "VERSION", "lesson_module", "module", "text"]
 
 # In this order: each uses those before it.
-PARTS = (
-    "numbers",
-    "source",
-    "marks",
-    "charts",
-    "stage",
-    "compare",
-    "select",
-    "drawer",
-    "threshold",
-    "controls",
-    "explorer",
-)
+SHARED = ("numbers", "source", "marks", "surroundings", "charts", "stage", "pictures")
+OF_EXPLORER = ("compare", "select", "drawer", "threshold", "controls", "explorer", "lab")
 OF_LESSON = ("network", "toy", "moons", "units", "draw", "lesson")
 _IMPORT, _EXPORT = re.compile(r"^import \{[^}]*\} from .*;\n", re.MULTILINE), re.compile(r"^export ", re.MULTILINE)
 
@@ -48,14 +37,14 @@ def module() -> str:
     >>> "export { mount" in module()
     True
     """
-    return f"{_joined((*PARTS, 'lab'))}\nexport {{ mount, mountLab, binned, curve, linspace }};\n"
+    return f"{_joined(SHARED + OF_EXPLORER)}\nexport {{ mount, mountLab, binned, curve, linspace }};\n"
 
 
 @cache
 def lesson_module() -> str:
     """Return the JavaScript module of the lesson, which mounts as the explorer does, with what its tests call."""
     tested = "network, toyNetwork, toyTraining"
-    return f"{_joined((*PARTS, *OF_LESSON))}\nexport {{ lesson as mount, {tested} }};\n"
+    return f"{_joined(SHARED + OF_LESSON)}\nexport {{ lesson as mount, {tested} }};\n"
 
 
 LOADER = text("loader.js")

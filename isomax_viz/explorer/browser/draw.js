@@ -18,7 +18,7 @@ import {
 import { colors, html, legend } from "./marks.js";
 import { histogram, lines, roc } from "./charts.js";
 import { labelOf, look, withDensity } from "./stage.js";
-import { markup, pictures } from "./drawer.js";
+import { markup, pictures } from "./pictures.js";
 
 export const SCORES = ["es", "mps", "mds", "max_logit", "energy"];
 const LESSON = {

@@ -2,6 +2,7 @@
 import { accepted, atShare, count, extent, ID, percent } from "./numbers.js";
 import { source } from "./source.js";
 import { html, row, table } from "./marks.js";
+import { dress, onLook } from "./surroundings.js";
 import { choosable, PRESETS, selected } from "./select.js";
 import { comparison, failures } from "./compare.js";
 import { chosenColumns, details, paired, requests, scored, sidesOf, stage } from "./stage.js";
@@ -9,10 +10,6 @@ import { fillControls } from "./controls.js";
 import { drawer } from "./drawer.js";
 import { thresholdControls } from "./threshold.js";
 
-const STYLE = ""; // style.css, which the bundle puts here
-const SHEET = new CSSStyleSheet();
-SHEET.replaceSync(STYLE);
-document.adoptedStyleSheets = [...document.adoptedStyleSheets, SHEET];
 const START = {
   network: 0,
   beside: null,
@@ -28,42 +25,6 @@ const START = {
   drawer: "",
   present: false,
 };
-
-/** Whether what lies behind a node is dark; a canvas reads colours of any notation. */
-export function darkBehind(node) {
-  const pen = html("canvas", { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
-  for (let at = node; at; at = at.parentElement || at.getRootNode().host) {
-    pen.fillStyle = getComputedStyle(at).backgroundColor;
-    pen.fillRect(0, 0, 1, 1);
-    const [red, green, blue, alpha] = pen.getImageData(0, 0, 1, 1).data;
-    if (alpha > 127) return 0.3 * red + 0.59 * green + 0.11 * blue < 128;
-  }
-  return globalThis.matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-/** Show again whenever width or theme change; the result ends that. */
-export function onLook(root, element, show) {
-  let last = 0;
-  const watch = new ResizeObserver(() => {
-    const { width } = root.getBoundingClientRect();
-    if (width && width !== last) {
-      last = width;
-      show();
-    }
-  });
-  watch.observe(root);
-  const theme = new MutationObserver(() => {
-    if (root.classList.contains("dark") !== darkBehind(element)) show();
-  });
-  for (const node of [document.body, document.documentElement]) theme.observe(node, { attributes: true });
-  const system = globalThis.matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", show);
-  return () => {
-    watch.disconnect();
-    theme.disconnect();
-    system.removeEventListener("change", show);
-  };
-}
 
 /** Make a state whole and possible: what a network lacks gives way to what it has. */
 function possible(data, wanted) {
@@ -293,9 +254,8 @@ export function mount(
 
   async function show() {
     const now = (turn += 1), wanted_ = [...requests(data, state), ...details(data, state).filter(numbers.offers)];
-    root.classList.toggle("present", state.present);
+    dress(root, element, state.present);
     parts.classList.toggle("open", Boolean(state.drawer));
-    root.classList.toggle("dark", darkBehind(element));
     message.hidden = true;
     const missing = wanted_.filter((request) => !numbers.get(request));
     const clear = () => {
@@ -335,8 +295,6 @@ export function mount(
   }
 
   function draw() {
-    const tree = root.getRootNode(); // marimo puts widgets into shadow trees of their own
-    if (!tree.adoptedStyleSheets.includes(SHEET)) tree.adoptedStyleSheets = [...tree.adoptedStyleSheets, SHEET];
     sides = sidesOf(data, state);
     const answers_ = requests(data, state).map(numbers.get);
     sides.forEach((item, s) => {

@@ -4,7 +4,7 @@ import { source } from "./source.js";
 import { colors, html, legend, svg } from "./marks.js";
 import { histogram, lines } from "./charts.js";
 import { NO_LOOK } from "./stage.js";
-import { darkBehind, onLook } from "./explorer.js";
+import { dress, onLook } from "./surroundings.js";
 
 /** Return what a state shows of a part: one of its frames, where it has one for each value of a setting. */
 function framed(part, state, controls) {
@@ -371,8 +371,7 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
   }
 
   function draw(answer) {
-    root.classList.toggle("present", state.present);
-    root.classList.toggle("dark", darkBehind(element));
+    dress(root, element, state.present);
     failed(answer.error || "");
     tell("");
     const size = parseFloat(getComputedStyle(root).fontSize),

@@ -2,7 +2,7 @@
 import { atShare, ID, sum } from "./numbers.js";
 import { source, whole } from "./source.js";
 import { html } from "./marks.js";
-import { darkBehind } from "./explorer.js";
+import { dress, onLook } from "./surroundings.js";
 import { judged, network } from "./network.js";
 import { toyNetwork, toyTraining } from "./toy.js";
 import { drawing, SCORES } from "./draw.js";
@@ -96,10 +96,7 @@ export async function lesson(
       parts.map((part) => button(PARTS_OF[part], () => open(part), { "data-open": part })),
     )
     : "";
-  const theme = () => {
-    root.classList.toggle("present", state.present);
-    root.classList.toggle("dark", darkBehind(element));
-  };
+  const theme = () => dress(root, element, state.present);
   function keep(part, now) {
     state[part] = now;
     changed(state);
@@ -177,22 +174,10 @@ export async function lesson(
     if (state.part === "units") open("units");
     root.dataset.ready = "";
   });
-  let width = 0;
-  const resized = new ResizeObserver(() => {
-    const { width: now } = root.getBoundingClientRect();
-    if (now && width && now !== width) {
-      theme();
-      if (state.part !== "units") shown[state.part]();
-    }
-    width = now;
+  const close = onLook(root, element, () => {
+    theme();
+    if (state.part !== "units") shown[state.part]();
   });
-  resized.observe(root);
-  const system = globalThis.matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", theme);
-  const close = () => {
-    resized.disconnect();
-    system.removeEventListener("change", theme);
-  };
   return Object.assign(made, {
     read,
     state: () => state,
