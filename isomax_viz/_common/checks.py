@@ -7,6 +7,7 @@ has one test. What concerns arrays stands in :mod:`isomax_viz._common.checks`.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "Sealed",
     "as_numeric",
     "check_choice",
     "check_column",
@@ -30,7 +32,6 @@ __all__ = [
     "check_unused",
     "missing_package",
     "owned",
-    "restore_sealed",
     "run_hint",
     "sealed",
 ]
@@ -231,13 +232,15 @@ def owned(array: np.ndarray, source: np.ndarray) -> np.ndarray:
     return array
 
 
-def restore_sealed(record: Any, state: Mapping[str, Any]) -> None:
-    """Give a frozen record its state back, after pickle or copy, with its arrays read-only again."""
-    for value in state.values():
-        for array in value.values() if isinstance(value, Mapping) else (value,):
-            if isinstance(array, np.ndarray):
-                sealed(array)
-    record.__dict__.update(state)
+class Sealed:
+    """A frozen record whose arrays are read-only again after pickle or copy."""
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for value in state.values():
+            for array in value.values() if isinstance(value, Mapping) else (value,):
+                if isinstance(array, np.ndarray):
+                    sealed(array)
+        self.__dict__.update(state)
 
 
 _MASKED = (
@@ -268,12 +271,9 @@ def check_matrix(
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is found below
         source = as_numeric(parameter, values)
         array = source.astype(np.float32, copy=False)
-    wanted = f"({'samples' if rows is None else rows}, {'columns' if columns is None else columns})"
-    if (
-        array.ndim != 2
-        or (rows is not None and len(array) != rows)
-        or (columns is not None and array.shape[1] != columns)
-    ):
+    sides = {"samples": rows, "columns": columns}
+    if array.ndim != 2 or any(side not in (None, n) for side, n in zip(sides.values(), array.shape, strict=True)):
+        wanted = f"({', '.join(name if side is None else str(side) for name, side in sides.items())})"
         raise ValueError(f"{parameter} must have shape {wanted}, but has shape {array.shape}. Give one row per sample.")
     remedy = "Find where the network produced them (too high a learning rate is common) or drop these samples."
     check_finite(parameter, array, remedy=remedy, remedy_masked=_MASKED)
@@ -292,12 +292,16 @@ def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
     ValueError: extra_scores['odin'] must have shape (2,), but has shape (1,). Give one number per sample.
     """
     source = as_numeric(parameter, values)
-    if source.shape != (rows,):
-        raise ValueError(
-            f"{parameter} must have shape ({rows},), but has shape {source.shape}. Give one number per sample."
-        )
+    _check_length(parameter, source, rows, "number")
     array = source if source.dtype == np.float32 else source.astype(np.float64, copy=False)
     return owned(check_finite(parameter, array, remedy="A score must be a finite number for every sample."), source)
+
+
+def _check_length(parameter: str, array: np.ndarray, rows: int, what: str) -> None:
+    if array.shape != (rows,):
+        raise ValueError(
+            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one {what} per sample."
+        )
 
 
 def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest: int = -1) -> np.ndarray:
@@ -312,10 +316,7 @@ def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest
 classes from 0 in the order of the logits' columns.
     """
     array = as_numeric(parameter, values, kinds="biuf")
-    if array.shape != (rows,):
-        raise ValueError(
-            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one label per sample."
-        )
+    _check_length(parameter, array, rows, "label")
     if array.dtype.kind == "f":
         check_finite(parameter, array, remedy="Leave out rows whose class nobody knows.")
         if not np.array_equal(array, np.floor(array)):
@@ -412,6 +413,9 @@ def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy:
     raise ValueError(message)
 
 
+_WITHIN = {"above": operator.gt, "of at least": operator.ge, "of at most": operator.le, "below": operator.lt}
+
+
 def check_number(
     parameter: str,
     value: Any,
@@ -440,19 +444,13 @@ def check_number(
     """
     kind = "a whole number" if whole else "a number"
     given = {"above": above, "of at least": at_least, "of at most": at_most, "below": below}
-    bounds = " and ".join(f"{words} {bound}" for words, bound in given.items() if bound is not None)
-    wanted = f"{kind} {bounds}".strip()
+    bounds = {words: bound for words, bound in given.items() if bound is not None}
+    wanted = f"{kind} {' and '.join(f'{words} {bound}' for words, bound in bounds.items())}".strip()
     accepted_types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, accepted_types):
         raise TypeError(f"{parameter} must be {wanted}, but is {value!r}.")
-    inside = (
-        (isinstance(value, (int, np.integer)) or np.isfinite(value))
-        and (above is None or value > above)
-        and (at_least is None or value >= at_least)
-        and (at_most is None or value <= at_most)
-        and (below is None or value < below)
-    )
-    if not inside:
+    finite = isinstance(value, (int, np.integer)) or np.isfinite(value)
+    if not finite or not all(_WITHIN[words](value, bound) for words, bound in bounds.items()):
         raise ValueError(f"{parameter} must be {wanted}, but is {value!r}.")
     return value
 

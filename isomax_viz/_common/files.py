@@ -176,14 +176,10 @@ def sweep(*paths: Path, only_of_the_dead: bool = False) -> None:
         pattern = re.compile(rf"\.{re.escape(short_name(path.name))}\.([0-9a-f]{{8}})\.(\d{{1,9}})\.[0-9a-f]{{8}}\.tmp")
         for item in path.parent.iterdir() if path.parent.is_dir() else ():
             found = pattern.fullmatch(item.name)
-            if found and not (only_of_the_dead and _may_be_alive(found[1], int(found[2]))):
+            if found and not (only_of_the_dead and (found[1] != _MACHINE or psutil.pid_exists(int(found[2])))):
                 logger.info("Deleting %s, left behind by a process that was stopped.", item)
                 with suppress(OSError):
                     delete(item)
-
-
-def _may_be_alive(machine: str, process: int) -> bool:
-    return machine != _MACHINE or psutil.pid_exists(process)
 
 
 def _flush(path: Path) -> None:

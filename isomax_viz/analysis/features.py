@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_number, restore_sealed
+from isomax_viz._common.checks import Sealed, check_choice, check_number
 from isomax_viz.analysis.chosen import Names, chosen_ood
 from isomax_viz.analysis.metrics import threshold_at_tpr
 from isomax_viz.analysis.scores import ScoreLike, compute, get
@@ -167,7 +167,7 @@ OUTSIDE, OUTERMOST = 0.13, 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Plane:
+class Plane(Sealed):
     """A regular grid of points and what the network says about each.
 
     Attributes
@@ -182,15 +182,12 @@ class Plane:
     y: np.ndarray
     samples: Samples
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        restore_sealed(self, state)
-
     def __repr__(self) -> str:
         return f"Plane({len(self.x)} x {len(self.y)} points)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Snapshot:
+class Snapshot(Sealed):
     """A network at one epoch: what it says about its data, and about every point of its planes.
 
     Attributes
@@ -213,9 +210,6 @@ class Snapshot:
     planes: Mapping[str, Plane]
     points: Mapping[str, np.ndarray]
     weights: Mapping[str, np.ndarray]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        restore_sealed(self, state)
 
     def __repr__(self) -> str:
         return f"Snapshot(epoch {self.epoch} of {self.capture!r})"

@@ -5,6 +5,7 @@ A capture is all that scores, metrics, tables, figures and widgets know. It need
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 import pandas as pd
 
 from isomax_viz._common.checks import (
+    Sealed,
     check_choice,
     check_known,
     check_matrix,
     check_names,
     check_ood_names,
-    restore_sealed,
+    missing_package,
 )
+from isomax_viz._common.files import new_entry
 from isomax_viz.captures.files import (
     CaptureError,
     DamagedCaptureError,
@@ -37,9 +40,11 @@ from isomax_viz.catalog.style import loss_style
 
 __all__ = ["Capture", "CaptureError", "DamagedCaptureError", "Samples", "log_softmax"]
 
+_ROW_GROUP = 100_000  # rows of a Parquet file that a reader may skip at once
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Capture:
+class Capture(Sealed):
     """One network's record: in-distribution test (and training) samples, out-of-distribution sets, provenance.
 
     Parameters
@@ -86,14 +91,10 @@ class Capture:
         if self.train is not None:
             _check_alike("train", self.train, self.test)
         if self.prototypes is not None:
-            prototypes = check_matrix("prototypes", self.prototypes, rows=self.test.classes, own=True)
-            object.__setattr__(self, "prototypes", prototypes)
+            own = check_matrix("prototypes", self.prototypes, rows=self.test.classes, own=True)
+            self.__dict__["prototypes"] = own
         _check_keys(self.meta)
-        object.__setattr__(self, "ood", sets)
-        object.__setattr__(self, "meta", dict(self.meta))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        restore_sealed(self, state)
+        self.__dict__.update(ood=sets, meta=dict(self.meta))
 
     def __repr__(self) -> str:
         where = [str(self.meta[key]) for key in ("data", "backbone", "preset") if self.meta.get(key)]
@@ -245,15 +246,41 @@ class Capture:
             If pyarrow is missing.
         ValueError
             If a set does not carry an array that is asked for.
+        OSError
+            If the place can't be written; the message names it and what to do.
 
         Examples
         --------
         DuckDB reads it by name: ``duckdb.sql("select ood, avg(entropy) from 'capture.parquet' group by ood")``.
         """
-        from isomax_viz.captures.parquet import write_parquet
-
         names = check_known("vectors", vectors, ("logits", "features", "distances"))
-        return write_parquet(Path(path).expanduser(), self.to_frame(), self.samples, names, meta=self.meta)
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise missing_package("pyarrow", "write Parquet") from error
+        path, frame = Path(path).expanduser(), self.to_frame()
+        schema = pa.Schema.from_pandas(frame.iloc[:1], preserve_index=False)
+        for name in names:
+            missing = [key for key, samples in self.samples.items() if getattr(samples, name) is None]
+            if missing:
+                raise ValueError(
+                    f"vectors={name!r} is not recorded in {', '.join(map(repr, missing))}. Leave it out, or record all "
+                    "sets alike."
+                )
+            schema = schema.append(pa.field(name, pa.list_(pa.float32(), getattr(self.test, name).shape[1])))
+        schema = schema.with_metadata({"isomax_viz": json.dumps(self.meta, default=str)})
+        start, remedy = 0, "Choose a folder that you may write to and that has free space."
+        with new_entry(path, remedy=remedy) as file, pq.ParquetWriter(file, schema) as writer:
+            for samples in self.samples.values():
+                table = pa.Table.from_pandas(frame.iloc[start : start + len(samples)], preserve_index=False)
+                for name in names:
+                    array = getattr(samples, name)
+                    column = pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+                    table = table.append_column(name, column)
+                writer.write_table(table.cast(schema), row_group_size=_ROW_GROUP)
+                start += len(samples)
+        return path
 
     def save(self, path: str | Path, *, dtype: str = "float32") -> Path:
         """Write the capture as one safetensors file, atomically (the name appears only once it is complete).

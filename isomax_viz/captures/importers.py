@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -310,7 +310,14 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".pt": _pt,
     ".pth": _pt,
 }
-Parts = tuple[Any, Any, Any]  # predictions, scores and labels of one set
+
+
+class Parts(NamedTuple):
+    """What OpenOOD tells of one set, in its order."""
+
+    predictions: Any
+    scores: Any
+    labels: Any
 
 
 def _openood_folder(folder: Path, id_name: str | None) -> tuple[Parts, dict[str, Parts]]:
@@ -321,18 +328,14 @@ def _openood_folder(folder: Path, id_name: str | None) -> tuple[Parts, dict[str,
         arrays = _arrays(path)
         for key in ("pred", "conf", "label"):
             check_choice(f"an array of {path}", key, arrays, remedy="OpenOOD saves all three.")
-        sets[name] = (arrays["pred"], arrays["conf"], arrays["label"])
+        sets[name] = Parts(arrays["pred"], arrays["conf"], arrays["label"])
     return sets.pop(known), sets
 
 
 def _openood_evaluator(scores: Mapping[str, Any]) -> tuple[Parts, dict[str, Parts]]:
     try:
         found = {"": scores["id"]["test"], **scores["ood"]["near"], **scores["ood"]["far"]}
-        sets = {}
-        for name, parts in found.items():
-            if parts is not None:
-                prediction, conf, label = parts
-                sets[name] = (prediction, conf, label)
+        sets = {name: Parts(*parts) for name, parts in found.items() if parts is not None}
         return sets.pop(""), sets
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(
@@ -343,7 +346,6 @@ def _openood_evaluator(scores: Mapping[str, Any]) -> tuple[Parts, dict[str, Part
 
 def _openood(known: Parts, sets: dict[str, Parts]) -> Capture:
     # Labels of other sets are those of their own classes in some versions: the file says what is OOD, not the label.
-    predictions, scores, labels = known
-    ood = {name: parts[1] for name, parts in sets.items()}
-    own = {"labels": labels, "predictions": predictions}
-    return _capture({"conf": scores}, ood, higher=None, library="openood", name="conf", **own)
+    ood = {name: parts.scores for name, parts in sets.items()}
+    own = {"labels": known.labels, "predictions": known.predictions}
+    return _capture({"conf": known.scores}, ood, higher=None, library="openood", name="conf", **own)

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import check_column, check_labels, check_matrix, check_names, restore_sealed
+from isomax_viz._common.checks import Sealed, check_column, check_labels, check_matrix, check_names
 
 __all__ = ["Samples", "are_log_probabilities", "frozen", "in_blocks", "log_softmax"]
 
@@ -111,7 +110,7 @@ _CALLED = {"distances": "feature-prototype distances"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Samples:
+class Samples(Sealed):
     """What the network said about one set of images; all arrays are read-only and share their first axis.
 
     Arrays that somebody may still write to are copied, others (a mapped file, arrays of other samples) are not.
@@ -165,13 +164,10 @@ class Samples:
     def __post_init__(self) -> None:
         # Read-only arrays come from other samples mostly, whose maker was warned.
         is_new = not isinstance(self.logits, np.ndarray) or self.logits.flags.writeable
-        for name, array in self._checked().items():
-            object.__setattr__(self, name, frozen(array))
-        columns = {
-            name: check_column(f"extra_scores[{name!r}]", column, rows=len(self))
-            for name, column in check_names("extra_scores", self.extra_scores, "scores").items()
-        }
-        object.__setattr__(self, "extra_scores", columns)
+        self.__dict__.update({name: frozen(array) for name, array in self._checked().items()})
+        given = check_names("extra_scores", self.extra_scores, "scores").items()
+        columns = {name: check_column(f"extra_scores[{name!r}]", column, rows=len(self)) for name, column in given}
+        self.__dict__["extra_scores"] = columns
         if self.logits is not None:
             _check_meaning(self.logits, warn=is_new)
 
@@ -205,9 +201,6 @@ class Samples:
         if not self.extra_scores:
             raise ValueError("logits is None, and there are no extra_scores. Give logits, or iv.from_scores(...).")
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        restore_sealed(self, state)
-
     @classmethod
     def _unread(cls, *, extra_scores: Mapping[str, np.ndarray] | None = None, **arrays: np.ndarray) -> Samples:
         """Build from arrays that lie on the disk, where they are left; all but their values is checked."""
@@ -225,9 +218,8 @@ class Samples:
             if column.shape != (n,) or column.dtype not in (np.float32, np.float64):
                 raise ValueError(f"the column {name} has shape {column.shape} and dtype {column.dtype}")
         samples = object.__new__(cls)
-        for name, array in found.items():
-            object.__setattr__(samples, name, None if array is None else frozen(array))
-        object.__setattr__(samples, "extra_scores", {k: frozen(v) for k, v in (extra_scores or {}).items()})
+        samples.__dict__.update({name: None if array is None else frozen(array) for name, array in found.items()})
+        samples.__dict__["extra_scores"] = {k: frozen(v) for k, v in (extra_scores or {}).items()}
         return samples
 
     def __len__(self) -> int:

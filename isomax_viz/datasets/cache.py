@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.files import json_digest, new_entry, sweep
+from isomax_viz._common.files import json_digest, new_entry
 from isomax_viz.datasets.fetch import locked_if_possible
 from isomax_viz.datasets.images import ImageSet
 
@@ -49,13 +49,8 @@ def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
 
 
 def _save(path: Path, images: ImageSet) -> None:
-    record = {
-        "name": images.name,
-        "labels": images.labels.tolist(),
-        "class_names": list(images.class_names),
-        "provenance": dict(images.provenance),
-        "fingerprint": images.fingerprint,
-    }
+    record = vars(images) | {"labels": images.labels.tolist(), "fingerprint": images.fingerprint}
+    del record["images"]  # they have a file of their own
     with new_entry(path) as file:
         np.save(file, images.images, allow_pickle=False)
     with new_entry(path.with_suffix(".json")) as file:
@@ -70,13 +65,11 @@ def through_cache(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
     images = load_cached(path)
     if images is not None:
         return images
-    with locked_if_possible(path) as alone:
+    with locked_if_possible(path):
         # Another process may have decoded them in the meantime.
         images = load_cached(path, quiet=True)
         if images is not None:
             return images
-        if alone:
-            sweep(path, path.with_suffix(".json"))
         images = build()
         try:
             _save(path, images)

@@ -57,7 +57,7 @@ def _download(name: str, licence: str, citation: str, home: str, **more: Any) ->
     images = " + ".join(f"{count:,}" for count in recipe.counts.values())
     size = "x".join(map(str, recipe.shape))
     loader = partial(papers.load, name)
-    return Source("download", loader, licence, citation, home, images=images, size=size, **more)
+    return Source("download", loader, licence, citation, home, recipe.classes, images, size, **more)
 
 
 _CIFAR = (
@@ -82,14 +82,13 @@ ID_SETS: dict[str, Source] = {
         size="8x8x1",
         ood=("letters", "patches", "gaussian", "uniform"),
     ),
-    "cifar10": _download("cifar10", *_CIFAR, classes="10", ood=_RESIZED, padding=4),
-    "cifar100": _download("cifar100", *_CIFAR, classes="100", ood=_RESIZED, padding=4),
+    "cifar10": _download("cifar10", *_CIFAR, ood=_RESIZED, padding=4),
+    "cifar100": _download("cifar100", *_CIFAR, ood=_RESIZED, padding=4),
     "svhn": _download(
         "svhn",
         licence="non-commercial use only",
         citation="Netzer et al. 2011, Reading Digits in Natural Images with Unsupervised Feature Learning",
         home="http://ufldl.stanford.edu/housenumbers/",
-        classes="10",
         ood=("cifar10", *_RESIZED[1:]),
         padding=4,  # mirrored digits are odd, but it is the papers' protocol
     ),
@@ -98,7 +97,6 @@ ID_SETS: dict[str, Source] = {
         _IMAGENET,
         citation="Le & Yang 2015, Tiny ImageNet Visual Recognition Challenge; Deng et al. 2009, ImageNet",
         home="http://cs231n.stanford.edu/",
-        classes="200",
         ood=("svhn", "cifar10", "lsun_resize"),
         padding=8,  # as the reference implementation for 64x64 pictures
     ),
@@ -107,7 +105,6 @@ ID_SETS: dict[str, Source] = {
         licence="CC BY-SA 3.0",
         citation="LeCun, Bottou, Bengio & Haffner 1998, Gradient-Based Learning Applied to Document Recognition",
         home="http://yann.lecun.com/exdb/mnist/",
-        classes="10",
         ood=("fashion_mnist", *_NOISE),
     ),
     "fashion_mnist": _download(
@@ -115,7 +112,6 @@ ID_SETS: dict[str, Source] = {
         licence="MIT",
         citation="Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747",
         home="https://github.com/zalandoresearch/fashion-mnist",
-        classes="10",
         ood=("mnist", *_NOISE),
     ),
 }
@@ -176,7 +172,6 @@ OOD_SETS: dict[str, Source] = {
         licence="none stated",
         citation="Nguyen, Yosinski & Clune 2015, Deep Neural Networks Are Easily Fooled",
         home="https://anhnguyen.me/project/fooling/",
-        classes="10",
     ),
     **{name: ID_SETS[name] for name in ("mnist", "fashion_mnist")},
 }

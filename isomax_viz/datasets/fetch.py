@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from isomax_viz._common.files import file_digest, locked, new_entry, sweep
+from isomax_viz._common.files import file_digest, locked, new_entry
 
 __all__ = ["DownloadError", "RemoteFile", "data_folder", "fetch", "is_ready", "locked_if_possible"]
 
@@ -97,19 +97,16 @@ def is_ready(file: RemoteFile) -> bool:
 
 
 @contextmanager
-def locked_if_possible(path: Path) -> Iterator[bool]:
-    """Keep other processes out while a file is made, and yield True.
+def locked_if_possible(path: Path) -> Iterator[None]:
+    """Keep other processes out while a file is made.
 
-    Where the lock cannot be had, because the folder or the lock is somebody else's, yield False: files then still
-    appear whole, at worst twice.
+    Where the lock cannot be had, because the folder or the lock is somebody else's, files still appear whole, at worst
+    twice.
     """
     with ExitStack() as stack:
-        try:
+        with suppress(OSError):
             stack.enter_context(locked(path.with_name(path.name + ".lock")))
-            alone = True
-        except OSError:
-            alone = False
-        yield alone
+        yield
 
 
 def _explain(file: RemoteFile, path: Path, reasons: list[str]) -> DownloadError:
@@ -139,15 +136,13 @@ def fetch(file: RemoteFile) -> Path:
         If no home answers with the right file. The message names the file, its checksum and where to put it by hand.
     """
     path = data_folder() / file.name
-    with locked_if_possible(path) as alone:
+    with locked_if_possible(path):
         if is_ready(file):
             return path
         import pooch
         from tqdm.auto import tqdm
 
         pooch.get_logger().setLevel("WARNING")
-        if alone:
-            sweep(path)
         reasons = []
         for url in file.urls:
             _log.info("Downloading %s from %s", file.name, url)

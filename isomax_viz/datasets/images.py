@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from isomax_viz._common.checks import check_labels, check_set_name, restore_sealed
+from isomax_viz._common.checks import Sealed, check_labels, check_set_name
 from isomax_viz.captures.samples import frozen
 
 __all__ = ["ImageSet", "InDistribution", "UNLABELLED", "convert_images", "fit_picture"]
@@ -96,7 +96,7 @@ UNLABELLED: tuple[str, ...] = ("not labelled",)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImageSet:
+class ImageSet(Sealed):
     """Pictures of one size with their labels, class names and provenance; the arrays are read-only.
 
     Parameters
@@ -159,11 +159,7 @@ class ImageSet:
         except (TypeError, ValueError) as error:
             raise TypeError(f"provenance must hold JSON values only, but {error}.") from error
         values = {"images": frozen(images), "labels": frozen(labels), "class_names": class_names}
-        for key, value in (values | {"provenance": provenance}).items():
-            object.__setattr__(self, key, value)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        restore_sealed(self, state)
+        self.__dict__.update(values, provenance=provenance)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -332,13 +328,9 @@ class InDistribution:
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         images = self.train.images
         flat = images.reshape(len(images), -1)
-        sums = np.zeros((2, flat.shape[1]), dtype=np.int64)
-        # Whole numbers add up exactly; blocks keep the temporary small for memory-mapped sets.
-        for start in range(0, len(flat), 512):
-            block = flat[start : start + 512]
-            sums[0] += block.sum(axis=0, dtype=np.uint32)
-            # 255 squared still fits 16 bits.
-            sums[1] += np.square(block, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+        # Whole numbers add up exactly, and neither sum makes a temporary of the size of a memory-mapped set.
+        squares = np.einsum("ij,ij->j", flat, flat, dtype=np.int64)
+        sums = np.stack([flat.sum(axis=0, dtype=np.int64), squares])
         count = len(flat) * flat.shape[1] / images.shape[3]
         mean, square = sums.reshape(2, -1, images.shape[3]).sum(axis=1) / count
         std = np.sqrt(square - mean**2) / 255

@@ -17,7 +17,7 @@ from isomax_viz._common.files import file_digest
 from isomax_viz.datasets import originals
 from isomax_viz.datasets.archives import ArchiveError, bundles, has_split
 from isomax_viz.datasets.cache import cache_path, load_cached, through_cache
-from isomax_viz.datasets.decode import decode_all
+from isomax_viz.datasets.decode import PictureError, decode_all
 from isomax_viz.datasets.fetch import RemoteFile, data_folder, fetch, is_ready
 from isomax_viz.datasets.folder import read_layout
 from isomax_viz.datasets.images import ImageSet
@@ -85,6 +85,8 @@ class Recipe:
         to take those of the original or the folders.
     caveat : str
         What to know about a bundle of this set.
+    classes : str
+        Number of classes, for the catalogue; empty where the pictures have none.
     """
 
     read: Callable[[list[Path], str], originals.Decoded]
@@ -93,6 +95,7 @@ class Recipe:
     bundle: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     caveat: str = ""
+    classes: str = ""
 
 
 _FASHION = tuple("T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(","))
@@ -101,12 +104,12 @@ _COLOUR, _GREY, _LARGE = (32, 32, 3), (28, 28, 1), (64, 64, 3)
 _50K, _60K, _TEST = {"train": 50_000, "test": 10_000}, {"train": 60_000, "test": 10_000}, {"test": 10_000}
 
 RECIPES: dict[str, Recipe] = {
-    "cifar10": Recipe(originals.cifar10, _COLOUR, _50K, _SPLITS),
-    "cifar100": Recipe(originals.cifar100, _COLOUR, _50K, _SPLITS),
-    "svhn": Recipe(originals.svhn, _COLOUR, {"train": 73_257, "test": 26_032}, _SPLITS),
-    "mnist": Recipe(originals.idx, _GREY, _60K, _SPLITS, originals.DIGITS),
-    "fashion_mnist": Recipe(originals.idx, _GREY, _60K, _SPLITS, _FASHION),
-    "tinyimagenet": Recipe(originals.tinyimagenet, _LARGE, {"train": 100_000, "test": 10_000}),
+    "cifar10": Recipe(originals.cifar10, _COLOUR, _50K, _SPLITS, classes="10"),
+    "cifar100": Recipe(originals.cifar100, _COLOUR, _50K, _SPLITS, classes="100"),
+    "svhn": Recipe(originals.svhn, _COLOUR, {"train": 73_257, "test": 26_032}, _SPLITS, classes="10"),
+    "mnist": Recipe(originals.idx, _GREY, _60K, _SPLITS, originals.DIGITS, classes="10"),
+    "fashion_mnist": Recipe(originals.idx, _GREY, _60K, _SPLITS, _FASHION, classes="10"),
+    "tinyimagenet": Recipe(originals.tinyimagenet, _LARGE, {"train": 100_000, "test": 10_000}, classes="200"),
     "tinyimagenet_resize": Recipe(
         originals.flat_pictures,
         _COLOUR,
@@ -115,7 +118,7 @@ RECIPES: dict[str, Recipe] = {
         caveat="made like the ODIN paper's file, but not identical to it",
     ),
     "lsun_resize": Recipe(originals.flat_pictures, _COLOUR, _TEST),
-    "fooling": Recipe(originals.fooling, _LARGE, _TEST),
+    "fooling": Recipe(originals.fooling, _LARGE, _TEST, classes="10"),
 }
 
 
@@ -164,16 +167,22 @@ def _from_original(name: str, split: str) -> ImageSet:
     files = _files(name, split)
 
     def build() -> ImageSet:
-        images, labels, class_names, notes = RECIPES[name].read([fetch(file) for file in files], split)
-        provenance = {
-            "source": ", ".join(file.urls[0] for file in files),
-            "md5": ", ".join(file.md5 for file in files),
-            "conversions": notes,
-        }
+        paths = [fetch(file) for file in files]
+        provenance = {"source": ", ".join(file.urls[0] for file in files), "md5": ", ".join(file.md5 for file in files)}
         try:
-            return ImageSet(name, images, labels, class_names or RECIPES[name].class_names, provenance)
-        except (TypeError, ValueError) as error:
-            raise ArchiveError(f"{files[0].name} does not hold what {name} should: {error}") from error
+            images, labels, class_names, notes = RECIPES[name].read(paths, split)
+            class_names = class_names or RECIPES[name].class_names
+            return ImageSet(name, images, labels, class_names, {**provenance, "conversions": notes})
+        except (ArchiveError, PictureError, MemoryError):
+            raise
+        except Exception as error:  # damage shows as an error of nearly any kind; gzip's of the system has no number
+            if isinstance(error, OSError) and error.errno:
+                raise
+            named = ", ".join(map(str, paths))
+            raise ArchiveError(
+                f"{named} is damaged or truncated, or does not hold what {name} should: {error}. Delete it and fetch "
+                "it again."
+            ) from error
 
     return through_cache(_original_cache(name, split), build)
 

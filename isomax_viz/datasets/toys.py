@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from isomax_viz._common.checks import (
-    check_choice,
-    check_labels,
-    check_matrix,
-    check_names,
-    check_number,
-    restore_sealed,
-)
+from isomax_viz._common.checks import Sealed, check_choice, check_labels, check_matrix, check_names, check_number
 from isomax_viz.captures.samples import frozen
 
 __all__ = ["TOYS", "Toy", "load_toy", "toy_from_images"]
@@ -24,7 +16,7 @@ _RESERVED = {"train", "test", "ID", "plane", "prototype"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Toy:
+class Toy(Sealed):
     """Training and test points of some classes, and out-of-distribution points by name; the arrays are read-only.
 
     Parameters
@@ -73,16 +65,11 @@ class Toy:
                     f"{len(points)} with {int((labels < 0).sum())} labels of -1. Points of no class belong into ood."
                 )
             values[f"{part}_labels"] = labels
-        for name, array in values.items():
-            object.__setattr__(self, name, frozen(array))
         for name in _RESERVED.intersection(self.ood):
             raise ValueError(f"ood must not call a set {name!r}: figures and tables use this name. Choose another one.")
         sets = check_names("ood", self.ood, "points").items()
         found = {name: frozen(check_matrix(f"ood[{name!r}]", points, columns=columns)) for name, points in sets}
-        object.__setattr__(self, "ood", found)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        restore_sealed(self, state)
+        self.__dict__.update({name: frozen(array) for name, array in values.items()}, ood=found)
 
     def __repr__(self) -> str:
         sets = ", ".join(f"{name} {len(points)}" for name, points in self.ood.items()) or "none"

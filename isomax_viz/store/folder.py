@@ -30,7 +30,7 @@ from isomax_viz._common.files import discard, file_digest, json_digest, locked, 
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.files import damaged
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "Store", "StoreError", "default_folder", "not_whole", "read_manifest"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "Store", "StoreError", "default_folder", "not_whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,49 +40,6 @@ FORMAT_VERSION = 2
 
 class StoreError(RuntimeError):
     """The store can't be written, or what lies in it is damaged, foreign or from a newer version."""
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest in an experiment's folder, which has the experiment's id as its name.
-
-    Parameters
-    ----------
-    path : Path
-        ``.../<id>/manifest.json``.
-
-    Raises
-    ------
-    StoreError
-        If it is missing, damaged, foreign or from another version.
-    """
-    from isomax_viz.store.manifest import Manifest  # pydantic, for which nobody waits who has no store
-
-    experiment_id = path.parent.name
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
-        version = document["version"]
-        if document["format"] != FORMAT or version < FORMAT_VERSION:
-            raise ValueError("it is not a manifest of isomax_viz, or older than its first release")
-        if version > FORMAT_VERSION:
-            raise StoreError(
-                f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. Update "
-                "isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
-            )
-        if document["id"] != experiment_id:
-            raise ValueError(f"it is the manifest of {document['id']!r:.80}")
-        Manifest.model_validate_json(text)
-        if document.pop("sha256") != json_digest(document):
-            raise ValueError("its checksum does not match")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreError(f"There is no experiment {experiment_id} in {path.parent.parent}. Run it first.") from error
-    except OSError as error:
-        raise StoreError(
-            f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
-        ) from error
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise not_whole(path, " ".join(str(error).split())[:300]) from error
-    return document
 
 
 def not_whole(path: Path, reason: str) -> StoreError:
@@ -256,7 +213,34 @@ class Store:
         StoreError
             If it is missing, damaged, foreign or from a newer version.
         """
-        return read_manifest(self.path(experiment_id) / "manifest.json")
+        from isomax_viz.store.manifest import Manifest  # pydantic, for which nobody waits who has no store
+
+        path = self.path(experiment_id) / "manifest.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = json.loads(text)
+            version = document["version"]
+            if document["format"] != FORMAT or version < FORMAT_VERSION:
+                raise ValueError("it is not a manifest of isomax_viz, or older than its first release")
+            if version > FORMAT_VERSION:
+                raise StoreError(
+                    f"{path} has format version {version}; this version of isomax_viz reads up to {FORMAT_VERSION}. "
+                    "Update isomax_viz, or use another store (ISOMAX_VIZ_STORE)."
+                )
+            if document["id"] != experiment_id:
+                raise ValueError(f"it is the manifest of {document['id']!r:.80}")
+            Manifest.model_validate_json(text, strict=True)
+            if document.pop("sha256") != json_digest(document):
+                raise ValueError("its checksum does not match")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise StoreError(f"There is no experiment {experiment_id} in {self.folder}. Run it first.") from error
+        except OSError as error:
+            raise StoreError(
+                f"{path} can't be read: {error.strerror or error}. It may be whole: mend the cause and read it again."
+            ) from error
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise not_whole(path, " ".join(str(error).split())[:300]) from error
+        return document
 
     def manifest(self, experiment_id: str) -> dict[str, Any]:
         """Return the manifest of an experiment, with its history.

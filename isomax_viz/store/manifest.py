@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 __all__ = ["Manifest"]
 
@@ -18,16 +18,12 @@ def _moment(text: str) -> str:
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _File(_Part):
+class _File(BaseModel):
     bytes: _Whole
     sha256: str
 
 
-class _Description(_Part):
+class _Description(BaseModel):
     data: str
     backbone: str
     loss: str
@@ -36,11 +32,11 @@ class _Description(_Part):
     outliers: str | None = None
 
 
-class _Protocol(_Part):
+class _Protocol(BaseModel):
     epochs: _Whole
 
 
-class Manifest(_Part):
+class Manifest(BaseModel):
     """What every manifest says that somebody reads; it may say more."""
 
     created: Annotated[str, AfterValidator(_moment)]

@@ -354,7 +354,7 @@ def test_parquet_is_read_by(reader, capture, tmp_path):
 
 def test_parquet_keeps_the_provenance_and_is_written_in_parts(capture, tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("isomax_viz.captures.parquet.ROWS", 37)  # parts of 37, 23; 37, 3; 30
+    monkeypatch.setattr("isomax_viz.captures.capture._ROW_GROUP", 37)  # parts of 37, 23; 37, 3; 30
     path = capture.to_parquet(tmp_path / "rows.parquet", vectors="logits")
     file = parquet.ParquetFile(path)
     assert file.num_row_groups == 5 and json.loads(file.schema_arrow.metadata[b"isomax_viz"]) == dict(capture.meta)
