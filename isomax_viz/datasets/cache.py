@@ -28,7 +28,7 @@ def cache_path(folder: Path, name: str, split: str, source: Any) -> Path:
     return folder / "decoded" / f"{name}-{split}-{key[:16]}.npy"
 
 
-def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
+def load_cached(path: Path) -> ImageSet | None:
     """Return the pictures kept at ``path``, memory-mapped, or None if they are absent or damaged in any way."""
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -42,8 +42,7 @@ def load_cached(path: Path, *, quiet: bool = False) -> ImageSet | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError) as error:
-        if not quiet:
-            _log.warning("The decoded pictures at %s cannot be used (%s); decoding again.", path, error)
+        _log.warning("The decoded pictures at %s cannot be used (%s); decoding again.", path, error)
         return None
     return images
 
@@ -66,13 +65,11 @@ def through_cache(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
     if images is not None:
         return images
     with locked_if_possible(path):
-        # Another process may have decoded them in the meantime.
-        images = load_cached(path, quiet=True)
-        if images is not None:
-            return images
-        images = build()
-        try:
-            _save(path, images)
-        except OSError as error:
-            _log.warning("The decoded pictures could not be kept at %s (%s).", path, error)
+        images = load_cached(path)  # another process may have decoded them in the meantime
+        if images is None:
+            images = build()
+            try:
+                _save(path, images)
+            except OSError as error:
+                _log.warning("The decoded pictures could not be kept at %s (%s).", path, error)
     return images

@@ -16,7 +16,7 @@ from isomax_viz._common.checks import check_choice
 from isomax_viz._common.files import file_digest
 from isomax_viz.datasets import originals
 from isomax_viz.datasets.archives import ArchiveError, bundles, has_split
-from isomax_viz.datasets.cache import cache_path, load_cached, through_cache
+from isomax_viz.datasets.cache import cache_path, through_cache
 from isomax_viz.datasets.decode import PictureError, decode_all
 from isomax_viz.datasets.fetch import RemoteFile, data_folder, fetch, is_ready
 from isomax_viz.datasets.folder import read_layout
@@ -213,14 +213,9 @@ def load(name: str, split: str) -> ImageSet:
         If an archive is damaged or unsafe.
     """
     check_choice("split", split, RECIPES[name].counts, remedy=f"{name} has no other.")
-    decoded = load_cached(_original_cache(name, split), quiet=True)
-    if decoded is not None:
-        return decoded
-    if not all(is_ready(file) for file in _files(name, split)):
-        bundle = _bundle(name, split)
-        if bundle is not None:
-            return _from_bundle(name, split, bundle)
-    return _from_original(name, split)
+    ready = _original_cache(name, split).is_file() or all(is_ready(file) for file in _files(name, split))
+    bundle = None if ready else _bundle(name, split)
+    return _from_original(name, split) if bundle is None else _from_bundle(name, split, bundle)
 
 
 def availability(name: str) -> str:
