@@ -77,12 +77,13 @@ def cifar10_alpha() -> Recipe:
 
 def write_networks(name: str) -> None:
     """Write the networks of the four losses, seed 0."""
-    from isomax_viz.learning.shipped_networks import save_network
+    from isomax_viz.learning.shipped_networks import network_file
 
     for experiment in iv.Experiment.grid(loss=LOSSES, seed=0, **({"data": "digits"} if name == "digits" else CIFAR10)):
         capture, stem = experiment.run(ood=()), f"{experiment.backbone}-{experiment.loss}-s{experiment.seed}"
         path = FOLDER / "networks" / name / f"{stem}.safetensors"
-        save_network(path, experiment.network(), meta=capture.meta, settings=experiment.settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(network_file(experiment.network(), meta=capture.meta, settings=experiment.settings))
         print(f"{path.stat().st_size / 1e3:7.0f} kB  {path}")
 
 

@@ -20,7 +20,7 @@ from isomax_viz.captures.samples import Samples
 
 __all__ = [
     "Captures", "Names", "as_list", "as_names", "check_alike", "check_once", "chosen_ood", "chosen_scores",
-    "set_scores", "shared_ood", "tell_machines",
+    "one_each", "set_scores", "shared_ood", "tell_machines",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,20 @@ def as_list(captures: Captures) -> list[Capture]:
 def as_names(names: Any) -> Any:
     """Return names that can be gone through more than once: a generator would be empty for the second capture."""
     return names if names is None or isinstance(names, str) or callable(names) else list(names)
+
+
+def one_each(parameter: str, value: Any, captures: Sequence[Capture], *, what: str = "value") -> list[Any]:
+    """Return one value per capture, of a list of as many or of one for all.
+
+    Examples
+    --------
+    >>> one_each("score", "es", [Capture.from_arrays([[3.0, 0.0]], [0])])
+    ['es']
+    """
+    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * len(captures)
+    if len(values) != len(captures):
+        raise ValueError(f"{parameter} must have one {what} per capture ({len(captures)}), but has {len(values)}.")
+    return values
 
 
 def chosen_scores(scores: ScoreLike | Iterable[ScoreLike] | None, samples: Samples) -> list[Score]:

@@ -10,12 +10,12 @@ import pandas as pd
 
 from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz.analysis import metrics
-from isomax_viz.analysis.chosen import Captures, Names, as_list, as_names, chosen_ood, set_scores
+from isomax_viz.analysis.chosen import Captures, Names, as_list, as_names, chosen_ood, one_each, set_scores
 from isomax_viz.analysis.scores import ScoreLike, compute
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 
-__all__ = ["RULES", "check_threshold", "find_threshold", "same_share", "score_range", "threshold_table"]
+__all__ = ["RULES", "check_threshold", "find_threshold", "same_share", "threshold_table"]
 
 RULES = {
     "tpr95": "the largest threshold that accepts at least 95 % of the ID images",
@@ -60,20 +60,6 @@ def find_threshold(
         return metrics.threshold_at_tpr(compute(score, capture.test))
     _, id_scores, sets = set_scores(capture, score, ood)
     return metrics.best_dtacc_threshold(id_scores, np.concatenate(list(sets.values())))
-
-
-def score_range(capture: Capture, ood: Names = None, *, score: ScoreLike | None = None) -> tuple[float, float]:
-    """Return the smallest and the largest score of the test images and the sets.
-
-    Examples
-    --------
-    >>> capture = Capture.from_arrays([[3.0, 0.0], [0.0, 4.0]], [0, 1], ood={"mine": [[0.5, 0.0]]}, loss="softmax")
-    >>> score_range(capture, score="max_logit")
-    (0.5, 4.0)
-    """
-    _, id_scores, sets = set_scores(capture, score, ood)
-    values = [id_scores, *sets.values()]
-    return min(float(item.min()) for item in values), max(float(item.max()) for item in values)
 
 
 def same_share(
@@ -166,10 +152,7 @@ def _values(
     if isinstance(threshold, str):
         check_choice("threshold", threshold, RULES, remedy="A number is accepted too.")
         return [find_threshold(capture, ood, score=score, rule=threshold) for capture in captures]
-    values = list(threshold) if isinstance(threshold, (Sequence, np.ndarray)) else [threshold] * len(captures)
-    if len(values) != len(captures):
-        raise ValueError(f"threshold must have one number per capture ({len(captures)}), but has {len(values)}.")
-    return [check_threshold(value) for value in values]
+    return [check_threshold(value) for value in one_each("threshold", threshold, captures, what="number")]
 
 
 def check_threshold(value: Any) -> float:

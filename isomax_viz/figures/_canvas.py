@@ -205,11 +205,6 @@ class Caption:
     lines: tuple[str, ...] = ()
     own_limits: bool = False
 
-    @property
-    def title(self) -> str:
-        """The parts in one line."""
-        return " · ".join(self.parts)
-
 
 class CanvasFigure(Figure):
     """A figure that pyplot does not know (so nothing leaks) and that a notebook shows as the result of a cell."""
@@ -386,13 +381,10 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
         if isinstance(axis.get_major_formatter(), FixedFormatter):  # names; numbers of logarithmic axes are formulas
             take_literally(axis.get_ticklabels())
     wide, high = _room(ax)
-    for words, room in (
-        (ax.xaxis.label, wide),
-        (ax.yaxis.label, high),
-        *((bar.yaxis.label, high) for bar in _bars(ax)),
-    ):
-        break_words(words, room)
-    entitle(ax, caption.title)
+    break_words(ax.xaxis.label, wide)
+    for axes in (ax, *_bars(ax)):
+        break_words(axes.yaxis.label, high)
+    entitle(ax, " · ".join(caption.parts))
     figure = ax.get_figure(root=True)
     if own:
         grow(figure, [ax], rows=1)

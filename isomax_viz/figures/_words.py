@@ -9,11 +9,7 @@ import pandas as pd
 from isomax_viz.analysis.scores import words
 from isomax_viz.catalog.style import data_style, known, number, plain
 
-__all__ = [
-    "score_label",
-    "setting_label",
-    "settings_within_losses",
-]
+__all__ = ["score_label", "setting_label", "settings_within_losses"]
 
 
 def score_label(score: str) -> str:

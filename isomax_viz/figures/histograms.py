@@ -49,14 +49,13 @@ def _draw(ax: Axes, table: pd.DataFrame, *, yscale: str, top: float | None, lege
         look = _look(ood, group, first["loss"], crowded=crowded) | {"label": label} | kwargs
         edges = [*rows["left"], rows["right"].iloc[-1]]
         drawn.append(ax.stairs(rows["density"].to_numpy(), edges, fill=True, **look))
-    ax.set_xlim(edges[0], edges[-1])
     ax.set_xlabel(quantity_label(first["quantity"], first["loss"]))
     cut = _set_density_axis(ax, table, names, yscale, top)
     lines: tuple[str, ...] = ()
     if "threshold" in table:
         ax.axvline(first["threshold"], color="#1a1a1a", linewidth=1.4, zorder=20, gid="threshold")
-        ax.set_xlim(edges[0], edges[-1])  # limits may leave the line outside
         lines = (f"score ≥ {number(first['threshold'])} accepts {percent(first['TPR'])} of ID",)
+    ax.set_xlim(edges[0], edges[-1])  # may leave that line outside
     if legend:
         draw_legend(ax, drawn, [patch.get_label() for patch in drawn])
     parts = titles(first["loss"], first["data"], table.loc[table["ood"], "group"].unique())
@@ -205,11 +204,11 @@ def _histogram(
     *,
     theme: str,
     ax: Axes | None,
-    columns: Sequence[str] = COLUMNS,
     **kwargs: Any,
 ) -> Axes:
     """Draw what ``make`` makes of the data with the options ``made``, as the options ``drawn`` say."""
     check_options(plot, kwargs, StepPatch, Axes.stairs)
+    columns = SCORE_COLUMNS if make is scores_table else COLUMNS
     table = as_table(plot, data, make, columns, narrow=True, **made)
     with drawing(ax, theme=theme) as axes:
         return attach(axes, _draw(axes, table, **drawn, **kwargs), own=ax is None)
@@ -495,5 +494,4 @@ def plot_scores(
     """
     made = {"score": score, "ood": ood, "bins": bins, "limits": limits}
     drawn = {"yscale": yscale, "top": top, "legend": legend}
-    options: dict[str, Any] = {"columns": SCORE_COLUMNS, "theme": theme, "ax": ax}
-    return _histogram(plot_scores, data, scores_table, made, drawn, **options, **kwargs)
+    return _histogram(plot_scores, data, scores_table, made, drawn, theme=theme, ax=ax, **kwargs)

@@ -79,8 +79,8 @@ def draw_lines(ax: Axes, plane: Grid, classes: int, threshold: float, *, regions
     from scipy.ndimage import gaussian_filter  # slow to import, and only these lines need it
 
     # White with a rim on the shades of a score; on pale regions it would be lost.
-    look: dict[str, Any] = {"linewidth": 1.0, "color": "#4D4D4D"} if regions else {"linewidth": 1.0, "color": "white"}
-    look |= {} if regions else {"path_effects": _RIM}
+    look: dict[str, Any] = {"linewidth": 1.0}
+    look |= {"color": "#4D4D4D"} if regions else {"color": "white", "path_effects": _RIM}
     for label in range(1 if classes == 2 else 0, classes):
         inside = (plane.label == label).astype(float)
         if 0 < inside.sum() < inside.size:
@@ -256,7 +256,8 @@ def plot_surfaces(
 
 
 def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any]) -> tuple[list[Line2D], Caption]:
-    first, plane = table.iloc[0], Grid(table[table["group"] == "plane"])
+    first, points = table.iloc[0], table[table["group"] == "plane"]
+    plane = Grid(points)
     classes = int(max(table["label"].max() + 1, 2))
     if regions:
         draw_regions(ax, plane, classes, options)
@@ -268,17 +269,15 @@ def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any])
     unit = " (unit length)" if first["space"] == "features" and loss_record(first["loss"]).unit_vectors else ""
     ax.set_xlabel(f"first {_AXES[first['space']]}{unit}")
     ax.set_ylabel(f"second {_AXES[first['space']]}{unit}")
-    accepted = _accepted(table)
-    parts = _parts(first)
-    lines = tuple(wrap(f"accepted: {accepted}", 52, break_on_hyphens=False))
-    return handles, Caption(parts, note(table), _alt(table, parts, accepted), lines)
+    accepted, share = _accepted(table), float((points["value"] >= points["threshold"]).mean())
+    parts, where = _parts(first), "features" if first["space"] == "features" else "input plane"
+    alt = f"{', '.join(parts)}: of the {where}, {percent(share)} is accepted; of the data: {accepted}."
+    return handles, Caption(parts, note(table), alt, tuple(wrap(f"accepted: {accepted}", 52, break_on_hyphens=False)))
 
 
 def _accepted(table: pd.DataFrame) -> str:
-    groups = [name for name in table["group"].unique() if name not in ("plane", "prototype")]
-    shares = {
-        name: (table.loc[table["group"] == name, "value"] >= table["threshold"].iloc[0]).mean() for name in groups
-    }
+    data = table[~table["group"].isin(["plane", "prototype"])]
+    shares = (data["value"] >= data["threshold"]).groupby(data["group"], sort=False).mean()
     return ", ".join(
         f"{data_style(name).label} {share:.0%}".replace("%", "\N{NO-BREAK SPACE}%") for name, share in shares.items()
     )
@@ -291,10 +290,3 @@ def _parts(first: pd.Series) -> tuple[str, ...]:
         loss = (f"{loss[0]}, scale {number(float(scale))}",)
     epoch = (f"epoch {first['epoch']}",) if known(first["epoch"]) else ()
     return (*loss, plain(first["data"]), score_label(first["score"]), *epoch)
-
-
-def _alt(table: pd.DataFrame, parts: tuple[str, ...], accepted: str) -> str:
-    plane = table[table["group"] == "plane"]
-    share = float((plane["value"] >= plane["threshold"]).mean())
-    where = "features" if plane["space"].iloc[0] == "features" else "input plane"
-    return f"{', '.join(parts)}: of the {where}, {percent(share)} is accepted; of the data: {accepted}."

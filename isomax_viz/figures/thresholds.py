@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_choice, check_known
-from isomax_viz.analysis.chosen import Captures, as_list, as_names
+from isomax_viz.analysis.chosen import Captures, as_list, as_names, one_each
 from isomax_viz.analysis.histograms import scores_table
 from isomax_viz.analysis.risks import expected_cost, risk_table
 from isomax_viz.analysis.tables import roc_table
@@ -261,7 +261,7 @@ def plot_operating_point(
     (2, 'score ≥ 8.5 accepts 50.0 % of ID')
     """
     captures, ood, panels = as_list(data), as_names(ood), check_known("panels", panels, PANELS)
-    scores, wanted = _each("score", score, captures), _each("threshold", threshold, captures)
+    scores, wanted = one_each("score", score, captures), one_each("threshold", threshold, captures)
     chosen = list(zip(captures, scores, wanted, strict=True))
     counts = [threshold_table(item, ood, score=key, threshold=value).iloc[0] for item, key, value in chosen]
     tables = [scores_table(capture, key, ood) for capture, key, _ in chosen]
@@ -283,14 +283,6 @@ def plot_operating_point(
             if beside:
                 entitle(axes[beside], "ROC")
     return axes[0].get_figure(root=True)
-
-
-def _each(parameter: str, value: Any, captures: Sequence[Any]) -> list[Any]:
-    """Return one value per capture, of a list of as many or of one for all."""
-    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * len(captures)
-    if len(values) != len(captures):
-        raise ValueError(f"{parameter} must have one value per capture ({len(captures)}), but has {len(values)}.")
-    return values
 
 
 CHEAPEST = "cheapest"

@@ -23,7 +23,6 @@ __all__ = [
     "hooked",
     "layer_outputs",
     "linear_layers",
-    "named_layer",
     "plain_network",
     "walk",
 ]
@@ -220,7 +219,7 @@ def _factor(form: str, logits: Tensor, returned: Tensor) -> float:
 
 
 @torch.no_grad()
-def find_output_layer(model: nn.Module, images: Tensor) -> OutputLayer:
+def find_output_layer(model: nn.Module, images: Tensor, named: str | None = None) -> OutputLayer:
     """Return the layer that gives what a classifier returns.
 
     Parameters
@@ -229,6 +228,8 @@ def find_output_layer(model: nn.Module, images: Tensor) -> OutputLayer:
         A classifier, in evaluation mode.
     images : Tensor
         A few images, as it wants them.
+    named : str, optional
+        The layer to take instead; there is a warning if the network returns nothing of it.
 
     Returns
     -------
@@ -252,6 +253,8 @@ def find_output_layer(model: nn.Module, images: Tensor) -> OutputLayer:
     >>> find_output_layer(Network(), torch.randn(4, 8)).name
     'fc'
     """
+    if named is not None:
+        return _named_layer(model, named, images)
     layers = linear_layers(model)
     parts = {name: part for name, part in walk(model) if any(f"{layer}.".startswith(f"{name}.") for layer in layers)}
     with _watched(parts) as calls:
@@ -321,8 +324,7 @@ def layer_outputs(model: nn.Module, layer: OutputLayer, images: Tensor) -> dict[
     return {"features": features, "logits": layer.factor * logits if layer.factor != 1 else logits}
 
 
-@torch.no_grad()
-def named_layer(model: nn.Module, name: str, images: Tensor) -> OutputLayer:
+def _named_layer(model: nn.Module, name: str, images: Tensor) -> OutputLayer:
     """Return a layer that the reader named, with a warning if the network returns nothing of it."""
     layers, parts = linear_layers(model), dict(model.named_modules())
     part = parts.get(name) or parts[check_choice("layer", name, layers)]

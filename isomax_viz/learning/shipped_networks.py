@@ -17,7 +17,7 @@ from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.build import assemble
 from isomax_viz.learning.training.checkpoint import checked_header, copies, read_checked
 
-__all__ = ["load_network", "network_file", "save_network"]
+__all__ = ["load_network", "network_file"]
 
 
 def load_network(name: str, *, loss: str, seed: int = 0) -> Classifier:
@@ -77,13 +77,11 @@ def _read(path: Path) -> Classifier:
     return model.eval()
 
 
-def save_network(path: Path, model: Classifier, *, meta: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write a network at half precision, with its provenance and a checksum; for maintainers.
+def network_file(model: Classifier, *, meta: Mapping[str, Any], settings: Mapping[str, Any]) -> bytes:
+    """Return a network at half precision as a file with its provenance and a checksum; for maintainers.
 
     Parameters
     ----------
-    path : Path
-        ``data/networks/<name>/<file>``.
     model : Classifier
         Trained.
     meta : mapping
@@ -91,12 +89,6 @@ def save_network(path: Path, model: Classifier, *, meta: Mapping[str, Any], sett
     settings : mapping
         Options of its head.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(network_file(model, meta=meta, settings=settings))
-
-
-def network_file(model: Classifier, *, meta: Mapping[str, Any], settings: Mapping[str, Any]) -> bytes:
-    """Return what :func:`save_network` writes."""
     told = {key: meta[key] for key in ("id", "data", "backbone", "loss", "seed", "protocol", "computing", "versions")}
     channels = next(model.backbone.parameters()).shape[1]
     told |= {"channels": channels, "classes": model.head.num_classes, "settings": dict(settings)}

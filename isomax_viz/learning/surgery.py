@@ -15,14 +15,7 @@ from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import HEADS, Head, SoftMaxHead
 from isomax_viz.learning.output_layer import evaluated, find_output_layer, hooked, linear_layers, plain_network, walk
 
-__all__ = [
-    "FeatureExtractor",
-    "Replaced",
-    "SplitClassifier",
-    "as_classifier",
-    "replace_last_linear",
-    "split_classifier",
-]
+__all__ = ["Replaced", "as_classifier", "replace_last_linear", "split_classifier"]
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from isomax_viz.learning.output_layer import (
     find_output_layer,
     layer_outputs,
     linear_layers,
-    named_layer,
     plain_network,
 )
 from isomax_viz.learning.recording.inputs import BatchReader, Data, check_complete, checked_normalisation, drawing
@@ -194,11 +193,7 @@ class _Recorder:
     @torch.no_grad()
     def _of_batch(self, images: Tensor) -> dict[str, Tensor]:
         if self.layer is None:
-            few = images[:_FEW]
-            found = (
-                find_output_layer(self.model, few) if self.named is None else named_layer(self.model, self.named, few)
-            )
-            self.layer = found
+            self.layer = find_output_layer(self.model, images[:_FEW], self.named)
         outputs = layer_outputs(self.model, self.layer, images)
         head = self.model.get_submodule(self.layer.name)
         return head_outputs(head, outputs["features"]) if isinstance(head, Head) else outputs

@@ -44,9 +44,7 @@ def inference_batch(height: int, width: int, device: torch.device) -> int:
 
 def device_memory(device: torch.device) -> int:
     """Return the bytes that pictures may take on a device: a quarter of what is free."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 4
-    return available_memory() // 4
+    return (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()) // 4
 
 
 class Batches:
@@ -189,10 +187,7 @@ def _augmented(
     rows = torch.arange(height, device=device).expand(n, height)
     columns = torch.arange(width, device=device).expand(n, width)
     if flip is not False:
-        if isinstance(flip, bool):
-            mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5
-        else:
-            mirrored = flip[:, None]
+        mirrored = torch.rand(n, 1, generator=generator, device=device) < 0.5 if flip is True else flip[:, None]
         columns = torch.where(mirrored, width - 1 - columns, columns)
     if padding:
         shifts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator, device=device)
