@@ -82,10 +82,8 @@ def counted_metric(
         for counts, mask, shift in ((id_counts, is_id, 0), (ood_counts, ~is_id, len(id_counts)))
     )
     rows = max(1, 16_384 // accepted_id.shape[1])
-    blocks = (
-        (accepted_id[start : start + rows], accepted_ood[start : start + rows])
-        for start in range(0, len(accepted_id), rows)
-    )
+    starts = range(0, len(accepted_id), rows)
+    blocks = ((accepted_id[start : start + rows], accepted_ood[start : start + rows]) for start in starts)
     return of_counts(blocks, int(accepted_id[-1, 0]), int(accepted_ood[-1, 0]), [metric])[metric]
 
 

@@ -296,10 +296,8 @@ def surface_table(
     """
     snapshot = snapshot.final if isinstance(snapshot, ToyRun) else snapshot
     capture, chosen = snapshot.capture, get(score)
-    check_choice(
-        "space", space, snapshot.planes, remedy="" if "input" in snapshot.planes else "These data have no input plane."
-    )
-    plane = snapshot.planes[space]
+    remedy = "" if "input" in snapshot.planes else "These data have no input plane."
+    plane = snapshot.planes[check_choice("space", space, snapshot.planes, remedy=remedy)]
     x, y = np.meshgrid(plane.x, plane.y)
     grid = np.column_stack([x.ravel(), y.ravel()])
     values = compute(chosen, plane.samples)

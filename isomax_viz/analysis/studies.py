@@ -81,9 +81,8 @@ def alpha_table(
     sets = [select_on, *(name for name in shared_ood(listed, ood) if name != select_on)]
     results = evaluate(listed, scores=scores, ood=sets)
     results["capture"] = np.repeat(np.arange(len(listed)), len(sets))
-    table = results.melt(
-        [*SOURCE_COLUMNS, "capture", "score", "ood"], list(ALPHA_QUANTITIES), "quantity", ignore_index=False
-    )
+    keys = [*SOURCE_COLUMNS, "capture", "score", "ood"]
+    table = results.melt(keys, list(ALPHA_QUANTITIES), "quantity", ignore_index=False)
     table["role"] = np.where(table["ood"] == select_on, "choice", "report")
     table.loc[table["quantity"] == "accuracy", ["ood", "role"]] = ""
     table = table.sort_index(kind="stable").drop_duplicates(ignore_index=True)

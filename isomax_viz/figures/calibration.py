@@ -185,9 +185,8 @@ def plot_temperature(
         alt = f"At temperature {number(temperature)}: {words}."
         attach(axes["fit"], Caption(("fit and doubt",), alt=alt, lines=lines), own=False)
         lines = _draw_over(axes["detection"], table, "temperature", {"ES": "ES", "MPS": "MPS"}, temperature, marks)
-        attach(
-            axes["detection"], Caption(("detection",), alt=_say_auroc(axes["detection"], table), lines=lines), own=False
-        )
+        caption = Caption(("detection",), alt=_say_auroc(axes["detection"], table), lines=lines)
+        attach(axes["detection"], caption, own=False)
     return axes["fit"].get_figure(root=True)
 
 

@@ -146,9 +146,7 @@ def spread_out(heights: np.ndarray, *, gap: float) -> np.ndarray:
 
 def _caption(table: pd.DataFrame, metric: str) -> Caption:
     parts = [data_style(str(value)).label for value in table.get("data", pd.Series(dtype=object)).dropna().unique()]
-    spoken = "; ".join(
-        f"{row['approach']} {percent(row[metric])} at {row['relative_time']:.2g} times"
-        for row in table.to_dict("records")
-    )
+    rows = table.to_dict("records")
+    spoken = "; ".join(f"{row['approach']} {percent(row[metric])} at {row['relative_time']:.2g} times" for row in rows)
     alt = f"{metric} against inference time relative to one forward pass: {spoken}."
     return Caption((*parts, f"{metric} and inference time"), note(table), alt)

@@ -278,9 +278,8 @@ def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any])
 def _accepted(table: pd.DataFrame) -> str:
     data = table[~table["group"].isin(["plane", "prototype"])]
     shares = (data["value"] >= data["threshold"]).groupby(data["group"], sort=False).mean()
-    return ", ".join(
-        f"{data_style(name).label} {share:.0%}".replace("%", "\N{NO-BREAK SPACE}%") for name, share in shares.items()
-    )
+    told = ", ".join(f"{data_style(name).label} {share:.0%}" for name, share in shares.items())
+    return told.replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def _parts(first: pd.Series) -> tuple[str, ...]:

@@ -127,12 +127,7 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list
     for _, rows in table.groupby(varying, sort=False, dropna=False):
         styles = [looks[name][_key(rows[name].iloc[0])] for name in varying]
         label = f"{' · '.join(style.label for style in styles if style.label)} ({_auroc(rows)})"
-        look: dict[str, Any] = {
-            "color": styles[0].color,
-            "linestyle": styles[-1].linestyle,
-            "linewidth": 1.7,
-            "zorder": 3,
-        }
+        look = {"color": styles[0].color, "linestyle": styles[-1].linestyle, "linewidth": 1.7, "zorder": 3}
         look |= {"marker": styles[0].marker, "markeredgecolor": "white", "markersize": 7, "clip_on": False}
         # A curve starts where nothing is accepted: several captures in these rows are several curves.
         for number_of, curve in rows.groupby(((rows["fpr"] == 0) & (rows["tpr"] == 0)).cumsum()):
@@ -410,10 +405,8 @@ def _draw_counts(ax: Axes, counts: pd.DataFrame) -> None:
         for column, count in enumerate(both):
             good = is_known == (column == 0)
             ax.add_patch(Rectangle((column - 0.48, place - 0.46), 0.96, 0.92, facecolor=right if good else wrong))
-            words = f"{count:,} ({percent(count / sum(both))})"
-            ax.text(
-                column, place, words, ha="center", va="center", fontsize=small(), weight="normal" if good else "bold"
-            )
+            words, weight = f"{count:,} ({percent(count / sum(both))})", "normal" if good else "bold"
+            ax.text(column, place, words, ha="center", va="center", fontsize=small(), weight=weight)
     ax.set(xlim=(-0.5, 1.5), ylim=(len(rows) - 0.5, -0.5))
     ax.set_xticks([0, 1], ["accepted", "rejected"])
     ax.set_yticks(range(len(rows)), [name for name, *_ in rows])

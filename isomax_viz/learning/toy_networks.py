@@ -137,10 +137,8 @@ def _samples(
 def _asked(network: Classifier, toy: Toy) -> _Said:
     """Return a copy of the network, and what it says of the known and of the unknown points."""
     frozen = deepcopy(network).eval().requires_grad_(False)
-    known = {
-        "train": _samples(frozen, toy.train, toy.train_labels),
-        "test": _samples(frozen, toy.test, toy.test_labels),
-    }
+    labelled = {"train": (toy.train, toy.train_labels), "test": (toy.test, toy.test_labels)}
+    known = {name: _samples(frozen, *part) for name, part in labelled.items()}
     return frozen, known, {name: _samples(frozen, points, None) for name, points in toy.ood.items()}
 
 

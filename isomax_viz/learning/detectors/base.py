@@ -118,9 +118,8 @@ class Known:
 
     def batches(self, images: ImageSet) -> Batches:
         """Return pictures normalised as the network was trained on them."""
-        return Batches(
-            images, mean=self.data.mean, std=self.data.std, device=self.device, layout=suitable_layout(self.device)
-        )
+        data, layout = self.data, suitable_layout(self.device)
+        return Batches(images, mean=data.mean, std=data.std, device=self.device, layout=layout)
 
     @contextmanager
     def threads(self) -> Iterator[None]:

@@ -134,9 +134,8 @@ def class_means(samples: Samples) -> np.ndarray:
     empty = [label for label, member in enumerate(members) if not member.any()]
     if empty:
         raise ValueError(f"Classes {empty} have no training sample, so they have no mean. Leave these classes out.")
-    return np.stack([samples.require("features")[member].mean(axis=0, dtype=np.float64) for member in members]).astype(
-        np.float32
-    )
+    means = [samples.require("features")[member].mean(axis=0, dtype=np.float64) for member in members]
+    return np.stack(means).astype(np.float32)
 
 
 def with_distances_to(means: np.ndarray | None, samples: Samples) -> Samples:

@@ -148,10 +148,8 @@ def train(
     if state.kept:
         model.load_state_dict(state.kept)
     history = pd.DataFrame(state.rows)
-    history.attrs["computing"] = {
-        "precision": str(computing.dtype).removeprefix("torch."),
-        "compiled": backbone is not model.backbone,
-    }
+    precision = str(computing.dtype).removeprefix("torch.")
+    history.attrs["computing"] = {"precision": precision, "compiled": backbone is not model.backbone}
     return history
 
 
