@@ -153,11 +153,8 @@ def prototype_distances_table(capture: Capture) -> pd.DataFrame:
     points, names = _placed(capture, capture.prototypes), np.array(class_names(capture), dtype=object)
     distances = cdist(points, points)
     row, column = (index.ravel() for index in np.indices(distances.shape))
-    return pd.DataFrame(
-        source(capture)
-        | {"row": row, "column": column, "row_name": names[row], "column_name": names[column]}
-        | {"distance": distances.ravel()}
-    )
+    pairs = {"row": row, "column": column, "row_name": names[row], "column_name": names[column]}
+    return pd.DataFrame(source(capture) | pairs | {"distance": distances.ravel()})
 
 
 SPACES = {"input": "the points as they are given", "features": "what the network makes of them"}

@@ -320,13 +320,10 @@ class IsoMax2Head(PrototypeHead):
 
     def scales(self) -> dict[str, float]:
         """Return mean and standard deviation of the scales and of the tilts over the classes."""
-        scales, tilts = self.class_scales.detach(), self.class_tilts.detach()
-        return {
-            "scale_mean": scales.mean().item(),
-            "scale_std": scales.std(correction=0).item(),
-            "tilt_mean": tilts.mean().item(),
-            "tilt_std": tilts.std(correction=0).item(),
-        }
+        found: dict[str, float] = {}
+        for name, values in (("scale", self.class_scales.detach()), ("tilt", self.class_tilts.detach())):
+            found |= {f"{name}_mean": values.mean().item(), f"{name}_std": values.std(correction=0).item()}
+        return found
 
 
 def parameter_groups(

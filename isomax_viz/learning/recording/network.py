@@ -216,14 +216,9 @@ def record_capture(
     """
     sets = {"train": data.train, "test": data.test}
     samples = {name: record_samples(model, images, data, device=device) for name, images in sets.items()}
-    described = {
-        "classes": list(data.train.class_names),
-        "mean": data.mean.tolist(),
-        "std": data.std.tolist(),
-        "provenance": dict(data.test.provenance),
-        "ood": {},
-    }
-    return assemble_capture(model.head, samples, {}, meta={**meta, **described}, history=history)
+    described = {"classes": list(data.train.class_names), "mean": data.mean.tolist(), "std": data.std.tolist()}
+    meta = {**meta, **described, "provenance": dict(data.test.provenance), "ood": {}}
+    return assemble_capture(model.head, samples, {}, meta=meta, history=history)
 
 
 def record_ood(

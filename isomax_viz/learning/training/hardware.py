@@ -144,10 +144,8 @@ def compiled(backbone: nn.Module, example: Tensor, *, mode: str | None = None, d
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     try:
         backbone.train()
-        with (
-            torch.random.fork_rng(),
-            torch.autocast(example.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16),
-        ):
+        in_format = torch.autocast(example.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+        with torch.random.fork_rng(), in_format:
             fast(example).float().sum().backward()
     except Exception as error:  # noqa: BLE001 - whatever the compiler raises, the answer is to do without
         words = (str(error).splitlines() or [type(error).__name__])[0]
