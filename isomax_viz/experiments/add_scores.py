@@ -132,7 +132,7 @@ def detector_for(method: str | Detector, *, members: Iterable[Capture] = ()) -> 
     return Ensemble(members=members) if key == "ensemble" else DETECTORS[key]()
 
 
-def experiment_of(capture: Capture) -> Experiment:
+def experiment_of(capture: Capture, *, remedy: str = "Pass network=experiment (or the network itself).") -> Experiment:
     """Return the experiment that recorded a capture.
 
     Raises
@@ -140,7 +140,6 @@ def experiment_of(capture: Capture) -> Experiment:
     ValueError
         If the capture does not say, or this version would train another network.
     """
-    remedy = "Pass network=experiment (or the network itself)."
     if not capture.meta.get("id"):
         raise ValueError(f"The network is needed, but this capture does not say which experiment recorded it. {remedy}")
     experiment = Experiment.from_meta(capture.meta)

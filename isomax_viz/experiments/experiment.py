@@ -311,11 +311,7 @@ class Experiment(BaseModel):
 
     @field_serializer("backbone", "loss", when_used="json")
     def _as_text(self, value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        from isomax_viz.learning.custom_code import reference
-
-        return reference(value)
+        return _reference(value)
 
     @field_validator("held_out_classes")
     @classmethod
@@ -530,7 +526,8 @@ class Experiment(BaseModel):
     def id(self) -> str:
         """Readable name and hash of all that determines the network (not OOD sets, device or place)."""
         content: dict[str, Any] = {"protocol": self.protocol.described(), "revision": REVISION}
-        content |= {"backbone": _identity(self.backbone), "loss": _identity(self.loss)}
+        # Without the module of what is the reader's own, which may move.
+        content |= {name: _reference(getattr(self, name)).rpartition(":")[2] for name in ("backbone", "loss")}
         told = {*content, "preset", "outliers", *_OF_PROTOCOL}
         for name, item in type(self).model_fields.items():
             value = getattr(self, name)
@@ -738,9 +735,9 @@ def _name_of(thing: Any) -> str:
     return name_of(thing)
 
 
-def _identity(thing: Any) -> str:
+def _reference(thing: Any) -> str:
     if isinstance(thing, str):
         return thing
-    from isomax_viz.learning.custom_code import fingerprint
+    from isomax_viz.learning.custom_code import reference
 
-    return f"{thing.__qualname__}#{fingerprint(thing)}"
+    return reference(thing)

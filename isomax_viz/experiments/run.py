@@ -219,7 +219,9 @@ def _create(
     told: dict[str, Any] = {}
     if recipe is not None:
         protocol, outliers = recipe.protocol(protocol), Outliers(recipe, load_outliers(recipe.data, data))
-        told["extra_data"] = recipe.described() | _provenance(outliers.images)
+        images = outliers.images
+        told["extra_data"] = recipe.described() | {"n": len(images), "fingerprint": images.fingerprint}
+        told["extra_data"] |= {"provenance": dict(images.provenance)}
         if recipe.fine_tunes:
             plain, again = experiment.model_copy(update={"outliers": None}), {"device": used, **options}
             run(plain, (), store=store, checkpoint_every_s=checkpoint_every_s, **again)
@@ -249,10 +251,6 @@ def _create(
     store.write(experiment.id, manifest=manifest, weights=serialised(model), capture=capture)
     checkpoint.remove()
     return capture
-
-
-def _provenance(images: ImageSet) -> dict[str, Any]:
-    return {"n": len(images), "fingerprint": images.fingerprint, "provenance": dict(images.provenance)}
 
 
 def _meta(experiment: Experiment, manifest: Mapping[str, Any]) -> dict[str, Any]:

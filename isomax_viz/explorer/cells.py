@@ -14,19 +14,10 @@ from isomax_viz.explorer.data import packed
 from isomax_viz.figures import describe
 from isomax_viz.figures._canvas import png
 
-__all__ = ["BrowserView", "current_cell", "current_request"]
+__all__ = ["BrowserView", "current_cell"]
 
 # Weak: a view that nobody shows any more shall not be kept alive by being listed here.
 _views: weakref.WeakSet[BrowserView] = weakref.WeakSet()
-
-
-def current_request() -> dict[str, Any]:
-    """Return the front end's request that runs now, empty outside a notebook."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return {}
-    return dict(getattr(get_ipython(), "parent_header", None) or {})
 
 
 def current_cell() -> tuple[str, str]:
@@ -34,7 +25,9 @@ def current_cell() -> tuple[str, str]:
 
     JupyterLab names the cell; where a front end does not, its text stands for it.
     """
-    parent = current_request()
+    from IPython import get_ipython
+
+    parent = getattr(get_ipython(), "parent_header", None) or {}
     cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
     return str(cell), str(parent.get("header", {}).get("msg_id", ""))
 

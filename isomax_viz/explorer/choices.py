@@ -13,26 +13,17 @@ from isomax_viz.captures.provenance import source
 from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import data_style, loss_style
 
-__all__ = ["DIMENSIONS", "TOOLTIPS", "Shelf", "word"]
+__all__ = ["DIMENSIONS", "Shelf", "word"]
 
-# In what captures differ, as words for the choosers. Losses come first among what is changed most.
+# In what captures differ: label and tooltip of the choosers. Losses come first among what is changed most.
 DIMENSIONS = {
-    "data": "Data",
-    "backbone": "Backbone",
-    "preset": "Preset",
-    "loss": "Loss",
-    "entropic_scale": "Entropic scale",
-    "seed": "Seed",
-    "name": "Capture",
-}
-TOOLTIPS = {
-    "data": "Data set that the network was trained on",
-    "backbone": "Network that turns an image into features",
-    "preset": "Training protocol",
-    "loss": "Loss that the network was trained with",
-    "entropic_scale": "Factor on the logits while training (the papers' alpha and E_s)",
-    "seed": "Seed of the training",
-    "name": "Which of the captures to show",
+    "data": ("Data", "Data set that the network was trained on"),
+    "backbone": ("Backbone", "Network that turns an image into features"),
+    "preset": ("Preset", "Training protocol"),
+    "loss": ("Loss", "Loss that the network was trained with"),
+    "entropic_scale": ("Entropic scale", "Factor on the logits while training (the papers' alpha and E_s)"),
+    "seed": ("Seed", "Seed of the training"),
+    "name": ("Capture", "Which of the captures to show"),
 }
 NOT_SAID = "not said"
 
@@ -77,29 +68,7 @@ class Shelf:
     @property
     def choosers(self) -> list[str]:
         """Dimensions to choose from: the loss always, any other where captures differ in it."""
-        differing = [name for name in DIMENSIONS if len(set(self.options(name)) - {NOT_SAID}) > 1]
-        return [name for name in DIMENSIONS if name == "loss" or name in differing]
-
-    def nearest(self, wanted: Mapping[str, Any], *, first: str = "loss") -> int:
-        """Return the number of the capture that has ``wanted[first]`` and most of the rest.
-
-        Not every combination exists (SoftMax has no entropic scale): what was chosen last is kept, the rest follows.
-
-        Examples
-        --------
-        >>> meta = [{"seed": 0}, {"seed": 1}]
-        >>> shelf = Shelf([Capture.from_arrays([[3.0, 0.0]], [0], loss="isomax", meta=item) for item in meta])
-        >>> shelf.nearest({"loss": "isomax", "seed": 1})
-        1
-        """
-        order = list(DIMENSIONS)
-
-        def agreement(number: int) -> tuple[bool, int, int]:
-            place = self.places[number]
-            same = sum(2 ** (len(order) - order.index(key)) for key, value in wanted.items() if place.get(key) == value)
-            return place.get(first) == wanted.get(first), same, -number
-
-        return max(range(len(self)), key=agreement)
+        return [name for name in DIMENSIONS if name == "loss" or len(set(self.options(name)) - {NOT_SAID}) > 1]
 
     def find(self, wanted: Mapping[str, Any]) -> int:
         """Return the number of the capture at exactly this place; left-out dimensions may have any value.
@@ -119,11 +88,11 @@ class Shelf:
                 return number
         raise ValueError(f"No capture has {dict(wanted)!r} together. Give such a capture.")
 
-    def title(self, number: int, *, always: str = "loss") -> str:
+    def title(self, number: int) -> str:
         """Return a capture's name: its loss and what tells it from the others."""
         place = self.places[number]
         words = [word(name, place[name]) for name in self.choosers if name in place and place[name] != NOT_SAID]
-        return " · ".join(words) or word(always, place[always])
+        return " · ".join(words) or word("loss", place["loss"])
 
     def only(self, numbers: Sequence[int], sets: Collection[str]) -> Shelf:
         """Return the shelf of some of the captures, each with some of its sets."""

@@ -19,7 +19,7 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import note, source
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import Style, data_style, loss_style
-from isomax_viz.explorer.choices import DIMENSIONS, TOOLTIPS, Shelf, word
+from isomax_viz.explorer.choices import DIMENSIONS, Shelf, word
 from isomax_viz.explorer.lessons import loss_lesson, score_lesson
 from isomax_viz.explorer.views import VIEWS, Answer, columns_of
 
@@ -153,11 +153,12 @@ def digest(shelf: Shelf, scores: Sequence[Score], sets: Sequence[str]) -> Answer
         "networks": [_network(shelf, number, scores, sets) for number in range(len(shelf))],
         "dimensions": {
             name: {
-                "label": DIMENSIONS[name],
-                "tooltip": TOOLTIPS[name],
+                "label": label,
+                "tooltip": tooltip,
                 "options": [[value, word(name, value, short=True)] for value in shelf.options(name)],
             }
-            for name in shelf.choosers
+            for name, (label, tooltip) in DIMENSIONS.items()
+            if name in shelf.choosers
         },
         "sets": {name: look_of(data_style(name)) for name in sets},
         "scores": {score.key: score_lesson(score) for score in scores},

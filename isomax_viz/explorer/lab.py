@@ -283,7 +283,8 @@ def _temperatures(by_loss: Mapping[str, Capture], values: Sequence[float], *, lo
             "percent": True,
         }
         detection = common | {"title": "Detection", "y": y, "curves": _curves(table, "temperature", ("ES", "MPS"))}
-    frames = [_reliability_panel(at_temperature(capture, value)) for value in values]
+    fits = [reliability(at_temperature(capture, value)) for value in values]
+    frames = [in_lines(panel | {"title": "Reliability"}, loss) for panel in fits]
     sentences = [_temperature_sentence(loss_style(loss).label, row) for row in table.to_dict("records")]
     return {
         "panels": [{"by": "temperature", "frames": frames}, common | doubt, detection],
@@ -291,11 +292,9 @@ def _temperatures(by_loss: Mapping[str, Capture], values: Sequence[float], *, lo
     }
 
 
-def _reliability_panel(capture: Capture) -> Answer:
-    panel = reliability(capture)
-    look = look_of(loss_style(capture.loss))
-    curves = [look | curve for curve in panel["curves"]]
-    return panel | {"kind": "lines", "title": "Reliability", "curves": curves}
+def in_lines(panel: Answer, loss: str) -> Answer:
+    """Return a panel of curves as the lab draws it, in the looks of a loss."""
+    return panel | {"kind": "lines", "curves": [look_of(loss_style(loss)) | curve for curve in panel["curves"]]}
 
 
 def _temperature_sentence(label: str, row: Mapping[str, Any]) -> str:

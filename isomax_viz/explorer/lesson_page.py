@@ -23,7 +23,7 @@ from isomax_viz.explorer.bundle import lesson_module, text
 from isomax_viz.explorer.cells import BrowserView
 from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.data import digest, scores_of
-from isomax_viz.explorer.page import saved_answers, write_page
+from isomax_viz.explorer.page import READ, saved_answers, write_page
 from isomax_viz.explorer.pictures import Networks
 
 __all__ = ["Lesson", "draw", "lesson", "moons", "questions"]
@@ -33,11 +33,6 @@ SETS = ("letters", "patches", "gaussian")
 SCORES = ("es", "mps", "mds", "max_logit", "energy")
 TITLE = "Known or unknown? Draw, and four losses answer"
 START = """
-const page = JSON.parse(document.getElementById("data").textContent);
-let state = {};
-try {
-  if (location.hash) state = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-} catch { /* a link of another kind */ }
 const files = page.networks.map((_, k) => fromLetters(document.getElementById(`network-${k}`).textContent));
 const options = { data: page, buffers: files, state };
 globalThis.lesson = await lesson(document.getElementById("explorer"), options);
@@ -110,7 +105,7 @@ def lesson(path: str | Path = "lesson.html") -> Path:
         f'<script id="network-{number}" type="text/plain">{_letters(content)}</script>\n'
         for number, content in enumerate(files)
     ]
-    script = lesson_module().encode("ascii", "backslashreplace").decode() + START
+    script = lesson_module().encode("ascii", "backslashreplace").decode() + READ + START
     content = _content(captures, parts=("draw", "moons", "units"))
     return write_page(path, content, script, title=TITLE, more="".join(texts), charset="windows-1252")
 

@@ -33,7 +33,7 @@ from isomax_viz.explorer.data import (
 from isomax_viz.explorer.pictures import find_images, sheet
 from isomax_viz.explorer.views import VIEWS
 
-__all__ = ["saved_answers", "to_html", "write_page"]
+__all__ = ["READ", "saved_answers", "to_html", "write_page"]
 
 MANY = 400_000  # scores; beyond, a page holds them sorted: exact counts, but no single image
 FEW = 300_000  # logits that a page holds image by image
@@ -64,12 +64,14 @@ h1 {{ font-size: 1.1rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }}
 </body>
 </html>
 """
-START = """
+READ = """
 const page = JSON.parse(document.getElementById("data").textContent);
-let state = page.state;
+let state = page.state ?? {};
 try {
   if (location.hash) state = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 } catch { /* a link of another kind */ }
+"""
+START = """
 globalThis.explorer = mount(document.getElementById("explorer"), { data: page.data, saved: page.saved, state });
 """
 
@@ -145,7 +147,7 @@ def to_html(
         "state": wanted,
         "saved": saved_answers(shelf, data, {score.key: score for score in chosen}),
     }
-    return write_page(path, content, module() + START, title=title or _title(shelf))
+    return write_page(path, content, module() + READ + START, title=title or _title(shelf))
 
 
 def write_page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,11 @@ from PIL import Image, UnidentifiedImageError
 
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.datasets import ImageSet, from_arrays, load_id, load_ood
+from isomax_viz.datasets import ImageSet, InDistribution, from_arrays, load_id, load_ood
 from isomax_viz.store.folder import StoreError
 
 __all__ = ["Networks", "find_images", "on_pad", "read_image", "sheet"]
 
-TRIED = 20  # test pictures that show whether a network is the capture's own
 COLUMNS = 32  # of a sheet of pictures
 
 
@@ -49,19 +49,19 @@ unknown. Give them: explore(captures, images={'test': image_set}).
     if name in given:
         images = given[name]
     else:
-        data = capture.meta.get("data")
-        if data is None:
-            raise ValueError(
-                "The capture does not say on which data set its network was trained, so the pictures of "
-                f"{name!r} are unknown. {remedy}"
-            )
-        known = load_id(data, held_out_classes=tuple(capture.meta.get("held_out_classes") or ()))
+        known = _trained_on(capture, f"so the pictures of {name!r} are unknown. {remedy}")
         images = known.test if name == "test" else load_ood(name, known)
     recorded = capture.meta.get("ood", {}).get(name, {}).get("fingerprint")
     same = recorded in (None, images.fingerprint) if name != "test" else np.array_equal(images.labels, samples.labels)
     if len(images) != len(samples) or not (same or name in given):
         raise ValueError(f"The pictures of {name!r} at hand are not those that the capture recorded. {remedy}")
     return images
+
+
+def _trained_on(capture: Capture, else_unknown: str) -> InDistribution:
+    if capture.meta.get("data") is None:
+        raise ValueError(f"The capture does not say on which data set its network was trained, {else_unknown}")
+    return load_id(capture.meta["data"], held_out_classes=tuple(capture.meta.get("held_out_classes") or ()))
 
 
 def sheet(images: ImageSet, indices: Sequence[int] | None = None) -> tuple[bytes, dict[str, int]]:
@@ -136,14 +136,11 @@ class Networks:
 
     def __init__(self, captures: Sequence[Capture], store: str | Path | None) -> None:
         self._captures, self._store = captures, store
-        self._loaded: dict[int, Any] = {}
+        self._network = cache(self._load)
 
-    def known(self, number: int) -> Any:
+    def known(self, number: int) -> InDistribution:
         """Return the data set on which a capture's network was trained."""
-        meta = self._captures[number].meta
-        if meta.get("data") is None:
-            raise ValueError("The capture does not say on which data set its network was trained: no size is known.")
-        return load_id(meta["data"], held_out_classes=tuple(meta.get("held_out_classes") or ()))
+        return _trained_on(self._captures[number], "so the size of its pictures is unknown.")
 
     def judge(self, number: int, images: ImageSet) -> Samples:
         """Return what the network behind a capture says about other pictures; this needs PyTorch and its weights.
@@ -157,49 +154,34 @@ class Networks:
         StoreError
             If the network is not in the store, or another one is: trained on another machine, say.
         """
-        if number not in self._loaded:
-            self._loaded[number] = self._load(number)
         from isomax_viz.learning.recording.network import record_ood
 
         data = self.known(number)
-        return record_ood(self._captures[number], self._loaded[number], data, [images], device="cpu").ood[images.name]
+        return record_ood(self._captures[number], self._network(number), data, [images], device="cpu").ood[images.name]
 
     def file(self, number: int) -> bytes:
         """Return the network behind a capture as a file of ``data/networks``; errors as for :meth:`judge`."""
-        if number not in self._loaded:
-            self._loaded[number] = self._load(number)
+        network = self._network(number)  # first: it says what to install where there is no PyTorch
         from isomax_viz.learning.shipped_networks import network_file
 
-        return network_file(self._loaded[number], meta=self._captures[number].meta, settings={})
+        return network_file(network, meta=self._captures[number].meta, settings={})
 
     def _load(self, number: int) -> Any:
-        capture = self._captures[number]
-        if not capture.meta.get("id"):
-            raise ValueError("This capture does not say which experiment recorded it: only its numbers are there.")
-        from isomax_viz.experiments.experiment import Experiment
-        from isomax_viz.learning.recording.network import record_samples
+        import isomax_viz.learning.recording  # noqa: F401, I001 - first, for it says what to install without PyTorch
+        from isomax_viz.experiments.add_scores import experiment_of, known_of
         from isomax_viz.learning.shipped_networks import load_network
 
-        experiment = Experiment.from_meta(capture.meta)
-        if experiment.id != capture.meta["id"]:
-            raise ValueError(
-                f"The capture comes from experiment {capture.meta['id']}, which this version of isomax_viz would train "
-                "differently. Run the experiment again."
-            )
-        data = self.known(number)
-        tried = data.test.subset(np.arange(min(TRIED, len(data.test))))
-        expected = capture.test.require("logits")[: len(tried)].astype(np.float64)
+        capture, remedy = self._captures[number], "Explore the capture that Experiment(...).run() returns."
+        experiment = experiment_of(capture, remedy=remedy)
 
         def checked(network: Any) -> Any:
-            said = record_samples(network, tried, data, device="cpu").logits
-            # Captures and shipped networks at half precision round to three digits; another training differs in the
-            # first.
-            if said.shape != expected.shape or np.abs(said - expected).max() > 0.01 * np.abs(expected).max():
+            try:
+                known_of(capture, network=network, device="cpu")
+            except ValueError as error:
                 raise StoreError(
                     f"The network in the store under {experiment.id} is not the one behind this capture: it was "
-                    "trained anew, and other machines give other numbers. Explore the capture that "
-                    "Experiment(...).run() returns."
-                )
+                    f"trained anew, and other machines give other numbers. {remedy}"
+                ) from error
             return network
 
         try:

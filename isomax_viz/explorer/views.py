@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,26 +70,20 @@ def columns_of(capture: Capture, compute: Callable[[Any], np.ndarray]) -> dict[s
     return {"ID": compute(capture.test)} | {name: compute(samples) for name, samples in capture.ood.items()}
 
 
-def _values(name: str) -> Callable[[Capture], Answer]:
-    def send(capture: Capture) -> Answer:
-        return {"label": quantity_label(name, capture.loss), "columns": columns_of(capture, VALUES[name])}
-
-    return send
+def _values(capture: Capture, *, name: str) -> Answer:
+    return {"label": quantity_label(name, capture.loss), "columns": columns_of(capture, VALUES[name])}
 
 
-def _logits(quantity: str) -> Callable[[Capture], Answer]:
-    def send(capture: Capture) -> Answer:
-        table = tables.logits_table(capture, quantity=quantity, bins=BINS)
-        label = quantity_label(quantity, capture.loss)
-        groups = [
-            {"name": str(name), "ood": bool(rows["ood"].iloc[0]), "n": int(rows["n"].iloc[0])}
-            | {"median": float(rows["median"].iloc[0]), "counts": rows["count"].to_numpy(np.int32)}
-            for name, rows in table.groupby("group", sort=False)
-        ]
-        low, high = float(table["left"].iloc[0]), float(table["right"].iloc[-1])
-        return {"label": label, "low": low, "high": high, "groups": groups, "values": f"{quantity}s"}
-
-    return send
+def _logits(capture: Capture, *, quantity: str) -> Answer:
+    table = tables.logits_table(capture, quantity=quantity, bins=BINS)
+    label = quantity_label(quantity, capture.loss)
+    groups = [
+        {"name": str(name), "ood": bool(rows["ood"].iloc[0]), "n": int(rows["n"].iloc[0])}
+        | {"median": float(rows["median"].iloc[0]), "counts": rows["count"].to_numpy(np.int32)}
+        for name, rows in table.groupby("group", sort=False)
+    ]
+    low, high = float(table["left"].iloc[0]), float(table["right"].iloc[-1])
+    return {"label": label, "low": low, "high": high, "groups": groups, "values": f"{quantity}s"}
 
 
 def training_panels(capture: Capture) -> Answer:
@@ -193,23 +188,24 @@ VIEWS = {
     ),
     "logits": View(
         "Logits", "Logits of the own class, of the other classes, and of the unknown images",
-        "binned", figures.plot_logits, tables.logits_table, _has_labelled_logits, _logits("logit"),
+        "binned", figures.plot_logits, tables.logits_table, _has_labelled_logits,
+        partial(_logits, quantity="logit"),
     ),
     "entropy": View(
         "Entropy", "How undecided the network is, image by image",
         "columns", figures.plot_entropy, lambda capture, ood: tables.values_table(capture, "entropy", ood),
-        _has_logits, _values("entropy"),
+        _has_logits, partial(_values, name="entropy"),
     ),
     "max_probability": View(
         "Max. probability", "How sure the network says it is, image by image",
         "columns", figures.plot_max_probability,
         lambda capture, ood: tables.values_table(capture, "max_probability", ood), _has_logits,
-        _values("max_probability"),
+        partial(_values, name="max_probability"),
     ),
     "distances": View(
         "Distances", "Distances between features and prototypes: own class, other classes, unknown images",
         "binned", figures.plot_distances, lambda capture, ood: tables.logits_table(capture, ood, quantity="distance"),
-        _has_distances, _logits("distance"),
+        _has_distances, partial(_logits, quantity="distance"),
     ),
     "training": View(
         "Training", "How a quantity developed over the epochs of the training",

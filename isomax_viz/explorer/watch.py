@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from isomax_viz.captures.capture import Capture
-from isomax_viz.catalog.style import loss_style
-from isomax_viz.explorer.data import look_of
-from isomax_viz.explorer.lab import Control, LabView
+from isomax_viz.explorer.lab import Control, LabView, in_lines
 from isomax_viz.explorer.views import Answer, training_panels
 from isomax_viz.figures import plot_training
 
@@ -133,14 +132,11 @@ class Watch(LabView):
         return self.capture
 
     def _follow(self, process: subprocess.Popen) -> None:
-        while True:
-            try:
+        while process.poll() is None:
+            self._look()
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(EVERY)
-            except subprocess.TimeoutExpired:
-                self._look()
-                continue
-            self._finish(process)
-            return
+        self._finish(process)
 
     def _look(self) -> None:
         """Show the epochs so far, where there are new ones."""
@@ -171,12 +167,10 @@ class Watch(LabView):
 
     def _tell(self, sentence: str, *, error: str = "") -> int:
         """Show the epochs so far with a sentence, and return how many there are."""
-        history, frames = self._history(), []
+        history, panels = self._history(), []
         if history is not None:
-            panels, look = training_panels(self._so_far(history)), look_of(loss_style(self.experiment.loss))
-            for panel in (panels[name] for name in SHOWN):
-                frames.append(panel | {"kind": "lines", "curves": [look | curve for curve in panel["curves"]]})
-        panels = [{"by": "quantity", "frames": frames}] if frames else []
+            found = training_panels(self._so_far(history))
+            panels = [{"by": "quantity", "frames": [in_lines(found[name], self.experiment.loss) for name in SHOWN]}]
         progress = [epochs_of(history), self.experiment.protocol.epochs]
         self.shown = {"panels": panels, "sentence": sentence, "error": error, "progress": progress}
         return progress[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from isomax_viz.explorer.views import VIEWS, View
 from isomax_viz.figures import describe, save_figure
 from isomax_viz.figures._canvas import png
 
-__all__ = ["FORMATS", "Explorer", "plain_call"]
+__all__ = ["FORMATS", "Explorer", "explore", "plain_call"]
 
 FORMATS = {
     "png": "the figure as pixels",
@@ -100,7 +101,7 @@ class Explorer(BrowserView):
         self._sets = sets_of(self.shelf, None)
         self._scores = {score.key: score for score in scores_of(self.shelf, scores)}
         self._numbers = Numbers(self.shelf, self._scores)
-        self._pictures: dict[tuple[int, str], ImageSet] = {}
+        self._images = cache(self._find_images)  # found and checked once
         self._networks = Networks(self.shelf.captures, store)
         first = next(iter(self.shelf.captures[0].ood), self._sets[0])
         score = "es" if "es" in self._scores else next(iter(self._scores))
@@ -128,12 +129,8 @@ class Explorer(BrowserView):
             return {"path": str(self.save(self._file_name(request["suffix"])))}
         return {"code": self.code()} if what == "code" else self._numbers.answer(request)
 
-    def _images(self, number: int, name: str) -> ImageSet:
-        """Return the pictures of a set, found and checked once per capture."""
-        if (number, name) not in self._pictures:
-            capture = self.shelf.captures[number]
-            self._pictures[number, name] = find_images(capture, "test" if name == "ID" else name, self._given)
-        return self._pictures[number, name]
+    def _find_images(self, number: int, name: str) -> ImageSet:
+        return find_images(self.shelf.captures[number], "test" if name == "ID" else name, self._given)
 
     def _judge(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> dict[str, Any]:
         """Return what the networks that differ in their loss only say about one picture."""
@@ -331,6 +328,47 @@ class Explorer(BrowserView):
         words = describe(figure)
         # As text: names of sets come from anybody, and Markdown would take them as markup.
         display(Image(png(figure), format="png", alt=words), HTML(f"<p>{escape(words)}</p>"))
+
+
+def explore(
+    captures: Captures,
+    *,
+    images: Mapping[str, ImageSet] | None = None,
+    folder: str | Path = ".",
+    store: str | Path | None = None,
+) -> Explorer:
+    """Explore what networks said: toggle loss, score, out-of-distribution sets and view, move the threshold.
+
+    Parameters
+    ----------
+    captures : Capture, list of Capture or mapping of name to Capture
+        What to choose from. Choosers appear for everything in which the captures differ.
+    images : mapping of str to ImageSet, optional
+        Pictures of your own sets by name ("test" for the known ones); those of the package's sets are found by
+        themselves.
+    folder : str or Path
+        Where figures, data and settings are saved.
+    store : str or Path, optional
+        Where the trained networks lie that can score an image of your own; by default the usual store.
+
+    Returns
+    -------
+    Explorer
+        A widget: the last line of a cell shows it. Running the cell again closes the former one.
+
+    Raises
+    ------
+    TypeError
+        If there is something else than captures.
+    ValueError
+        If there is none, or none of them has an out-of-distribution set.
+
+    Examples
+    --------
+    >>> explore(Capture.from_arrays([[9.0, 0.0]], [0], ood={"mine": [[0.3, 0.1]]}, loss="softmax"))
+    Explorer(1 captures; the controls need a running notebook)
+    """
+    return Explorer(captures, images=images, folder=folder, store=store)
 
 
 def _mapping(parameter: str, value: Any) -> Mapping[str, Any]:
