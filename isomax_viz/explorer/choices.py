@@ -70,8 +70,8 @@ class Shelf:
         """Dimensions to choose from: the loss always, any other where captures differ in it."""
         return [name for name in DIMENSIONS if name == "loss" or len(set(self.options(name)) - {NOT_SAID}) > 1]
 
-    def find(self, wanted: Mapping[str, Any]) -> int:
-        """Return the number of the capture at exactly this place; left-out dimensions may have any value.
+    def find(self, wanted: Mapping[str, Any], *, near: Mapping[str, Any] | None = None) -> int:
+        """Return the number of the capture at exactly this place; left-out dimensions are as ``near``, where they can.
 
         Raises
         ------
@@ -83,10 +83,10 @@ class Shelf:
             if value not in self.options(dimension):
                 offered = ", ".join(repr(item) for item in self.options(dimension))
                 raise ValueError(f"{dimension} must be one of {offered}, but is {value!r}. Give such a capture.")
-        for number, place in enumerate(self.places):
-            if all(place.get(key) == value for key, value in wanted.items()):
-                return number
-        raise ValueError(f"No capture has {dict(wanted)!r} together. Give such a capture.")
+        fits = [n for n, place in enumerate(self.places) if all(place.get(key) == wanted[key] for key in wanted)]
+        if not fits:
+            raise ValueError(f"No capture has {dict(wanted)!r} together. Give such a capture.")
+        return max(fits, key=lambda n: sum(self.places[n].get(key) == value for key, value in (near or {}).items()))
 
     def title(self, number: int) -> str:
         """Return a capture's name: its loss and what tells it from the others."""

@@ -92,10 +92,6 @@ PRESENT = Control(
 )
 
 
-def _theme(present: bool) -> str:
-    return "talk" if present else "paper"
-
-
 class LabView(BrowserView):
     """Panels under controls; the functions ``iv.explore_...`` of the teaching lab build it.
 
@@ -108,7 +104,7 @@ class LabView(BrowserView):
         From the settings that ask, as keyword arguments, to what the browser draws: ``panels`` and a ``sentence``.
         Instead of either, ``{"by": setting, "frames": [...]}`` has one for each value of a setting.
     plain : callable
-        From all settings, ``present`` among them, to the figure of a plain call.
+        From all settings, and a ``theme`` in the place of ``present``, to the figure of a plain call.
 
     Attributes
     ----------
@@ -146,7 +142,9 @@ class LabView(BrowserView):
         return self._show(**request["settings"])
 
     def _draw(self) -> Figure | None:
-        return self._plain(**self.look)
+        settings = self.state()
+        theme = "talk" if settings.pop("present") else "paper"
+        return self._plain(**settings, theme=theme)
 
     def state(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; :meth:`restore` takes them back."""
@@ -257,8 +255,8 @@ def explore_temperature(captures: Captures) -> LabView:
     values = sorted({*(float(f"{value:.2g}") for value in TEMPERATURES), 0.1, 1.0})
     temperature = _slider("temperature", "Temperature", "What the logits are divided by", values, 1.0, asks=False)
 
-    def plain(*, temperature: float, loss: str, present: bool) -> Figure:
-        return plot_temperature(by_loss[loss], temperature=temperature, theme=_theme(present))
+    def plain(*, loss: str, **options: Any) -> Figure:
+        return plot_temperature(by_loss[loss], **options)
 
     show = partial(_temperatures, by_loss, values)
     return LabView("Temperature of a network's answer", [temperature, _losses(by_loss)], show, plain)
@@ -374,9 +372,9 @@ def explore_simplex(*, entropic_scale: float = 10.0) -> LabView:
             "sentence": {"by": "scale", "frames": [_simplex_sentence(example, row) for row in chosen]},
         }
 
-    def plain(*, scale: float, example: str, present: bool) -> Figure:
+    def plain(*, example: str, **options: Any) -> Figure:
         logits = [-distance for distance in EXAMPLES[example][0]]
-        return plot_simplex(logits, scale=scale, entropic_scale=entropic_scale, theme=_theme(present))
+        return plot_simplex(logits, entropic_scale=entropic_scale, **options)
 
     return LabView("One sample on the simplex", controls, show, plain)
 
@@ -438,9 +436,8 @@ def explore_surfaces(
         Control("fill", "Fill", "What the colours say", fills, "score"),
     ]
 
-    def plain(*, epoch: int, fill: str, present: bool = False, **options: Any) -> Figure:
-        snapshots = [run.at(epoch) for run in listed]
-        return plot_surfaces(snapshots, regions=fill == "regions", theme=_theme(present), **options)
+    def plain(*, epoch: int, fill: str, **options: Any) -> Figure:
+        return plot_surfaces([run.at(epoch) for run in listed], regions=fill == "regions", **options)
 
     def show(**settings: Any) -> Answer:
         figure = plain(**settings)
@@ -508,12 +505,12 @@ def explore_alpha(captures: Captures) -> LabView:
         Control("ood", "Against", "Out-of-distribution sets", names, [names[0][0]], "several"),
     ]
 
-    def plain(*, scale: float, loss: str, view: str, score: str, ood: list[str], present: bool) -> Figure:
+    def plain(*, scale: float, loss: str, view: str, score: str, ood: list[str], theme: str) -> Figure:
         _, _, plot, _, scored = ALPHA_VIEWS[view]
         if scale not in sweep[loss]:
             raise ValueError(_missing(loss, scale))
         limits = _common_limits(sweep[loss], view, score, ood)
-        options = {"limits": limits, "theme": _theme(present)} | ({"score": score} if scored else {})
+        options = {"limits": limits, "theme": theme} | ({"score": score} if scored else {})
         axes = plot(sweep[loss][scale][0], ood, **options)
         axes.set_title(f"{axes.get_title(loc='left')} · entropic scale {scale:g}", loc="left")
         return axes.get_figure(root=True)

@@ -185,12 +185,11 @@ class Watch(LabView):
         # A capture needs samples, a history has none yet: one made-up sample that no curve shows.
         return Capture.from_arrays([[0.0, 0.0]], [0], meta=meta).replace(history=history)
 
-    def _plain_curves(self, *, quantity: str, present: bool) -> Figure | None:
+    def _plain_curves(self, **options: Any) -> Figure | None:
         history = self._history()
         if history is None:
             return None
-        axes = plot_training(self._so_far(history), quantity=quantity, theme="talk" if present else "paper")
-        return axes.get_figure(root=True)
+        return plot_training(self._so_far(history), **options).get_figure(root=True)
 
     def close(self) -> None:
         """Stop the training and close the view."""

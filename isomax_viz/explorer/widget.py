@@ -97,7 +97,7 @@ class Explorer(BrowserView):
         store: str | Path | None = None,
     ) -> None:
         self.shelf = Shelf(captures)
-        self.folder, self._given = Path(folder), dict(images or {})
+        self.folder, self._own_images = Path(folder), dict(images or {})
         self._sets = sets_of(self.shelf, None)
         self._scores = {score.key: score for score in scores_of(self.shelf, scores)}
         self._numbers = Numbers(self.shelf, self._scores)
@@ -130,7 +130,7 @@ class Explorer(BrowserView):
         return {"code": self.code()} if what == "code" else self._numbers.answer(request)
 
     def _find_images(self, number: int, name: str) -> ImageSet:
-        return find_images(self.shelf.captures[number], "test" if name == "ID" else name, self._given)
+        return find_images(self.shelf.captures[number], "test" if name == "ID" else name, self._own_images)
 
     def _judge(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> dict[str, Any]:
         """Return what the networks that differ in their loss only say about one picture."""
@@ -146,17 +146,18 @@ class Explorer(BrowserView):
             except (ValueError, OSError, ImportError) as error:
                 rows.append({"network": number, "words": str(error)})
                 continue
-            computed = [key for key in self._scores if key in scores_module.SCORES]
-            scores = {key: float(scores_module.compute(key, said)[0]) for key in computed if self._gives(number, key)}
+            computed = [key for key in self._given(number) if key in scores_module.SCORES]
+            scores = {key: float(scores_module.compute(key, said)[0]) for key in computed}
             called = known.class_names[int(said.require("predictions")[0])]
             rows.append({"network": number, "scores": scores, "called": called})
             rows[-1]["probability"] = float(said.max_probabilities[0])
         found.append(sheet(image)[0])
         return {"rows": rows, "problem": ""}
 
-    def _gives(self, number: int, key: str) -> bool:
+    def _given(self, number: int) -> list[str]:
+        """Return the scores that a capture gives."""
         capture = self.shelf.captures[number]
-        return gives(capture, self._scores[key], list(capture.ood))
+        return [key for key, score in self._scores.items() if gives(capture, score, list(capture.ood))]
 
     def state(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; :meth:`restore` takes them back."""
@@ -201,11 +202,7 @@ class Explorer(BrowserView):
         place = {name: wanted.pop(name) for name in choosers if name in wanted}
         look = self.look | wanted
         if place:
-            self.shelf.find(place)  # refuses what is not on offer
-            now, places = self._named(look["network"]), self.shelf.places
-            fits = [n for n in range(len(places)) if all(places[n].get(key) == value for key, value in place.items())]
-            # What is not named stays as it is, where there is such a capture.
-            look["network"] = max(fits, key=lambda n: sum(places[n].get(key) == value for key, value in now.items()))
+            look["network"] = self.shelf.find(place, near=self._named(look["network"]))
         if wanted.get("beside") is not None:
             other = dict(_mapping("beside", wanted["beside"]))
             look["beside"] = {"score": other.pop("score", None), "network": self.shelf.find(other)}
@@ -219,10 +216,9 @@ class Explorer(BrowserView):
     def _check(self, look: dict[str, Any]) -> None:
         capture, beside = self.shelf.captures[look["network"]], look["beside"]
         look["ood"] = check_ood(_names("ood", look["ood"]), capture.ood)
-        check_choice("score", look["score"], [key for key in self._scores if self._gives(look["network"], key)])
+        check_choice("score", look["score"], self._given(look["network"]))
         if beside and beside["score"] is not None:
-            offered = [key for key in self._scores if self._gives(beside["network"], key)]
-            check_choice("beside['score']", beside["score"], offered)
+            check_choice("beside['score']", beside["score"], self._given(beside["network"]))
         check_choice("view", look["view"], [key for key, view in VIEWS.items() if view.given(capture)])
         check_choice("quantity", look["quantity"], [START["quantity"], *self.shelf.quantities])
         check_choice("axes", look["axes"], AXES)
