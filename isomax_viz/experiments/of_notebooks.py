@@ -11,24 +11,21 @@ EXPERIMENTS = tuple(Experiment(loss=loss) for loss in ("softmax", "isomax", "iso
 
 # The same for the notebooks that compare many trainings, by notebook; short ones, shared where possible.
 STUDIES = {
-    "02_alpha_sensitivity": tuple(
-        Experiment(loss="isomax", entropic_scale=scale, seed=seed, epochs=10)
-        for scale in (1.0, 3.0, 10.0, 30.0)
-        for seed in (0, 1, 2)
-    ),
-    "04_robustness": tuple(
-        Experiment(loss=loss, examples_per_class=n, preset="quick", epochs=300 // n, seed=seed)
-        for loss in ("softmax", "isomax2")
+    "02_alpha_sensitivity": Experiment.grid(loss="isomax", entropic_scale=[1, 3, 10, 30], seed=range(3), epochs=10),
+    "04_robustness": [
+        experiment
         for n in (10, 30, 100)
-        for seed in (0, 1, 2)
-    ),
-    "06_tables": EXPERIMENTS
-    + tuple(
-        Experiment(loss="isomax2", scales_learning_rate=factor, scales_weight_decay=decay)
-        for factor, decay in ((1.0, True), (0.1, True), (1.0, False))
-    ),
-    "08_unfair_comparison": tuple(
-        Experiment(loss=loss, seed=seed, epochs=10)
-        for loss, seed in (("softmax", 0), ("softmax", 1), ("isomax", 0), ("isomax+", 0))
-    ),
+        for experiment in Experiment.grid(
+            loss=["softmax", "isomax2"], examples_per_class=n, preset="quick", epochs=300 // n, seed=range(3)
+        )
+    ],
+    "06_tables": [
+        *EXPERIMENTS,
+        *Experiment.grid(loss="isomax2", scales_learning_rate=[1.0, 0.1], scales_weight_decay=True),
+        Experiment(loss="isomax2", scales_learning_rate=1.0),
+    ],
+    "08_unfair_comparison": [
+        *Experiment.grid(loss="softmax", seed=[0, 1], epochs=10),
+        *Experiment.grid(loss=["isomax", "isomax+"], epochs=10),
+    ],
 }

@@ -44,6 +44,7 @@ __all__ = [
     "explore_simplex",
     "explore_surfaces",
     "explore_temperature",
+    "in_lines",
     "moons",
     "questions",
 ]
