@@ -254,8 +254,7 @@ def sets_of(shelf: Shelf, wanted: str | Iterable[str] | None) -> list[str]:
             "None of the captures has an out-of-distribution set to compare with. Record one with "
             "Experiment.run(ood='letters'), or pass ood={'mine': logits} to Capture.from_arrays."
         )
-    offered = shelf.ood
-    names = check_ood(wanted, offered)
+    names = check_ood(wanted, shelf.ood)
     for name in names:
         if name in (KNOWN, INTRA, INTER):
             raise ValueError(

@@ -149,30 +149,16 @@ def _reliability_table(capture: Capture) -> pd.DataFrame:
     return calibration.reliability_table(calibration.decided_probabilities(test), test.predictions == test.labels)
 
 
-def _has_logits(capture: Capture) -> bool:
-    return all(item.logits is not None for item in [capture.test, *capture.ood.values()])
-
-
-def _has_labels(capture: Capture) -> bool:
-    return bool((capture.test.labels >= 0).any())
-
-
-def _has_labelled_logits(capture: Capture) -> bool:
-    return _has_labels(capture) and _has_logits(capture)
-
-
-def _has_distances(capture: Capture) -> bool:
-    return _has_labels(capture) and all(item.distances is not None for item in [capture.test, *capture.ood.values()])
-
-
-def _scores(capture: Capture, ood: list[str], *, score: str) -> pd.DataFrame:
-    return tables.scores_table(capture, score, ood)
+def _carries(capture: Capture, *, name: str, labels: bool = False) -> bool:
+    """Return whether all sets carry an array, and the test images labels where these are needed too."""
+    there = all(getattr(item, name) is not None for item in [capture.test, *capture.ood.values()])
+    return there and (not labels or bool((capture.test.labels >= 0).any()))
 
 
 VIEWS = {
     "scores": View(
         "Scores", "Distributions of the chosen score beside the ROC curve, with a threshold that you can drag",
-        "scores", plot_operating_point, _scores, uses=("ood", "score", "threshold"),
+        "scores", plot_operating_point, tables.scores_table, uses=("ood", "score", "threshold"),
     ),
     "roc": View(
         "ROC", "Share of unknown images accepted against share of known images accepted, at every threshold",
@@ -184,28 +170,28 @@ VIEWS = {
     ),
     "compare": View(
         "Compare", "Image by image: the score of A against the score of B, and on which images only one is wrong",
-        "compare", plot_operating_point, _scores, uses=("ood", "score", "threshold"),
+        "compare", plot_operating_point, tables.scores_table, uses=("ood", "score", "threshold"),
     ),
     "logits": View(
         "Logits", "Logits of the own class, of the other classes, and of the unknown images",
-        "binned", figures.plot_logits, tables.logits_table, _has_labelled_logits,
-        partial(_logits, quantity="logit"),
+        "binned", figures.plot_logits, tables.logits_table,
+        partial(_carries, name="logits", labels=True), partial(_logits, quantity="logit"),
     ),
     "entropy": View(
         "Entropy", "How undecided the network is, image by image",
         "columns", figures.plot_entropy, lambda capture, ood: tables.values_table(capture, "entropy", ood),
-        _has_logits, partial(_values, name="entropy"),
+        partial(_carries, name="logits"), partial(_values, name="entropy"),
     ),
     "max_probability": View(
         "Max. probability", "How sure the network says it is, image by image",
         "columns", figures.plot_max_probability,
-        lambda capture, ood: tables.values_table(capture, "max_probability", ood), _has_logits,
+        lambda capture, ood: tables.values_table(capture, "max_probability", ood), partial(_carries, name="logits"),
         partial(_values, name="max_probability"),
     ),
     "distances": View(
         "Distances", "Distances between features and prototypes: own class, other classes, unknown images",
         "binned", figures.plot_distances, lambda capture, ood: tables.logits_table(capture, ood, quantity="distance"),
-        _has_distances, partial(_logits, quantity="distance"),
+        partial(_carries, name="distances", labels=True), partial(_logits, quantity="distance"),
     ),
     "training": View(
         "Training", "How a quantity developed over the epochs of the training",
@@ -224,7 +210,7 @@ VIEWS = {
     ),
     "calibration": View(
         "Calibration", "How often the network was right against how sure it was",
-        "lines", plot_reliability, _reliability_table, _has_labelled_logits,
+        "lines", plot_reliability, _reliability_table, partial(_carries, name="logits", labels=True),
         lambda capture: {"panels": {"": reliability(capture)}}, (),
     ),
 }  # fmt: skip
