@@ -315,7 +315,7 @@ def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest
     ValueError: labels must lie in -1 .. 2 (-1 marks out-of-distribution samples), but range from 0 to 3. Number the \
 classes from 0 in the order of the logits' columns.
     """
-    array = as_numeric(parameter, values, kinds="biuf")
+    array = as_numeric(parameter, values, kinds="iuf" if lowest >= -1 else "biuf")  # a mask is no list of classes
     _check_length(parameter, array, rows, "label")
     if array.dtype.kind == "f":
         check_finite(parameter, array, remedy="Leave out rows whose class nobody knows.")
@@ -327,8 +327,9 @@ classes from 0 in the order of the logits' columns.
         if array.dtype.kind == "u" and array.max() == np.iinfo(array.dtype).max:
             remedy = f"{array.max()} is what -1 becomes as {array.dtype}: keep labels in a type with a sign (int64)."
         raise ValueError(
-            f"{parameter} must lie in {lowest} .. {classes - 1} (-1 marks out-of-distribution samples), but range from "
-            f"{array.min()} to {array.max()}. {remedy}"
+            f"{parameter} must lie in {lowest} .. {classes - 1} (-1 marks out-of-distribution samples"
+            f"{', which have no place here' if lowest == 0 else ''}), but range from {array.min()} to {array.max()}. "
+            f"{remedy}"
         )
     return array.astype(np.int64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,15 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
 
 __all__ = ["cheapest_threshold", "disagreements", "expected_cost", "risk_table", "two_meanings"]
+
+
+class Costs(TypedDict, total=False):
+    """Options of :func:`expected_cost`."""
+
+    accept_unknown: float
+    reject_known: float
+    share_unknown: float
+
 
 # Networks that differ in one of these are no rivals.
 _SETTING = ("data", "backbone", "preset", "select", "variant")
@@ -51,7 +60,9 @@ def expected_cost(
     return accept_unknown * share_unknown * fpr + reject_known * (1 - share_unknown) * (1 - tpr)
 
 
-def risk_table(capture: Capture, ood: Names = None, *, score: ScoreLike | None = None, **costs: float) -> pd.DataFrame:
+def risk_table(
+    capture: Capture, ood: Names = None, *, score: ScoreLike | None = None, **costs: Unpack[Costs]
+) -> pd.DataFrame:
     """Return the expected cost at every threshold that makes a difference.
 
     Parameters
@@ -93,11 +104,14 @@ def risk_table(capture: Capture, ood: Names = None, *, score: ScoreLike | None =
     fpr = np.mean([_accepted(values, thresholds) for values in sets.values()], axis=0)
     cost = expected_cost(tpr, fpr, **costs)
     told = source(capture) | {"score": chosen.key, "ood": ", ".join(sets)}
-    cheapest = np.arange(len(thresholds)) == int(np.argmax(cost <= cost.min() + 1e-12))  # ties differ by rounding
+    least = cost.min() + 1e-12 * cost.max()  # ties differ by rounding
+    cheapest = np.arange(len(thresholds)) == int(np.argmax(cost <= least))
     return pd.DataFrame(told | {"threshold": thresholds, "tpr": tpr, "fpr": fpr, "cost": cost, "cheapest": cheapest})
 
 
-def cheapest_threshold(capture: Capture, ood: Names = None, **options: Any) -> float:
+def cheapest_threshold(
+    capture: Capture, ood: Names = None, *, score: ScoreLike | None = None, **costs: Unpack[Costs]
+) -> float:
     """Return the threshold of least expected cost on these images; infinity if rejecting everything is cheapest.
 
     Options are those of :func:`risk_table`.
@@ -108,7 +122,7 @@ def cheapest_threshold(capture: Capture, ood: Names = None, **options: Any) -> f
     >>> cheapest_threshold(capture, score="max_logit", reject_known=4.0)
     1.0
     """
-    table = risk_table(capture, ood, **options)
+    table = risk_table(capture, ood, score=score, **costs)
     return float(table.loc[table["cheapest"], "threshold"].iloc[0])
 
 

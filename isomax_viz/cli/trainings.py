@@ -41,8 +41,9 @@ def _add_setting(group: Any, name: str, *, several: str | None) -> None:
         if text in words or kind is str:
             return words.get(text, text)
         with suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(text)
-            return (value,) if typing.get_origin(kind) is tuple and not isinstance(value, tuple) else value
+            value, pair = ast.literal_eval(text), typing.get_origin(kind) is tuple
+            if pair or not isinstance(value, (tuple, list)):  # else they would be several experiments
+                return (value,) if pair and not isinstance(value, tuple) else value
         return text
 
     usual = "no" if field.default is False else "none" if field.default in (None, ()) else field.default

@@ -54,7 +54,8 @@ def add_commands(commands: Any) -> None:
         ("remove", _remove, "+", "remove what is named"),
         ("size", _size, None, "say how large all that is stored is"),
     ):
-        action = add_command(actions, name, function, text=text, examples=[f"store {name} --json"])
+        example = f"store {name} ID --json" if ids == "+" else f"store {name} --json"
+        action = add_command(actions, name, function, text=text, examples=[example])
         if ids is not None:
             action.add_argument("ids", nargs=ids, metavar="ID", help="as store list shows it")
         add_shared(action, "store", "json")

@@ -184,7 +184,7 @@ def _held_out(held_out_classes: Any, class_names: tuple[str, ...]) -> list[int]:
     remedy = f"Their numbers, 0 to {len(class_names) - 1}, are taken too."
     chosen = {
         int(item)
-        if isinstance(item, (int, np.integer)) and item in numbers
+        if isinstance(item, (int, np.integer)) and not isinstance(item, bool) and item in numbers
         else class_names.index(check_choice("held_out_classes", item, class_names, remedy=remedy))
         for item in listed
     }

@@ -212,6 +212,7 @@ def load(name: str, split: str) -> ImageSet:
     ArchiveError
         If an archive is damaged or unsafe.
     """
+    check_choice("name", name, RECIPES)
     check_choice("split", split, RECIPES[name].counts, remedy=f"{name} has no other.")
     ready = _original_cache(name, split).is_file() or all(is_ready(file) for file in _files(name, split))
     bundle = None if ready else _bundle(name, split)

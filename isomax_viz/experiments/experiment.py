@@ -693,6 +693,9 @@ def _documented(text: str) -> str:
 Experiment.__doc__ = _documented(Experiment.__doc__ or "")
 
 
+_KINDS = {"bool": "yes or no", "tuple": "a pair of numbers (such as -25,-7)"}
+
+
 def _in_plain_words(error: ValidationError) -> str:
     sentences = []
     for item in error.errors():
@@ -704,7 +707,9 @@ def _in_plain_words(error: ValidationError) -> str:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             sentences.append(f"Experiment has no setting {name!r}; it has {', '.join(SETTINGS)}.{hint}")
         else:
-            sentences.append(f"{name}: {item['msg']} (received {item['input']!r}).")
+            kind = next((words for key, words in _KINDS.items() if item["type"].startswith(key)), None)
+            plain = f"{name} must be {kind}, but is {item['input']!r}."
+            sentences.append(plain if kind else f"{name}: {item['msg']} (received {item['input']!r}).")
     return " ".join(sentences)
 
 

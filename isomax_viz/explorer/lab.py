@@ -31,7 +31,7 @@ from isomax_viz.explorer.lesson_page import draw, moons, questions
 from isomax_viz.explorer.views import Answer, reliability
 from isomax_viz.explorer.widget import Explorer
 from isomax_viz.figures import describe, plot_simplex, plot_surfaces, plot_temperature
-from isomax_viz.figures._canvas import png
+from isomax_viz.figures._canvas import entitle, png
 from isomax_viz.figures.calibration import TEMPERATURES, temperature_marks
 from isomax_viz.figures.histograms import quantity_label
 
@@ -81,7 +81,8 @@ class Control:
         """Return a value that is on offer, else raise an error that lists what is."""
         values = [option[0] for option in self.options]
         if self.kind == "several":
-            if not check_known(self.name, value, values):
+            value = check_known(self.name, value, values)
+            if not value:
                 raise ValueError(f"{self.name} is empty. Choose at least one of {values!r}.")
         elif value not in values:
             check_choice(self.name, value, values)
@@ -513,7 +514,7 @@ def explore_alpha(captures: Captures) -> LabView:
         limits = _common_limits(sweep[loss], view, score, ood)
         options = {"limits": limits, "theme": theme} | ({"score": score} if scored else {})
         axes = plot(sweep[loss][scale][0], ood, **options)
-        axes.set_title(f"{axes.get_title(loc='left')} · entropic scale {scale:g}", loc="left")
+        entitle(axes, f"{axes.get_title(loc='left')} · entropic scale {scale:g}")
         return axes.get_figure(root=True)
 
     return LabView("The entropic scale", controls, partial(_at_scales, sweep, scales), plain)

@@ -115,7 +115,8 @@ class Watch(LabView):
         self._process = subprocess.Popen(
             [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.DEVNULL, stderr=self._errors
         )
-        self._began = time.monotonic(), self._tell("The training has started ...")
+        first = self._tell("The training has started ...")
+        self._began = time.monotonic(), first
         threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
 
     def stop(self) -> None:

@@ -107,8 +107,9 @@ def table(paper: str, number: int, **filters: str | Collection[str] | None) -> p
     frame = _read(files[number])
     keep = pd.Series(True, index=frame.index)
     for column, wanted in filters.items():
-        check_choice(f"the filter for table {number} of {paper!r}", column, [key for key in _FILTERS if key in frame])
         if wanted is not None:
+            there = [key for key in _FILTERS if key in frame]
+            check_choice(f"the filter for table {number} of {paper!r}", column, there)
             names = check_known(
                 column, wanted, frame[column].unique(), remedy=f"Other values are not in table {number}."
             )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import check_ood
+from isomax_viz._common.checks import check_choice, check_ood
 from isomax_viz.analysis import tables
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
@@ -219,7 +219,7 @@ def size(folder: Folder = None) -> int:
 
 
 def frame(
-    which: Iterable[str] | None = None,
+    which: str | Iterable[str] | None = None,
     *,
     scores: str | Callable[[Samples], np.ndarray] | Iterable[Any] = tables.DEFAULT_SCORES,
     ood: str | Iterable[str] | None = None,
@@ -229,7 +229,7 @@ def frame(
 
     Parameters
     ----------
-    which : iterable of str, optional
+    which : str or iterable of str, optional
         Ids of experiments, and names of files of captures; by default all that is stored.
     scores, ood
         As in :func:`isomax_viz.evaluate`; experiments without a set that is asked for are left out.
@@ -254,7 +254,11 @@ def frame(
     store = Store(folder)
     wanted = [ood] if isinstance(ood, str) else tables.as_names(ood)
     rows, seen, left_out = [], set(), []
-    for name in store.ids() if which is None else which:
+    named = [which] if isinstance(which, str) else which
+    there = store.ids()
+    for name in there if named is None else named:
+        if not os.path.isfile(name):
+            check_choice("which", name, there, remedy="The path of a capture is taken too.")
         try:
             common, capture = _read(store, name)
         except UNREADABLE as error:

@@ -82,9 +82,11 @@ def test_every_command_explains_itself_by_examples(command, run):
         (["train", "--seed", "none"], "seed must be a whole number of at least 0 .*, but is 'none'"),
         (
             ["train", "--energy-margins", "low,high"],
-            "energy_margins: Input should be a valid tuple .received 'low,high'",
+            "energy_margins must be a pair of numbers .such as -25,-7., but is 'low,high'",
         ),
-        (["train", "--scales-weight-decay", "maybe"], "scales_weight_decay: Input should be a valid boolean"),
+        (["train", "--scales-weight-decay", "maybe"], "scales_weight_decay must be yes or no, but is 'maybe'"),
+        (["train", "--seed", "0,1"], "seed must be a whole number of at least 0 .*, but is '0,1'"),
+        (["train", "--seed", "[0,1]"], "seed must be a whole number of at least 0"),
         (["train", "--seed", "-1"], "seed must be a whole number of at least 0"),
         (["train", "--seed", "0", "1"], "usage: .* train .*unrecognized arguments: 1"),
         (["sweep", "--loss", "isomax", "isomx"], "loss must be one of"),

@@ -16,7 +16,7 @@ from isomax_viz.catalog.style import percent
 from isomax_viz.explorer import explore_alpha, watch
 from isomax_viz.explorer.lab import ALPHA_VIEWS
 from isomax_viz.explorer.watch import read_history
-from isomax_viz.figures._canvas import png
+from isomax_viz.figures._canvas import entitle, png
 
 
 def drawn(view) -> bytes:
@@ -47,7 +47,7 @@ def test_the_scale_slider_shows_the_tables_on_common_axes(sweep, key):
         (scale, percent(mean)) for scale, mean in means.items()
     ]
     axes = getattr(figures, f"plot_{key}")(sweep[4], ["letters"], limits=limits)
-    axes.set_title(f"{axes.get_title(loc='left')} · entropic scale 10", loc="left")
+    entitle(axes, f"{axes.get_title(loc='left')} · entropic scale 10")
     assert drawn(shown) == png(axes.figure)
     shown.close()
 

@@ -194,7 +194,11 @@ export function mount(
       state = { ...state, threshold: wanted_, costs: wanted_.costs || state.costs };
       follow();
     };
-    const given = { wanted: state.threshold, costs: state.costs, costly: kind === "cost", span, take, hold };
+    const price = (costs) => { // what else is held stays
+      state = { ...state, costs, threshold: state.threshold.costs ? { costs } : state.threshold };
+      follow();
+    };
+    const given = { wanted: state.threshold, costs: state.costs, costly: kind === "cost", span, take, price, hold };
     threshold = scored(kind) ? thresholdControls(given) : null;
     const panels = (kind === "lines" && numbers.get(requests(data, state)[0])?.panels) || {};
     fillControls(controls, {

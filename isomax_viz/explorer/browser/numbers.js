@@ -148,7 +148,7 @@ export function densityTop(groups) {
     b - a
   );
   for (let k = 1; k <= Math.min(3, tallest.length - 1); k += 1) {
-    if (tallest[k] > 0 && tallest[k - 1] >= 4 * tallest[k]) return 1.6 * tallest[k];
+    if (tallest[k] > 0 && tallest[k - 1] >= 4 * tallest[k]) return 1.25 * tallest[k]; // as in figures/histograms.py
   }
   return 1.06 * tallest[0];
 }

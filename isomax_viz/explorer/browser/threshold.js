@@ -10,11 +10,11 @@ const RULES = [
   ["best DTACC", "dtacc", "The threshold with the best mean of accepted ID and rejected OOD images"],
 ];
 
-function costFields(held, take) {
+function costFields(held, price) {
   const fields = Object.entries(held).map(([name, value]) => {
     const text = name.replace("_", " "), max = name === "share_unknown" ? 1 : 1e9;
     const attributes = { type: "number", name, "aria-label": text, min: 0, max, step: "any", value };
-    return html("input", { ...attributes, oninput: () => take({ costs: Object.fromEntries(values()) }) });
+    return html("input", { ...attributes, oninput: () => price(Object.fromEntries(values())) });
   });
   const within = (field) => Math.min(Number(field.max), Math.max(0, Number(field.value)));
   const values = () => fields.map((field) => [field.name, within(field)]);
@@ -25,10 +25,10 @@ function costFields(held, take) {
 }
 
 /**
- * Return { node, fill }. wanted: what is held; costs: of errors; costly: whether they are what is shown; span(): the lowest and highest score; take(wanted): hold something else;
- * hold(value): hold a number, as often as the slider moves.
+ * Return { node, fill }. wanted: what is held; costs: of errors; costly: whether they are what is shown; span(): the
+ * lowest and highest score; take(wanted): hold something else; price(costs): other costs; hold(value): hold a number, as often as the slider moves.
  */
-export function thresholdControls({ wanted, costs, costly, span, take, hold }) {
+export function thresholdControls({ wanted, costs, costly, span, take, price, hold }) {
   let now = NaN;
   const said = html("p", { class: "small", role: "alert" });
   const slider = html("input", {
@@ -65,7 +65,7 @@ export function thresholdControls({ wanted, costs, costly, span, take, hold }) {
       else said.textContent = "A share lies between 0 and 100\u00a0%.";
     },
   });
-  const offered = costly ? [CHEAPEST, ...RULES] : RULES, fields = costFields(costs, take);
+  const offered = costly ? [CHEAPEST, ...RULES] : RULES, fields = costFields(costs, price);
   const rules = offered.map(([text, rule, title]) => {
     const onclick = () => take(rule === "cheapest" ? { costs: Object.fromEntries(fields.values()) } : rule);
     return html("button", { type: "button", title, onclick }, text);

@@ -177,6 +177,10 @@ class Checkpoint:
             training.restore(tensors, rows=state["rows"], best=state["best"])
             logger.info("Going on after epoch %d of an earlier training.", training.epoch)
             return
+        if state.get("training") == digest and not same:
+            words = "The checkpoint %s was begun on %r: on %r this training starts afresh."
+            logger.warning(words, self.path, state["device"], device)
+            return
         logger.warning(
             "The checkpoint %s belongs to another training (network, data, protocol, seed, precision or device), or to "
             "an earlier version's: this one starts afresh, and writes over it. Give each training a file of its own.",
