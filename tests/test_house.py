@@ -156,7 +156,8 @@ def test_the_house_has_its_wings_and_no_crowded_folder():
     tracked = {path for path in PACKAGE.rglob("*.py*") if path.suffix in (".py", ".pyi")}
     root = {path.relative_to(PACKAGE).parts[0] for path in tracked}
     assert root == {*WINGS, "__init__.py", "__init__.pyi", "__main__.py"}
-    crowded = Counter(path.parent for path in tracked if path.suffix == ".py")
+    code = {".py", ".js", ".css", ".json"}
+    crowded = Counter(path.parent for path in PACKAGE.rglob("*") if path.suffix in code)
     assert max(crowded.values()) <= LARGEST_FOLDER
 
 

@@ -231,7 +231,7 @@ def _content(captures: Sequence[Capture], *, parts: Sequence[str]) -> dict[str, 
         means = capture.prototypes if capture.loss == "softmax" else None  # those of the classes
         networks.append({"mean": mean, "std": std, "means": [] if means is None else means.round(5).tolist()})
     saved = saved_answers(shelf, data | {"counts_only": False}, {score.key: score for score in scores}, lean=True)
-    rest = {"toy": _toy(), "list": json.loads(text("units.json")), "parts": list(parts)}
+    rest = {"toy": _toy(), "list": json.loads(text("lesson/units.json")), "parts": list(parts)}
     return {"data": data, "saved": saved, "networks": networks} | rest
 
 

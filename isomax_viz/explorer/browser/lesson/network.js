@@ -1,6 +1,6 @@
 // Network: what a small trained network says about a picture, in plain typed arrays. It knows the files of
 // data/networks: six 3x3 convolutions with batch normalisation, and a head of the papers.
-import { sum } from "./numbers.js";
+import { sum } from "../numbers.js";
 const EPSILON = 1e-5; // of PyTorch's batch normalisation
 
 function fromHalves(bits) {

@@ -1,8 +1,8 @@
 // Lesson: the page around drawing, the moons and the questions; what is known of the networks reaches all of them.
-import { atShare, ID, sum } from "./numbers.js";
-import { source, whole } from "./source.js";
-import { html } from "./marks.js";
-import { dress, onLook } from "./surroundings.js";
+import { atShare, ID, sum } from "../numbers.js";
+import { source, whole } from "../source.js";
+import { html } from "../marks.js";
+import { dress, onLook } from "../surroundings.js";
 import { judged, network } from "./network.js";
 import { toyNetwork, toyTraining } from "./toy.js";
 import { drawing, SCORES } from "./draw.js";

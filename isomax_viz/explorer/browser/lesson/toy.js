@@ -1,5 +1,5 @@
 // Toy: a small network on points of the plane, trained in the page as iv.train_toy trains it, step by step.
-import { sum } from "./numbers.js";
+import { sum } from "../numbers.js";
 const WIDTH = 64, BATCH = 50, RATE = 0.01, DECAY = 1e-4, RISE = 0.2, ENTROPIC_SCALE = 10;
 
 /** PyTorch's generator on the CPU (a Mersenne twister) and what it draws: initial weights and the order of the points. */

@@ -14,11 +14,11 @@ import {
   number,
   percent,
   sum,
-} from "./numbers.js";
-import { colors, html, legend } from "./marks.js";
-import { histogram, lines, roc } from "./charts.js";
-import { labelOf, look, withDensity } from "./stage.js";
-import { markup, pictures } from "./pictures.js";
+} from "../numbers.js";
+import { colors, html, legend } from "../marks.js";
+import { histogram, lines, roc } from "../charts.js";
+import { labelOf, look, withDensity } from "../stage.js";
+import { markup, pictures } from "../pictures.js";
 
 export const SCORES = ["es", "mps", "mds", "max_logit", "energy"];
 const LESSON = {

@@ -1,6 +1,6 @@
 // Moons: a network trained in the page on points that can be dragged; its scores over the plane and over its features.
-import { accepted, atShare, number, percent } from "./numbers.js";
-import { html } from "./marks.js";
+import { accepted, atShare, number, percent } from "../numbers.js";
+import { html } from "../marks.js";
 import { judged } from "./network.js";
 import { lengthOf, START_OF_HEAD, toyNetwork, toyTraining } from "./toy.js";
 const GRID = 61, PLOT = { input: "Input: drag a point", features: "Features: drag a prototype" };

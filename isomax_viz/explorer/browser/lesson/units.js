@@ -1,6 +1,6 @@
 // Units: one question each. The learner marks a guess in the plot, then sees the answer of this page's own networks.
-import { accepted, atShare, below, binned, cheapest, extent, ID, linspace, number, percent, sum } from "./numbers.js";
-import { answers, colors, html, plot, svg } from "./marks.js";
+import { accepted, atShare, below, binned, cheapest, extent, ID, linspace, number, percent, sum } from "../numbers.js";
+import { answers, colors, html, plot, svg } from "../marks.js";
 
 /** Return what the page says: a share, a point of the ROC curve, or counts in bins. columns(loss, score, set): sorted scores. */
 export function truthOf({ what, loss, score, set, value, unknown }, { columns, classes, morph, far }) {
