@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from isomax_viz._common.checks import check_number
+from isomax_viz._common.checks import check_choice, check_number
 from isomax_viz._common.system import data_folder
 from isomax_viz.analysis.chosen import Captures, as_list
 from isomax_viz.captures.capture import Capture
@@ -165,6 +165,9 @@ def moons(*, loss: str = "isomax+", score: str = "mds", seed: int = 0) -> Lesson
     >>> moons(loss="softmax")
     Lesson(moons; it needs a running notebook)
     """
+    check_choice("loss", loss, LOSSES[:3])
+    check_choice("score", score, SCORES[:3])
+    check_number("seed", seed, at_least=0, whole=True)
     content = _content(_shipped()[0], parts=("moons",))
     return Lesson(content, [], moons={"loss": loss, "score": score, "seed": seed})
 
@@ -213,6 +216,11 @@ def _check_fits(capture: Capture) -> None:
                 f"The pad draws 8x8 grey pictures for small_cnn on digits under {', '.join(LOSSES)}, but a capture has "
                 f"{name}={capture.meta.get(name)!r}. Leave it out; iv.explore takes image files of any size."
             )
+    if not capture.ood or capture.meta.get("held_out_classes"):
+        raise ValueError(
+            f"The pad shows all ten digits beside a set of unknown pictures, but {capture!r} has no such set, or holds "
+            "classes out. Run its experiment with ood=('letters',), or leave the capture out."
+        )
 
 
 def _content(captures: Sequence[Capture], *, parts: Sequence[str]) -> dict[str, Any]:

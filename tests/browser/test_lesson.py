@@ -136,7 +136,7 @@ def test_every_answer_to_a_question_is_the_libraries_own_number(page, recorded):
         1: compute("mps", recorded["softmax"].ood["gaussian"]).mean(),
         2: recorded["isomax"].test.entropies.mean() / classes,
         4: table.loc[("softmax", "es", "letters"), "TNR@TPR95"],
-        6: table.loc[("softmax", "max_logit", "letters"), "AUROC"],
+        6: table.loc[("isomax+", "mds", "patches"), "AUROC"],
         7: table.loc[("isomax", "mds", "letters"), "AUROC"],
         8: table.loc[("isomax+", "mds", "letters"), "AUROC"],
         9: (compute("mps", recorded["softmax"].test) >= 0.99).mean(),
@@ -205,6 +205,30 @@ def test_a_phone_shows_it_without_scrolling_sideways_and_takes_touches(browser, 
     phone.locator("canvas.pad").tap()
     assert phone.evaluate("lesson.draw.judged() !== null") and phone.said == []
     phone.context.close()
+
+
+def test_two_strokes_of_a_finger_are_not_joined(browser, tmp_path):
+    phone = opened_page(browser, iv.lesson(tmp_path / "lesson.html"), has_touch=True)
+    phone.locator("[data-ready]").wait_for()
+    box, session = phone.locator("canvas.pad").bounding_box(), phone.context.new_cdp_session(phone)
+    for x in (0.2, 0.8):
+        for kind, y in (("touchStart", 0.1), ("touchMove", 0.5), ("touchMove", 0.9), ("touchEnd", None)):
+            at = [] if y is None else [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+    phone.wait_for_timeout(200)
+    rows = np.array(phone.evaluate("lesson.state().draw.picture")).reshape(8, 8)
+    assert rows[1:7, 1].min() > 0 and rows[1:7, 6].min() > 0 and rows[:, 3:5].max() == 0
+    phone.context.close()
+
+
+def test_a_page_that_was_read_in_another_encoding_says_so(browser, tmp_path):
+    path = iv.lesson(tmp_path / "lesson.html")
+    other = tmp_path / "utf-8.html"
+    other.write_bytes(path.read_bytes().replace(b"windows-1252", b"utf-8       ", 1))
+    page = browser.new_page()
+    page.goto(other.as_uri())
+    page.get_by_text("Open it from disk").wait_for()
+    page.close()
 
 
 def test_a_link_restores_what_was_drawn(browser, tmp_path, page):

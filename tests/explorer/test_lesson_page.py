@@ -61,6 +61,21 @@ def test_a_capture_without_its_network_says_so(tmp_path):
         iv.lab.draw(capture, store=tmp_path)
 
 
+@pytest.mark.parametrize("change", [{"ood": {}}, {"held_out_classes": [3]}])
+def test_a_capture_without_unknown_pictures_or_with_classes_held_out_is_refused(change):
+    meta = {"data": "digits", "backbone": "small_cnn", "held_out_classes": change.get("held_out_classes")}
+    ood = change.get("ood", {"letters": [[0.0, 0.0]]})
+    capture = iv.Capture.from_arrays([[1.0, 0.0]], [0], ood=ood, loss="isomax", meta=meta)
+    with pytest.raises(ValueError, match="has no such set, or holds classes out"):
+        iv.lab.draw(capture)
+
+
+@pytest.mark.parametrize("wrong", [{"loss": "isomax2"}, {"score": "energy"}, {"seed": -1}])
+def test_moons_take_what_the_page_can_train(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        iv.lab.moons(**wrong)
+
+
 @pytest.mark.parametrize("number", [0, 13])
 def test_questions_are_numbered_from_1_to_12(number):
     with pytest.raises(ValueError, match="number"):

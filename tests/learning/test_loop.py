@@ -640,7 +640,7 @@ def test_an_experiment_trains_with_its_augmentation_seed_and_precision(tmp_path,
 
     monkeypatch.setattr(batches_module, "_augmented", watched_augmentation)
     monkeypatch.setattr(Head, "both_logits", watched_head)
-    source = replace(datasets.ID_SETS["digits"], padding=2, flip=True)
+    source = replace(datasets.ID_SETS["digits"], padding=2)
     monkeypatch.setitem(datasets.ID_SETS, "digits", source)
     settings = {"preset": "smoke", "examples_per_class": 7, "seed": 5, "precision": "bfloat16"}
     capture = Experiment(**settings).run("uniform", store=tmp_path, progress=False)

@@ -64,13 +64,23 @@ function terms(score, { logits, probabilities, distances, scores }) {
     max_logit: [["logit z", logits], null, "the largest logit", logits.indexOf(scores.max_logit)],
     energy: [
       ["logit z", logits],
-      [`e^(z ${number(-scores.max_logit) < 0 ? "" : "+ "}${number(-scores.max_logit)})`, exponents],
+      [`e^(z ${scores.max_logit > 0 ? "\u2212" : "+"} ${number(Math.abs(scores.max_logit))})`, exponents],
       `${number(scores.max_logit)} + log ${number(sum(exponents))}`,
       null,
     ],
   };
   const [one, two, words, marked] = parts[score];
   return { columns: [one, two].filter(Boolean), words, marked, value: scores[score] };
+}
+
+/** Make a state whole: what a link of another version says wrongly gives way to what the lesson starts with. */
+function possible(wanted) {
+  const state = { ...LESSON, ...(wanted || {}) }, costs = { ...LESSON.costs, ...(state.costs || {}) };
+  if (!SCORES.includes(state.score)) state.score = LESSON.score;
+  if (!Object.hasOwn(PANELS, state.panel)) state.panel = LESSON.panel;
+  const whole = Array.isArray(state.picture) && state.picture.length === SIDE * SIDE &&
+    state.picture.every(Number.isFinite);
+  return { ...state, costs, focus: state.focus || 0, picture: whole ? state.picture : null };
 }
 
 /**
@@ -82,7 +92,7 @@ export async function drawing(
   element,
   { data, saved, numbers, judges, present, state: wanted, changed = (_now) => {} },
 ) {
-  let state = { ...LESSON, ...wanted, picture: wanted.picture || null },
+  let state = possible(wanted),
     said = null,
     waiting = false,
     follow = () => {};
@@ -119,8 +129,8 @@ export async function drawing(
   function read() {
     const ink = pen.getImageData(0, 0, PAD, PAD).data, blocks = new Array(SIDE * SIDE).fill(0);
     for (let k = 0; k < PAD * PAD; k += 1) {
-      blocks[SIDE * Math.floor(k / (PAD * BLOCK)) + Math.floor((k % PAD) / BLOCK)] += ink[4 * k] /
-        (255 * BLOCK * BLOCK);
+      blocks[SIDE * Math.floor(k / (PAD * BLOCK)) + Math.floor((k % PAD) / BLOCK)] += (ink[4 * k] * ink[4 * k + 3]) /
+        (255 * 255 * BLOCK * BLOCK);
     }
     return blocks.map((share) => Math.round(255 * share));
   }
@@ -156,6 +166,7 @@ export async function drawing(
     });
   }
   pad.addEventListener("pointerdown", (event) => {
+    last = null; // a finger sends no move between two strokes
     pad.setPointerCapture(event.pointerId);
     stroke(event);
   });
@@ -208,7 +219,7 @@ export async function drawing(
     }
     return `${
       titles.map((title, k) =>
-        `${title} ${said[k].scores[state.score] >= thresholdOf(k) ? "accepts" : "rejects"} it as a ${
+        `${title} ${Math.fround(said[k].scores[state.score]) >= thresholdOf(k) ? "accepts" : "rejects"} it as a ${
           data.networks[k].classes[said[k].prediction]
         }`
       ).join(", ")
@@ -321,7 +332,7 @@ export async function drawing(
         }
         const { prediction, probabilities, scores, distances } = said[k],
           near = distances.indexOf(Math.min(...distances)),
-          in_ = scores[state.score] >= at,
+          in_ = Math.fround(scores[state.score]) >= at,
           { classes } = data.networks[k];
         words.replaceChildren(
           html("b", { class: in_ ? "in" : "out" }, `${in_ ? "accepted" : "rejected"}: ${classes[prediction]}`),
@@ -389,8 +400,8 @@ export async function drawing(
           "p",
           {},
           `Threshold ${number(thresholdOf(state.focus), 4)}: ${
-            value >= thresholdOf(state.focus) ? "accepted" : "rejected"
-          }. It lies above ${percent(below(known, value) / known.length)} of the known and ${
+            Math.fround(value) >= thresholdOf(state.focus) ? "accepted" : "rejected"
+          }. The score lies above ${percent(below(known, value) / known.length)} of the known and ${
             percent(below(unknown, value) / unknown.length)
           } of the unknown images.`,
         ),
@@ -453,7 +464,8 @@ export async function drawing(
           name,
           "aria-label": text,
           onchange: (event) => {
-            state.costs[name] = Math.max(0, event.target.valueAsNumber || 0);
+            const value = Math.min(max ?? Infinity, Math.max(0, event.target.valueAsNumber || 0));
+            state.costs = { ...state.costs, [name]: value };
             lay();
           },
         }),
@@ -611,7 +623,7 @@ export async function drawing(
     show,
     judge,
     set: (settings) => {
-      state = { ...state, ...settings };
+      state = possible({ ...state, share: LESSON.share, ...settings });
       for (const list of element.querySelectorAll("select[name]")) {
         list.value = [...list.options].find(({ text }) =>
           text === (list.name === "score" ? data.scores[state.score] : data.sets[state.against]).label

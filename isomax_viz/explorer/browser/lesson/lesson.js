@@ -155,6 +155,7 @@ export async function lesson(
     made.units = units(rooms.units, {
       list,
       page,
+      present: () => state.present,
       kept: state.gaps,
       changed: (gaps) => keep("gaps", gaps),
       attempt: ({ part = "draw", ...settings }) => {
@@ -173,10 +174,14 @@ export async function lesson(
     if (made.draw) made.draw.judge();
     if (state.part === "units") open("units");
     root.dataset.ready = "";
+  }).catch(() => {
+    const words =
+      "The networks in this page cannot be read: a server called it UTF-8, or it is damaged. Open it from disk.";
+    root.prepend(html("p", { class: "error", role: "alert" }, words));
   });
   const close = onLook(root, element, () => {
     theme();
-    if (state.part !== "units") shown[state.part]();
+    shown[state.part]();
   });
   return Object.assign(made, {
     read,

@@ -168,7 +168,7 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
       "input",
       (point) => trained.at(trained.feature(point)),
       [...cross(toy.unknown), ...dot(points)],
-      bounds([...points, ...toy.unknown]),
+      held_ ? [planes.input.low, planes.input.high] : bounds([...points, ...toy.unknown]),
     );
     const onUnit = loss === "isomax+",
       placed = onUnit
@@ -193,9 +193,10 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
   for (const [name, canvas] of Object.entries(canvases)) {
     const place = (event) => {
       const box = canvas.getBoundingClientRect(), { low, high } = planes[name];
+      const share = (part) => Math.min(1, Math.max(0, part));
       return [
-        low + ((high - low) * (event.clientX - box.left)) / box.width,
-        high - ((high - low) * (event.clientY - box.top)) / box.height,
+        low + (high - low) * share((event.clientX - box.left) / box.width),
+        high - (high - low) * share((event.clientY - box.top) / box.height),
       ];
     };
     const grabbed = (at) => {

@@ -60,16 +60,19 @@ export function gapOf(kind, guess, truth) {
 }
 
 /** Show the units. page: what truthOf() asks; attempt(settings): show a unit's settings in the other parts; kept: gaps so far. */
-export function units(element, { list, page, attempt, kept = {}, changed = (_gaps) => {} }) {
+export function units(element, { list, page, present = () => false, attempt, kept = {}, changed = (_gaps) => {} }) {
   let at = 0, guess = null, shown = false;
   const gaps = { ...kept };
   const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
 
   function plotOf({ kind, quantity, truth: truth_ }, truth) {
-    const width = Math.max(240, Math.min(560, Math.floor(element.getBoundingClientRect().width) - 2)),
-      size = 13,
+    const width = Math.max(
+        240,
+        Math.min(present() ? 1100 : 560, Math.floor(element.getBoundingClientRect().width) - 2),
+      ),
+      size = present() ? 20 : 13,
       said = html("p", { role: "status", class: "small" });
-    const box = { width, height: kind === "bar" ? 110 : 260, size }, share = { low: 0, high: 1, percent: true };
+    const box = { width, height: (kind === "bar" ? 8.5 : 20) * size, size }, share = { low: 0, high: 1, percent: true };
     const most = kind === "curve" ? 1.4 * Math.max(...truth.known, ...truth.counts) : 1;
     const axes = kind === "bar"
       ? plot({ ...box, words: quantity, x: { ...share, label: "your guess" }, y: { low: 0, high: 1, label: "" } })
@@ -130,19 +133,23 @@ export function units(element, { list, page, attempt, kept = {}, changed = (_gap
         : "Your guess stands. Draw on to change it.";
       reveal_.disabled = !guess;
     };
+    let last = null;
     const take = ({ x, y }) => {
       if (shown) return;
       if (kind === "bar") guess = x;
       else if (kind === "point") guess = { x, y };
       else {
         guess = guess || new Array(20).fill(0);
-        const { low, high } = axes.x;
-        guess[Math.min(19, Math.floor((20 * (x - low)) / (high - low)))] = y;
+        const { low, high } = axes.x, place = Math.min(19, Math.floor((20 * (x - low)) / (high - low)));
+        const [first, end] = [last ?? place, place].sort((a, b) => a - b);
+        guess.fill(y, first, end + 1); // a quick stroke leaves no bar out
+        last = place;
       }
       redraw();
     };
     answers(axes, { grabs: () => take, moved: (_, place) => take(place), said: () => "", tell: () => {} });
     axes.node.addEventListener("pointerdown", (event) => {
+      last = null;
       const area = axes.node.getBoundingClientRect();
       take({ x: axes.vx(event.clientX - area.left), y: axes.vy(event.clientY - area.top) });
     });
@@ -183,6 +190,12 @@ export function units(element, { list, page, attempt, kept = {}, changed = (_gap
           : "The line is what was measured"
       }; your guess is ${number(gap)} points away${kind === "curve" ? " (half the area between the two)" : ""}.${
         truth_.what === "auroc" ? ` Its TNR@TPR95 is ${percent(truthOf({ ...truth_, what: "tnr" }, page))}.` : ""
+      }${
+        truth_.beside
+          ? ` Beside it ${page.look(truth_.beside.loss).title}, ${truth_.beside.score.toUpperCase()}: ${
+            ["auroc", "tnr"].map((what) => percent(truthOf({ ...truth_.beside, what }, page))).join(" and ")
+          }.`
+          : ""
       }`;
       return gap;
     };
@@ -219,16 +232,18 @@ export function units(element, { list, page, attempt, kept = {}, changed = (_gap
       `${done.length} of ${list.length} guessed; on average ${
         number(sum(Object.values(gaps)) / done.length)
       } points away. Farthest: ${
-        done.sort((a, b) => gaps[b] - gaps[a]).slice(0, 3).map((k) => `${k + 1}. ${list[k].title} (${number(gaps[k])})`)
+        done.sort((a, b) => gaps[b] - gaps[a]).slice(0, 3).map((k) =>
+          `${list[k].number}. ${list[k].title} (${number(gaps[k])})`
+        )
           .join(" ")
       }`,
     );
   }
-  function go(next = at) {
-    [at, guess, shown] = [next, null, false];
+  function go(next = null) { // without a number, the same question as it stands
+    if (next !== null) [at, guess, shown] = [next, null, false];
     const unit = list[at], made = plotOf(unit, truthOf(unit.truth, page));
     after = html("div", {});
-    delete element.dataset.gap;
+    if (!shown) delete element.dataset.gap;
     element.replaceChildren(
       html(
         "label",
@@ -237,8 +252,8 @@ export function units(element, { list, page, attempt, kept = {}, changed = (_gap
         html(
           "select",
           { "aria-label": "Question", onchange: (event) => go(event.target.selectedIndex) },
-          list.map(({ title }, k) =>
-            html("option", { selected: k === at }, `${k + 1}. ${title}${gaps[k] === undefined ? "" : " \u2713"}`)
+          list.map(({ title, number: number_ }, k) =>
+            html("option", { selected: k === at }, `${number_}. ${title}${gaps[k] === undefined ? "" : " \u2713"}`)
           ),
         ),
       ),
@@ -248,6 +263,7 @@ export function units(element, { list, page, attempt, kept = {}, changed = (_gap
       after,
     );
     made.redraw();
+    if (shown) reveal(made.tell());
   }
   return { go, gaps: () => gaps };
 }
