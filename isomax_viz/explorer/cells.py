@@ -63,7 +63,7 @@ class BrowserView(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
         figure = self._draw() if bundle else None
-        if figure is None:
+        if bundle is None or figure is None:
             return bundle
         return bundle[0] | {"image/png": png(figure)}, bundle[1] | {"image/png": {"alt": describe(figure)}}
 

@@ -268,10 +268,10 @@ def _temperatures(by_loss: Mapping[str, Capture], values: Sequence[float], *, lo
     capture = by_loss[loss]
     table = temperature_table(capture, values)
     log = {"label": "temperature", "low": values[0], "high": values[-1], "log": True}
-    common = {"kind": "lines", "x": log, "at": "temperature"}
+    common: Answer = {"kind": "lines", "x": log, "at": "temperature"}
     common |= {"marks": [[value, name] for name, value in temperature_marks(capture).items()]}
     top = 1.45 * float(np.log(capture.test.classes))
-    doubt = {"title": "Fit and doubt", "y": {"label": "nats, mean of the images", "low": 0, "high": top}}
+    doubt: Answer = {"title": "Fit and doubt", "y": {"label": "nats, mean of the images", "low": 0, "high": top}}
     doubt["curves"] = _curves(table, "temperature", {"cross_entropy": "cross-entropy (NLL)", "entropy": "entropy"})
     detection: Answer = {"kind": "words", "text": "There is no out-of-distribution set to detect."}
     if table["ES"].notna().all():
@@ -546,7 +546,8 @@ def _at_scales(
 ) -> Answer:
     _, _, _, table, scored = ALPHA_VIEWS[view]
     options: dict[str, Any] = {"score": score} if scored else {}
-    limits, panels, sentences = _common_limits(sweep[loss], view, score, ood), [], []
+    limits, sentences = _common_limits(sweep[loss], view, score, ood), []
+    panels: list[Answer] = []
     for scale in scales:
         if scale not in sweep[loss]:
             panels.append({"kind": "words", "text": _missing(loss, scale)})

@@ -171,7 +171,9 @@ class Watch(LabView):
         history, panels = self._history(), []
         if history is not None:
             found = training_panels(self._so_far(history))
-            panels = [{"by": "quantity", "frames": [in_lines(found[name], self.experiment.loss) for name in SHOWN]}]
+            panels = [
+                {"by": "quantity", "frames": [in_lines(found[name], str(self.experiment.loss)) for name in SHOWN]}
+            ]
         progress = [epochs_of(history), self.experiment.protocol.epochs]
         self.shown = {"panels": panels, "sentence": sentence, "error": error, "progress": progress}
         return progress[0]

@@ -230,7 +230,7 @@ class Explorer(BrowserView):
                 raise TypeError(f"{name} must be None or what state() returned, but is {look[name]!r}.")
         look["threshold"] = _threshold(look["threshold"])
         by_cost = isinstance(look["threshold"], dict) and look["threshold"].get("costs")
-        look["costs"] = by_cost or _threshold({"costs": look["costs"]})["costs"]
+        look["costs"] = by_cost or _checked_costs(look["costs"])
 
     def code(self) -> str:
         """Return the plain Python that draws the same figure."""
@@ -388,11 +388,16 @@ def _threshold(wanted: Any) -> str | float | dict[str, Any]:
     check_known("threshold", wanted, ("share", "costs"))
     if "share" in wanted:
         return {"share": check_number("threshold['share']", wanted["share"], above=0, at_most=1)}
-    costs = COSTS | dict(_mapping("threshold['costs']", wanted.get("costs")))
+    return {"costs": _checked_costs(wanted.get("costs"))}
+
+
+def _checked_costs(wanted: Any) -> dict[str, float]:
+    """Return costs of errors, whole and checked."""
+    costs = COSTS | dict(_mapping("threshold['costs']", wanted))
     check_known("threshold['costs']", costs, COSTS)
     for name, value in costs.items():
         check_number(name, value, at_least=0, at_most=1 if name == "share_unknown" else None)
-    return {"costs": costs}
+    return costs
 
 
 EACH = ("binned", "columns", "matrix", "points")  # one panel per capture

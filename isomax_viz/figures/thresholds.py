@@ -127,7 +127,12 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list
     for _, rows in table.groupby(varying, sort=False, dropna=False):
         styles = [looks[name][_key(rows[name].iloc[0])] for name in varying]
         label = f"{' · '.join(style.label for style in styles if style.label)} ({_auroc(rows)})"
-        look = {"color": styles[0].color, "linestyle": styles[-1].linestyle, "linewidth": 1.7, "zorder": 3}
+        look: dict[str, Any] = {
+            "color": styles[0].color,
+            "linestyle": styles[-1].linestyle,
+            "linewidth": 1.7,
+            "zorder": 3,
+        }
         look |= {"marker": styles[0].marker, "markeredgecolor": "white", "markersize": 7, "clip_on": False}
         # A curve starts where nothing is accepted: several captures in these rows are several curves.
         for number_of, curve in rows.groupby(((rows["fpr"] == 0) & (rows["tpr"] == 0)).cumsum()):
