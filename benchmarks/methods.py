@@ -53,7 +53,7 @@ def rows(*, tiny: bool = False) -> list[Row]:
     for key, detector in DETECTORS.items():
         detector.fit(on)
         functions[key] = lambda detector=detector: detector.score(inputs)
-    theirs = TheirODIN(network, eps=STEP, temperature=1000.0, norm_std=on.std)
+    theirs = TheirODIN(network, eps=STEP, temperature=1000.0, norm_std=on.std.flatten().tolist())
     functions["their odin"] = lambda: theirs(inputs)
     times = in_turn(functions, rounds=1 if tiny else 15)
     speed = f"{len(inputs) / statistics.median(times['forward']):,.0f} pictures/s"

@@ -383,7 +383,8 @@ def test_every_method_runs_through_evaluate_and_the_explorer(scored, tmp_path):
         view.restore({"score": key})
         assert view.state()["score"] == key
     drawn = view._repr_mimebundle_()[0]["image/png"]
-    assert drawn == png(figures.plot_operating_point(loaded, ["uniform"], score=key))
+    threshold = float(f"{iv.thresholds.find_threshold(loaded, ['uniform'], score=key):.9g}")
+    assert drawn == png(figures.plot_operating_point(loaded, ["uniform"], score=key, threshold=threshold))
     words = score_lesson(iv.scores.words("mahalanobis"))
     assert "<math" in words["formula"] and "Lee et al. 2018" in words["source"]
     view.close()
