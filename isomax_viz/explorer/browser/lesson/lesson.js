@@ -115,12 +115,14 @@ export async function lesson(
       "div",
       { class: "tabs" },
       nav,
-      button("present", () => {
+      button("present", ({ target }) => {
         state.present = !state.present;
+        target.setAttribute("aria-pressed", String(state.present));
         open(state.part);
       }),
       !ask && button("copy link", async () => {
-        const address = `${location.href.split("#")[0]}#${encodeURIComponent(JSON.stringify(state))}`;
+        const { gaps: _, ...given } = state; // guesses are each learner's own
+        const address = `${location.href.split("#")[0]}#${encodeURIComponent(JSON.stringify(given))}`;
         try {
           await navigator.clipboard.writeText(address);
           link.textContent = "Copied.";

@@ -26,9 +26,10 @@ function shadeOf(share) {
 
 /** Show the network in training. toy: { points, labels, unknown, classes }; losses: what is known of each loss. */
 export function moons(element, { toy, losses, scores, state: wanted = {}, changed = (_now) => {} }) {
-  const state = { loss: "isomax+", score: "mds", seed: 0, points: toy.points, ...wanted };
-  const planes = {};
-  let points = state.points.map((point) => [...point]),
+  const { moved, ...state } = { loss: "isomax+", score: "mds", seed: 0, moved: {}, ...wanted }, planes = {};
+  if (!Object.hasOwn(START_OF_HEAD, state.loss)) state.loss = "isomax+";
+  if (!Object.hasOwn(scores, state.score)) state.score = "mds";
+  let points = toy.points.map((point, k) => [...(moved[k] || point)]),
     trained = null,
     running = 0,
     epoch = 0,
@@ -78,7 +79,12 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
       percent(1 - accepted(unknown, at) / unknown.length)
     } of the unknown points (crosses).`;
     element.dataset.epochs = epoch;
-    changed({ ...state, points });
+    changed({
+      ...state,
+      moved: Object.fromEntries(
+        Object.entries(points).filter(([k, [x, y]]) => x !== toy.points[k][0] || y !== toy.points[k][1]),
+      ),
+    });
   }
 
   /** @returns {number[]} */
