@@ -18,12 +18,15 @@ export async function fromLetters(text) {
   for (let k = 0; k < 256; k += 1) places[letters.charCodeAt(k)] = k;
   let n = 0;
   for (let k = 0; k < text.length; k += 1, n += 1) {
-    const escaped = text[k] === "=";
+    const escaped = text.charCodeAt(k) === 61; // "="
     if (escaped) k += 1;
-    bytes[n] = places[text.charCodeAt(k)] - (escaped ? 64 : 0) - 42;
+    bytes[n] = places[text.charCodeAt(k)] - (escaped ? 106 : 42);
   }
-  const apart = await whole(bytes.subarray(0, n)), even = Math.ceil(apart.length / 2);
-  return Uint8Array.from(apart, (_, k) => apart[(k % 2 ? even : 0) + (k >> 1)]);
+  const apart = await whole(bytes.subarray(0, n)),
+    even = Math.ceil(apart.length / 2),
+    result = new Uint8Array(apart.length);
+  for (let k = 0; k < result.length; k += 1) result[k] = apart[(k % 2 ? even : 0) + (k >> 1)];
+  return result;
 }
 
 /**

@@ -3,12 +3,17 @@
 import { sum } from "../numbers.js";
 const EPSILON = 1e-5; // of PyTorch's batch normalisation
 
+const HALVES = new Float32Array(1 << 16); // every half-precision number by its bits
+for (let half = 0; half < HALVES.length; half += 1) {
+  const exponent = (half >> 10) & 31, fraction = half & 1023;
+  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction;
+  HALVES[half] = half & 0x8000 ? -size : size;
+}
+
 function fromHalves(bits) {
-  return Float32Array.from(bits, (half) => {
-    const exponent = (half >> 10) & 31, fraction = half & 1023;
-    const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction;
-    return half & 0x8000 ? -size : size;
-  });
+  const values = new Float32Array(bits.length);
+  for (let k = 0; k < bits.length; k += 1) values[k] = HALVES[bits[k]];
+  return values;
 }
 
 /** Read a safetensors file: what it says of the network, and its half-precision tensors by name. */
