@@ -15,26 +15,10 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Sealed",
-    "as_numeric",
-    "check_choice",
-    "check_column",
-    "check_finite",
-    "check_known",
-    "check_labels",
-    "check_matrix",
-    "check_names",
-    "check_number",
-    "check_ood",
-    "check_ood_names",
-    "check_scores",
-    "check_set_name",
-    "check_unused",
-    "missing_package",
-    "owned",
-    "run_hint",
-    "sealed",
-]
+    "Sealed", "as_numeric", "check_choice", "check_column", "check_finite", "check_known", "check_labels",
+    "check_matrix", "check_names", "check_number", "check_ood", "check_ood_names", "check_scores", "check_set_name",
+    "check_unused", "missing_package", "owned", "run_hint", "sealed",
+]  # fmt: skip
 
 
 def check_finite(parameter: str, array: np.ndarray, *, remedy: str, remedy_masked: str = "") -> np.ndarray:

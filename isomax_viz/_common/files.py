@@ -23,19 +23,9 @@ import psutil
 from pandas.api.types import is_numeric_dtype
 
 __all__ = [
-    "csv_text",
-    "delete",
-    "discard",
-    "file_digest",
-    "is_lfs_pointer",
-    "json_digest",
-    "locked",
-    "make_folder",
-    "new_entry",
-    "short_name",
-    "sweep",
-    "write_text",
-]
+    "csv_text", "delete", "discard", "file_digest", "is_lfs_pointer", "json_digest", "locked", "make_folder",
+    "new_entry", "short_name", "sweep", "write_text",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from isomax_viz.captures.provenance import Names, chosen_ood, machine, source, v
 from isomax_viz.captures.samples import Samples
 
 __all__ = [
-    "Captures", "Names", "as_list", "as_names", "check_alike", "check_once", "chosen_ood", "chosen_scores",
-    "one_each", "set_scores", "shared_ood", "tell_machines",
+    "Captures", "Names", "as_list", "as_names", "check_alike", "check_once", "chosen_ood", "chosen_scores", "one_each",
+    "set_scores", "shared_ood", "tell_machines",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)

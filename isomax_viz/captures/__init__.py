@@ -9,12 +9,6 @@ from isomax_viz.captures.importers import from_labelled_scores, from_scores, rea
 from isomax_viz.captures.samples import Samples
 
 __all__ = [
-    "Capture",
-    "CaptureError",
-    "DamagedCaptureError",
-    "Samples",
-    "from_labelled_scores",
-    "from_scores",
-    "load_example",
+    "Capture", "CaptureError", "DamagedCaptureError", "Samples", "from_labelled_scores", "from_scores", "load_example",
     "read_scores",
-]
+]  # fmt: skip

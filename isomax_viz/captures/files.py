@@ -20,15 +20,8 @@ from isomax_viz._common.files import is_lfs_pointer, new_entry
 from isomax_viz.captures.samples import Samples
 
 __all__ = [
-    "CaptureError",
-    "DamagedCaptureError",
-    "damaged",
-    "narrowed",
-    "pack",
-    "read_capture",
-    "unpack",
-    "write_capture",
-]
+    "CaptureError", "DamagedCaptureError", "damaged", "narrowed", "pack", "read_capture", "unpack", "write_capture",
+]  # fmt: skip
 
 FORMAT = "isomax_viz.capture"
 FORMAT_VERSION = 1

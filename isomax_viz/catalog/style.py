@@ -18,8 +18,8 @@ from isomax_viz.catalog.looks import OKABE_ITO, Style
 from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, Loss, split_loss
 
 __all__ = [
-    "DATA_STYLES", "OKABE_ITO", "SPARE_STYLES", "Style", "context", "count_label", "data_style", "known",
-    "loss_record", "loss_style", "loss_styles", "number", "percent", "plain", "titles", "zoom",
+    "DATA_STYLES", "OKABE_ITO", "SPARE_STYLES", "Style", "context", "count_label", "data_style", "known", "loss_record",
+    "loss_style", "loss_styles", "number", "percent", "plain", "titles", "zoom",
 ]  # fmt: skip
 
 # A colour has one meaning on a page: sets have none of the losses' colours. Most are Paul Tol's, told apart by their

@@ -11,19 +11,6 @@ from isomax_viz.datasets.images import ImageSet, InDistribution
 from isomax_viz.datasets.toys import TOYS, Toy, load_toy, toy_from_images
 
 __all__ = [
-    "ID_SETS",
-    "OOD_SETS",
-    "TOYS",
-    "ImageSet",
-    "InDistribution",
-    "Source",
-    "Toy",
-    "default_ood",
-    "describe",
-    "from_arrays",
-    "from_folder",
-    "load_id",
-    "load_ood",
-    "load_toy",
-    "toy_from_images",
-]
+    "ID_SETS", "OOD_SETS", "TOYS", "ImageSet", "InDistribution", "Source", "Toy", "default_ood", "describe",
+    "from_arrays", "from_folder", "load_id", "load_ood", "load_toy", "toy_from_images",
+]  # fmt: skip

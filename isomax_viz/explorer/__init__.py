@@ -14,16 +14,6 @@ from isomax_viz.explorer.watch import Watch, watch
 from isomax_viz.explorer.widget import Explorer, explore
 
 __all__ = [
-    "Explorer",
-    "LabView",
-    "Watch",
-    "explore",
-    "explore_alpha",
-    "explore_risk",
-    "explore_simplex",
-    "explore_surfaces",
-    "explore_temperature",
-    "lesson",
-    "to_html",
-    "watch",
-]
+    "Explorer", "LabView", "Watch", "explore", "explore_alpha", "explore_risk", "explore_simplex", "explore_surfaces",
+    "explore_temperature", "lesson", "to_html", "watch",
+]  # fmt: skip

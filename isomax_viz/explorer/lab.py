@@ -36,18 +36,9 @@ from isomax_viz.figures.calibration import TEMPERATURES, temperature_marks
 from isomax_viz.figures.histograms import quantity_label
 
 __all__ = [
-    "Control",
-    "LabView",
-    "draw",
-    "explore_alpha",
-    "explore_risk",
-    "explore_simplex",
-    "explore_surfaces",
-    "explore_temperature",
-    "in_lines",
-    "moons",
-    "questions",
-]
+    "Control", "LabView", "draw", "explore_alpha", "explore_risk", "explore_simplex", "explore_surfaces",
+    "explore_temperature", "in_lines", "moons", "questions",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -32,31 +32,10 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
 
 __all__ = [
-    "CanvasAxes",
-    "CanvasFigure",
-    "Caption",
-    "as_table",
-    "attach",
-    "break_words",
-    "caption_of",
-    "check_capture",
-    "check_options",
-    "common_note",
-    "describe",
-    "draw_legend",
-    "drawing",
-    "entitle",
-    "grow",
-    "lay_out",
-    "legend_below",
-    "mosaic",
-    "new_figure",
-    "png",
-    "save_figure",
-    "small",
-    "take_literally",
-    "write_note",
-]
+    "CanvasAxes", "CanvasFigure", "Caption", "as_table", "attach", "break_words", "caption_of", "check_capture",
+    "check_options", "common_note", "describe", "draw_legend", "drawing", "entitle", "grow", "lay_out", "legend_below",
+    "mosaic", "new_figure", "png", "save_figure", "small", "take_literally", "write_note",
+]  # fmt: skip
 
 DPI = 110
 FORMATS = ("png", "svg", "pdf")

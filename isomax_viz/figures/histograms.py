@@ -22,14 +22,9 @@ from isomax_viz.figures._canvas import Caption, as_table, attach, check_options,
 from isomax_viz.figures._words import score_label
 
 __all__ = [
-    "id_label",
-    "plot_distances",
-    "plot_entropy",
-    "plot_logits",
-    "plot_max_probability",
-    "plot_scores",
+    "id_label", "plot_distances", "plot_entropy", "plot_logits", "plot_max_probability", "plot_scores",
     "quantity_label",
-]
+]  # fmt: skip
 
 COLUMNS = ("loss", "data", "quantity", "group", "ood", "left", "right", "density", "count", "n", "median")
 SCORE_COLUMNS = (*COLUMNS, "threshold", "TPR", "AUROC", "TNR@TPR95")

@@ -17,18 +17,9 @@ from torch.nn import functional
 from isomax_viz._common.checks import check_number
 
 __all__ = [
-    "BACKBONES",
-    "CIFARResNet",
-    "Classifier",
-    "FastCNN",
-    "SmallCNN",
-    "densenet_bc100",
-    "fast_cnn",
-    "fast_cnn_small",
-    "resnet34",
-    "resnet110",
-    "small_cnn",
-]
+    "BACKBONES", "CIFARResNet", "Classifier", "FastCNN", "SmallCNN", "densenet_bc100", "fast_cnn", "fast_cnn_small",
+    "resnet34", "resnet110", "small_cnn",
+]  # fmt: skip
 
 
 def _convolution(in_channels: int, width: int) -> nn.Conv2d:

@@ -17,15 +17,9 @@ from isomax_viz.learning.losses import Head
 from isomax_viz.learning.training.hardware import choose_device
 
 __all__ = [
-    "OutputLayer",
-    "evaluated",
-    "find_output_layer",
-    "hooked",
-    "layer_outputs",
-    "linear_layers",
-    "plain_network",
+    "OutputLayer", "evaluated", "find_output_layer", "hooked", "layer_outputs", "linear_layers", "plain_network",
     "walk",
-]
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 

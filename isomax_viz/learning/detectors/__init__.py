@@ -17,26 +17,10 @@ from isomax_viz.learning.detectors.on_features import SHE, KLMatching, KNearest,
 from isomax_viz.learning.detectors.preprocessing import GODIN, ODIN, adversarial
 
 __all__ = [
-    "DETECTORS",
-    "GODIN",
-    "ODIN",
-    "SHE",
-    "Detector",
-    "Ensemble",
-    "FeatureDetector",
-    "Gram",
-    "KLMatching",
-    "KNearest",
-    "Known",
-    "Layers",
-    "MCDropout",
-    "Mahalanobis",
-    "MahalanobisFeatures",
-    "NotFittedError",
-    "ReAct",
-    "ViM",
+    "DETECTORS", "GODIN", "ODIN", "SHE", "Detector", "Ensemble", "FeatureDetector", "Gram", "KLMatching", "KNearest",
+    "Known", "Layers", "MCDropout", "Mahalanobis", "MahalanobisFeatures", "NotFittedError", "ReAct", "ViM",
     "adversarial",
-]
+]  # fmt: skip
 
 # In the order in which they are shown.
 _KINDS: tuple[type[Detector], ...] = (

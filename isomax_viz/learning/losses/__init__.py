@@ -24,23 +24,10 @@ from isomax_viz.learning.losses.heads import (
 from isomax_viz.learning.losses.similarity import SIMILARITIES, GeneralizedOdinHead, LogitNormHead, ScaledCosineHead
 
 __all__ = [
-    "DISTANCES",
-    "FUNCTIONS",
-    "HEADS",
-    "INITIALISATIONS",
-    "SIMILARITIES",
-    "DisMaxHead",
-    "GeneralizedOdinHead",
-    "Head",
-    "IsoMax2Head",
-    "IsoMaxHead",
-    "IsoMaxPlusHead",
-    "LogitNormHead",
-    "PrototypeHead",
-    "ScaledCosineHead",
-    "SoftMaxHead",
+    "DISTANCES", "FUNCTIONS", "HEADS", "INITIALISATIONS", "SIMILARITIES", "DisMaxHead", "GeneralizedOdinHead", "Head",
+    "IsoMax2Head", "IsoMaxHead", "IsoMaxPlusHead", "LogitNormHead", "PrototypeHead", "ScaledCosineHead", "SoftMaxHead",
     "parameter_groups",
-]
+]  # fmt: skip
 
 HEADS = {
     "softmax": SoftMaxHead,

@@ -12,19 +12,9 @@ from torch.nn import functional
 from isomax_viz._common.checks import check_choice, check_number
 
 __all__ = [
-    "INITIALISATIONS",
-    "Head",
-    "IsoMax2Head",
-    "IsoMaxHead",
-    "IsoMaxPlusHead",
-    "NeedsFeatures",
-    "PrototypeHead",
-    "SoftMaxHead",
-    "euclidean",
-    "parameter_groups",
-    "unit",
-    "widened",
-]
+    "INITIALISATIONS", "Head", "IsoMax2Head", "IsoMaxHead", "IsoMaxPlusHead", "NeedsFeatures", "PrototypeHead",
+    "SoftMaxHead", "euclidean", "parameter_groups", "unit", "widened",
+]  # fmt: skip
 
 
 class Head(nn.Module):

@@ -21,15 +21,9 @@ from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.hardware import choose_device, suitable_layout
 
 __all__ = [
-    "assemble_capture",
-    "class_means",
-    "gather",
-    "head_outputs",
-    "record_capture",
-    "record_ood",
-    "record_samples",
+    "assemble_capture", "class_means", "gather", "head_outputs", "record_capture", "record_ood", "record_samples",
     "with_distances_to",
-]
+]  # fmt: skip
 
 
 def head_outputs(head: nn.Module, features: Tensor) -> dict[str, Tensor]:

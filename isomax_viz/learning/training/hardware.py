@@ -19,15 +19,9 @@ from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.protocols import PRECISIONS
 
 __all__ = [
-    "Computing",
-    "choose_device",
-    "choose_precision",
-    "compile_pays",
-    "compiled",
-    "limited_threads",
-    "suitable_layout",
+    "Computing", "choose_device", "choose_precision", "compile_pays", "compiled", "limited_threads", "suitable_layout",
     "suitable_threads",
-]
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 

@@ -19,14 +19,9 @@ from isomax_viz.datasets import ID_SETS, OOD_SETS, ImageSet, InDistribution, loa
 from isomax_viz.learning.training.protocols import MADE, OUTLIER_DATA, Recipe
 
 __all__ = [
-    "Outliers",
-    "adversarial_noise",
-    "energy_hinges",
-    "load_outliers",
-    "max_log_confidence",
-    "uniform_cross_entropy",
+    "Outliers", "adversarial_noise", "energy_hinges", "load_outliers", "max_log_confidence", "uniform_cross_entropy",
     "uphill",
-]
+]  # fmt: skip
 
 _NOISE_SEED, _PERMUTED_SEED = 21, 22
 _BLURS = (1.0, 1.5, 2.0, 2.5)

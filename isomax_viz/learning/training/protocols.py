@@ -9,16 +9,8 @@ from typing import Any
 from isomax_viz.datasets import OOD_SETS
 
 __all__ = [
-    "MADE",
-    "METHODS",
-    "OUTLIER_DATA",
-    "PRECISIONS",
-    "PRESETS",
-    "SELECTIONS",
-    "Protocol",
-    "Recipe",
-    "protocol_for",
-]
+    "MADE", "METHODS", "OUTLIER_DATA", "PRECISIONS", "PRESETS", "SELECTIONS", "Protocol", "Recipe", "protocol_for",
+]  # fmt: skip
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SELECTIONS = ("last", "best_validation", "best_test")
