@@ -95,22 +95,23 @@ def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, C
     ValueError
         If seeds are missing, repeated or without a partner, or the test images are not the same.
     """
-    alone = len(first) == len(second) == 1
-    keyed: list[dict[Any, Capture]] = []
-    for parameter, captures in (("a", first), ("b", second)):
-        seeds = [None] if alone else [capture.meta.get("seed") for capture in captures]
-        if not alone and (None in seeds or len(set(seeds)) < len(seeds)):
+    pairs = [(first[0], second[0])]
+    if len(first) > 1 or len(second) > 1:
+        seeds = {
+            name: [capture.meta.get("seed") for capture in captures] for name, captures in (("a", first), ("b", second))
+        }
+        for name, found in seeds.items():
+            if None in found or len(set(found)) < len(found):
+                raise ValueError(
+                    f"{name} must hold one capture per seed, but has the seeds {found}. Give captures that differ in "
+                    "nothing but meta['seed']."
+                )
+        if set(seeds["a"]) != set(seeds["b"]):
             raise ValueError(
-                f"{parameter} must hold one capture per seed, but has the seeds {seeds}. Give captures that differ in "
-                "nothing but meta['seed']."
+                f"a and b must have the same seeds, but have {sorted(seeds['a'])} and {sorted(seeds['b'])}. "
+                "Leave out the captures without a partner."
             )
-        keyed.append(dict(zip(seeds, captures, strict=True)))
-    if keyed[0].keys() != keyed[1].keys():
-        raise ValueError(
-            f"a and b must have the same seeds, but have {sorted(keyed[0])} and {sorted(keyed[1])}. "
-            "Leave out the captures without a partner."
-        )
-    pairs = [(capture, keyed[1][seed]) for seed, capture in keyed[0].items()]
+        pairs = [(capture, second[seeds["b"].index(seed)]) for capture, seed in zip(first, seeds["a"], strict=True)]
     _check_order("test", pairs)
     everything = [capture for pair in pairs for capture in pair]
     data = list(dict.fromkeys(capture.meta["data"] for capture in everything if capture.meta.get("data")))

@@ -75,7 +75,8 @@ def feature_space_table(capture: Capture, ood: Names = None, *, most: int = 600)
     parts = []
     for name, samples in sets.items():
         chosen = np.arange(len(samples)) if len(samples) <= most else np.arange(most) * len(samples) // most
-        points = (_placed(capture, samples.require("features")[chosen]) - centre) @ plane
+        features = samples.require("features", of=f"The samples of {name!r}")[chosen]
+        points = (_placed(capture, features) - centre) @ plane
         parts.append(_rows(name, name != "ID", samples.labels[chosen], points, index=chosen))
     if capture.prototypes is not None:
         classes = np.arange(len(capture.prototypes))

@@ -6,8 +6,9 @@ the values: figures only draw these rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,13 @@ from isomax_viz.analysis.chosen import Names, chosen_ood, set_scores
 from isomax_viz.analysis.scores import ScoreLike
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import source
-from isomax_viz.captures.samples import Samples
 
 __all__ = ["VALUES", "logits_table", "scores_table", "values_table"]
 
 INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
 
-VALUES: dict[str, Callable[[Samples], np.ndarray]] = {
-    "entropy": lambda samples: samples.entropies,
-    "max_probability": lambda samples: samples.max_probabilities,
-    "min_distance": lambda samples: samples.min_distances,
-}
+_ATTRIBUTES = {"entropy": "entropies", "max_probability": "max_probabilities", "min_distance": "min_distances"}
+VALUES = {name: attrgetter(attribute) for name, attribute in _ATTRIBUTES.items()}
 
 Bins = int | Sequence[float]
 Limits = tuple[float, float] | None

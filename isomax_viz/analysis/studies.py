@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
@@ -50,7 +48,7 @@ def alpha_table(
     Raises
     ------
     ValueError
-        If ``select_on`` is not named, several scores are, the captures differ in more than scale and seed, two are
+        If ``select_on`` is not named, the captures differ in more than scale and seed, two are
         alike in both, or one has no entropic scale.
 
     Notes
@@ -66,7 +64,7 @@ def alpha_table(
     >>> table[["entropic_scale", "quantity", "ood", "role", "value"]].head(3).to_numpy().tolist()
     [[1.0, 'accuracy', '', '', 1.0], [1.0, 'TNR@TPR95', 'x', 'choice', 1.0], [1.0, 'AUROC', 'x', 'choice', 1.0]]
     """
-    listed, scores = as_list(captures), _only(score)
+    listed = as_list(captures)
     alike = ("loss", "data", "backbone", "preset", "select")
     check_alike(listed, alike, "the entropic scale and the seed", remedy=_APART)
     check_once(listed, ["entropic_scale"])
@@ -79,7 +77,7 @@ def alpha_table(
     remedy = "Name the set that chooses the scale; it is not used to report results afterwards."
     select_on = check_choice("select_on", select_on, shared_ood(listed, None), remedy=remedy)
     sets = [select_on, *(name for name in shared_ood(listed, ood) if name != select_on)]
-    results = evaluate(listed, scores=scores, ood=sets)
+    results = evaluate(listed, scores=[score], ood=sets)
     results["capture"] = np.repeat(np.arange(len(listed)), len(sets))
     keys = [*SOURCE_COLUMNS, "capture", "score", "ood"]
     table = results.melt(keys, list(ALPHA_QUANTITIES), "quantity", ignore_index=False)
@@ -87,14 +85,6 @@ def alpha_table(
     table.loc[table["quantity"] == "accuracy", ["ood", "role"]] = ""
     table = table.sort_index(kind="stable").drop_duplicates(ignore_index=True)
     return table.assign(chosen_scale=_best_scale(table))
-
-
-def _only(score: ScoreLike | Iterable[ScoreLike]) -> list[ScoreLike]:
-    # Rows of two scores would stand under the name of the first, and be averaged.
-    listed = [score] if isinstance(score, str) or callable(score) else list(score)
-    if len(listed) > 1:
-        raise ValueError(f"score must be one score, but {len(listed)} are given: {listed}. Make a table for each.")
-    return listed
 
 
 def _best_scale(table: pd.DataFrame) -> float:
@@ -127,8 +117,8 @@ def robustness_table(captures: Captures, *, score: ScoreLike = "es", ood: Names 
     Raises
     ------
     ValueError
-        If the captures differ in more than that, two are alike in all of it, one does not say how many examples it
-        was trained with, or several scores are named.
+        If the captures differ in more than that, two are alike in all of it, or one does not say how many examples it
+        was trained with.
 
     Notes
     -----
@@ -141,12 +131,12 @@ def robustness_table(captures: Captures, *, score: ScoreLike = "es", ood: Names 
     >>> robustness_table(capture)[["examples_per_class", "quantity", "value"]].to_numpy().tolist()
     [[20, 'accuracy', 1.0], [20, 'mean AUROC', 0.5]]
     """
-    listed, scores = as_list(captures), _only(score)
+    listed = as_list(captures)
     _check_robustness(listed)
     names = shared_ood(listed, ood)
     rows = []
     for number, capture in enumerate(listed):
-        results = evaluate(capture, scores=scores, ood=names)
+        results = evaluate(capture, scores=[score], ood=names)
         shared = source(capture) | {"capture": number, "examples_per_class": examples_per_class(capture)}
         shared["score"] = results["score"].iloc[0]
         rows.append(shared | {"ood": "", "sets": 0, "quantity": "accuracy", "value": capture.test.accuracy})

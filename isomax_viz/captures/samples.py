@@ -238,8 +238,8 @@ class Samples(Sealed):
         """Number of classes."""
         return self.require("logits").shape[1]
 
-    def require(self, name: str) -> np.ndarray:
-        """Return the logits, features or distances; where they are missing, say so and what to do.
+    def require(self, name: str, *, of: str = "These samples") -> np.ndarray:
+        """Return the logits, features or distances; where they are missing, say of what, and what to do.
 
         Raises
         ------
@@ -255,7 +255,7 @@ class Samples(Sealed):
         if array is None:
             columns = ", ".join(f"score={key!r}" for key in self.extra_scores)
             remedy = _REMEDIES[name].format(columns)
-            raise ValueError(f"These samples carry no {_CALLED.get(name, name)}. {remedy}")
+            raise ValueError(f"{of} carry no {_CALLED.get(name, name)}. {remedy}")
         return array
 
     @cached_property

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
-import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -68,13 +67,9 @@ def svhn(paths: list[Path], split: str) -> Decoded:
 
 def _read_idx(path: Path) -> np.ndarray:
     """Return the array in a gzipped idx file of bytes (the format of MNIST)."""
-    with gzip.open(path) as file:
-        content = file.read()
-    zeros, kind, dimensions = struct.unpack_from(">HBB", content)
-    shape = struct.unpack_from(f">{dimensions}I", content, 4)
-    if zeros != 0 or kind != 8:
-        raise ValueError("no idx file of bytes")
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    content = gzip.decompress(path.read_bytes())
+    shape = np.frombuffer(content, ">u4", count=content[3], offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + shape.nbytes).reshape(shape)
 
 
 def cifar10(paths: list[Path], split: str) -> Decoded:

@@ -14,31 +14,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from isomax_viz._common.checks import check_number
-from isomax_viz.analysis.calibration import (
-    at_temperature,
-    calibration_error,
-    decided_probabilities,
-    fit_temperature,
-    negative_log_likelihood,
-    reliability_table,
-    scale_table,
-    temperature_table,
-)
+from isomax_viz.analysis import calibration
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import note, source
 from isomax_viz.catalog.style import OKABE_ITO, SPARE_STYLES, known, loss_style, number, percent, titles
-from isomax_viz.figures._canvas import (
-    GREY,
-    Caption,
-    as_table,
-    attach,
-    check_capture,
-    check_options,
-    draw_legend,
-    drawing,
-    mosaic,
-    small,
-)
+from isomax_viz.figures import _canvas as canvas
 from isomax_viz.figures.studies import set_percent_axis
 
 __all__ = ["plot_reliability", "plot_simplex", "plot_temperature", "temperature_marks"]
@@ -90,14 +70,14 @@ def plot_reliability(
     >>> plot_reliability(capture).get_xlabel()
     'confidence: probability of the predicted class'
     """
-    check_options(plot_reliability, kwargs, Rectangle, Axes.bar)
-    check_capture(plot_reliability, capture)
-    test = at_temperature(capture, temperature).test
-    confidences, correct = decided_probabilities(test), test.predictions == test.labels
-    table = reliability_table(confidences, correct, bins=bins, binning=binning)
-    error = calibration_error(confidences, correct, bins=bins, binning=binning)
-    loss = negative_log_likelihood(capture.test.require("logits"), capture.test.labels, temperature=temperature)
-    with drawing(ax, theme=theme, size=(4.4, 4.4)) as axes:
+    canvas.check_options(plot_reliability, kwargs, Rectangle, Axes.bar)
+    canvas.check_capture(plot_reliability, capture)
+    test = calibration.at_temperature(capture, temperature).test
+    confidences, correct = calibration.decided_probabilities(test), test.predictions == test.labels
+    table = calibration.reliability_table(confidences, correct, bins=bins, binning=binning)
+    error = calibration.calibration_error(confidences, correct, bins=bins, binning=binning)
+    loss = calibration.negative_log_likelihood(capture.test.logits, test.labels, temperature=temperature)
+    with canvas.drawing(ax, theme=theme, size=(4.4, 4.4)) as axes:
         look = {"color": loss_style(capture.loss).color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.6}
         width = (table["right"] - table["left"]).to_numpy()
         axes.bar(table["left"].to_numpy(), table["accuracy"].to_numpy(), width, align="edge", **(look | kwargs))
@@ -116,7 +96,7 @@ def plot_reliability(
             axes.yaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6)))
             for row in table.to_dict("records"):  # above every bar: none is higher than 1
                 place = (row["left"] + row["right"]) / 2, 1.04
-                axes.annotate(f"{row['n']:,}", place, rotation=90, ha="center", fontsize=0.8 * small(), gid="count")
+                axes.annotate(f"{row['n']:,}", place, rotation=90, ha="center", size=0.8 * canvas.small(), gid="count")
         axes.set_xlabel("confidence: probability of the predicted class")
         axes.set_ylabel("accuracy in the bin (above: images)" if len(table) <= MOST_COUNTS else "accuracy in the bin")
         # Equal confidences share a bin of equal count, so there may be fewer than asked for.
@@ -127,7 +107,7 @@ def plot_reliability(
         alt = f"{', '.join(parts)}: mean confidence {percent(float(confidences.mean()))}, "
         alt += f"accuracy {percent(test.accuracy)}, {words}."
         told = note(pd.DataFrame([source(capture)]))
-        return attach(axes, Caption(parts, told, alt, (words,)), own=ax is None)
+        return canvas.attach(axes, canvas.Caption(parts, told, alt, (words,)), own=ax is None)
 
 
 def plot_temperature(
@@ -167,13 +147,13 @@ def plot_temperature(
     >>> len(plot_temperature(capture).axes)
     3
     """
-    check_capture(plot_temperature, capture)
+    canvas.check_capture(plot_temperature, capture)
     check_number("temperature", temperature, above=0)
-    table = temperature_table(capture, TEMPERATURES, bins=bins) if table is None else table
-    table = as_table(plot_temperature, table, temperature_table, _COLUMNS, module="iv.calibration")
+    table = calibration.temperature_table(capture, TEMPERATURES, bins=bins) if table is None else table
+    table = canvas.as_table(plot_temperature, table, calibration.temperature_table, _COLUMNS, module="iv.calibration")
     table, marks = table.sort_values("temperature"), temperature_marks(capture)
-    here = temperature_table(capture.replace(ood={}), [temperature], bins=bins).iloc[0]
-    with mosaic([["reliability", "fit", "detection"]], 11.6, 4.5, theme=theme, width_ratios=[1.1, 1, 1]) as axes:
+    here = calibration.temperature_table(capture.replace(ood={}), [temperature], bins=bins).iloc[0]
+    with canvas.mosaic([["reliability", "fit", "detection"]], 11.6, 4.5, theme=theme, width_ratios=[1.1, 1, 1]) as axes:
         plot_reliability(capture, temperature=temperature, bins=bins, ax=axes["reliability"])
         for name in ("fit", "detection"):
             axes[name].set(xscale="log", xlim=(table["temperature"].min(), table["temperature"].max()))
@@ -183,10 +163,10 @@ def plot_temperature(
         axes["fit"].set(ylim=(0, 1.2 * top), ylabel="nats, mean over the test images")
         words = f"cross-entropy {number(here['cross_entropy'])}, entropy {number(here['entropy'])} nats"
         alt = f"At temperature {number(temperature)}: {words}."
-        attach(axes["fit"], Caption(("fit and doubt",), alt=alt, lines=lines), own=False)
+        canvas.attach(axes["fit"], canvas.Caption(("fit and doubt",), alt=alt, lines=lines), own=False)
         lines = _draw_over(axes["detection"], table, "temperature", {"ES": "ES", "MPS": "MPS"}, temperature, marks)
-        caption = Caption(("detection",), alt=_say_auroc(axes["detection"], table), lines=lines)
-        attach(axes["detection"], caption, own=False)
+        caption = canvas.Caption(("detection",), alt=_say_auroc(axes["detection"], table), lines=lines)
+        canvas.attach(axes["detection"], caption, own=False)
     return axes["fit"].get_figure(root=True)
 
 
@@ -194,7 +174,7 @@ def _say_auroc(ax: Axes, table: pd.DataFrame) -> str:
     """Set an axis of AUROC, and return what it shows in words."""
     set_percent_axis(ax, "AUROC, mean over the OOD sets")
     if table["ES"].isna().all():
-        ax.text(0.5, 0.6, "no OOD set", transform=ax.transAxes, ha="center", color=GREY)
+        ax.text(0.5, 0.6, "no OOD set", transform=ax.transAxes, ha="center", color=canvas.GREY)
         return "There is no out-of-distribution set to detect."
     low = min(table["ES"].min(), table["MPS"].min())
     ax.set_ylim(max(0.0, min(low, 0.99) - 0.1 * (1 - low)), 1.002)
@@ -209,7 +189,7 @@ def temperature_marks(capture: Capture) -> dict[str, float]:
     marks = {"training": recorded / float(scale)} if known(scale) and scale else {}
     marks["detection"] = recorded
     with suppress(ValueError):  # none fits, for instance because no test image is misclassified
-        marks["fitted"] = fit_temperature(capture.test.require("logits"), capture.test.labels)
+        marks["fitted"] = calibration.fit_temperature(capture.test.require("logits"), capture.test.labels)
     return marks
 
 
@@ -226,13 +206,13 @@ def _draw_over(
     ax.axvline(chosen, color=_DARK, linewidth=1.2, zorder=2)
     shown = {name: value for name, value in sorted(marks.items(), key=lambda item: item[1]) if x[0] <= value <= x[-1]}
     for name, value in shown.items():
-        ax.axvline(value, color=GREY, linewidth=1.0, linestyle=":", zorder=1, gid=name)
+        ax.axvline(value, color=canvas.GREY, linewidth=1.0, linestyle=":", zorder=1, gid=name)
     if ax.get_xscale() == "log":
         ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if x[0] <= tick <= x[-1] * 1.001]
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(over)
-    draw_legend(ax, *ax.get_legend_handles_labels())
+    canvas.draw_legend(ax, *ax.get_legend_handles_labels())
     # Their names stand above the axes, where no curve can be.
     return (f"dotted: {', '.join(f'{name} {number(value)}' for name, value in shown.items())}",) if shown else ()
 
@@ -241,7 +221,7 @@ def _mark_height(ax: Axes, words: str, height: float) -> None:
     """Draw a horizontal line with its name at its right end, outside the axes."""
     ax.axhline(height, color="#B0B0B0", linewidth=0.8, zorder=1)
     ax.annotate(words, (1, height), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                va="center", fontsize=small(), color=GREY)  # fmt: skip
+                va="center", fontsize=canvas.small(), color=canvas.GREY)  # fmt: skip
 
 
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
@@ -291,9 +271,10 @@ def plot_simplex(
     check_number("scale", scale, at_least=0)
     check_number("entropic_scale", entropic_scale, above=0)
     last = max(2.0 * entropic_scale, scale)
-    path = scale_table(logits, label, np.concatenate([np.linspace(0, 1, 40), np.geomspace(1, last, 200)[1:]]))
-    marked = scale_table(logits, label, [1.0, entropic_scale, scale])
-    with mosaic([["simplex", "scales"]], 9.6, 4.8, theme=theme, width_ratios=[1.3, 1]) as axes:
+    scales = np.concatenate([np.linspace(0, 1, 40), np.geomspace(1, last, 200)[1:]])
+    path = calibration.scale_table(logits, label, scales)
+    marked = calibration.scale_table(logits, label, [1.0, entropic_scale, scale])
+    with canvas.mosaic([["simplex", "scales"]], 9.6, 4.8, theme=theme, width_ratios=[1.3, 1]) as axes:
         _draw_simplex(axes["simplex"], path, marked, label, (1.0, entropic_scale, scale))
         ax, marks = axes["scales"], {"detection": 1.0, "training": entropic_scale}
         curves = {"cross_entropy": "cross-entropy", "entropy": "entropy"}
@@ -303,7 +284,7 @@ def plot_simplex(
         ax.set(xlabel="scale on the logits (1 / temperature)", ylabel="nats")
         here = f"cross-entropy {number(marked['cross_entropy'].iloc[2])}, entropy {number(marked['entropy'].iloc[2])}"
         alt = f"At scale {scale:.3g}: {here} nats."
-        attach(ax, Caption(("entropy and cross-entropy",), alt=alt, lines=lines), own=False)
+        canvas.attach(ax, canvas.Caption(("entropy and cross-entropy",), alt=alt, lines=lines), own=False)
     return axes["simplex"].get_figure(root=True)
 
 
@@ -329,12 +310,12 @@ def _draw_simplex(ax: Axes, path: pd.DataFrame, marked: pd.DataFrame, label: int
     for number_of, ((left, bottom), side) in enumerate(zip(_CORNERS, ("left", "right", "center"), strict=True)):
         words = f"class {number_of} (correct)" if number_of == label else f"class {number_of}"
         up, va = (0.02, "bottom") if side == "center" else (-0.05, "top")
-        ax.text(left, bottom + up, words, ha=side, va=va, fontsize=small())
-    draw_legend(ax, *ax.get_legend_handles_labels())
+        ax.text(left, bottom + up, words, ha=side, va=va, fontsize=canvas.small())
+    canvas.draw_legend(ax, *ax.get_legend_handles_labels())
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.15, 1.0), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     alt = f"Probabilities at scale {scales[2]:.3g}: {_numbers(marked, 2)}; at scale 1: {_numbers(marked, 0)}."
-    attach(ax, Caption(("probabilities of three classes",), alt=alt), own=False)
+    canvas.attach(ax, canvas.Caption(("probabilities of three classes",), alt=alt), own=False)
 
 
 def _numbers(marked: pd.DataFrame, row: int) -> str:

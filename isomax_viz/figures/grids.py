@@ -14,19 +14,7 @@ from matplotlib.legend_handler import HandlerTuple
 from isomax_viz._common.checks import check_number
 from isomax_viz.captures.capture import Capture
 from isomax_viz.catalog import style
-from isomax_viz.figures._canvas import (
-    CanvasAxes,
-    break_words,
-    caption_of,
-    common_note,
-    entitle,
-    grow,
-    lay_out,
-    legend_below,
-    new_figure,
-    take_literally,
-    write_note,
-)
+from isomax_viz.figures import _canvas as canvas
 
 __all__ = ["plot_grid"]
 
@@ -100,11 +88,11 @@ def plot_grid(
     square = getattr(plot_function, "__name__", "") in SQUARE
     width, height = size or ((3.9, 3.9) if square else (4.2, 3.0) if wide < 4 else (3.3, 2.8))
     with style.context(theme):
-        figure = new_figure(width * wide, height * high + 0.5, panels=len(cells))
-        places = [figure.add_subplot(high, wide, place + 1, axes_class=CanvasAxes) for place in range(len(cells))]
-        axes = [
-            plot_function(item, ax=ax, **(options | option)) for ax, (item, option) in zip(places, cells, strict=True)
-        ]
+        figure = canvas.new_figure(width * wide, height * high + 0.5, panels=len(cells))
+        axes = []
+        for place, (item, option) in enumerate(cells, start=1):
+            ax = figure.add_subplot(high, wide, place, axes_class=canvas.CanvasAxes)
+            axes.append(plot_function(item, ax=ax, **(options | option)))
         _share(axes, "x", sharex)
         if sharey and "top" in taken and options.get("yscale") != "log":
             # What is cut off depends on where the axis ends: all panels are drawn again, with the same end.
@@ -118,10 +106,10 @@ def plot_grid(
         _share_legends(figure, axes)
         _title(figure, axes)
         _label_outside(axes, wide)
-        grow(figure, axes, rows=high)
+        canvas.grow(figure, axes, rows=high)
         differ = len({ax.get_xlim() for ax in axes}) > 1 or len({ax.get_ylim() for ax in axes}) > 1
-        write_note(figure, common_note(axes), warning="axes differ between panels" if differ else "")
-        lay_out(figure)
+        canvas.write_note(figure, canvas.common_note(axes), warning="axes differ between panels" if differ else "")
+        canvas.lay_out(figure)
     return figure
 
 
@@ -166,7 +154,7 @@ def _share(axes: list[Axes], which: str, wanted: bool | None) -> None:
     """Give the panels the same limits, by default where the labels are alike and none has limits of its own."""
     if wanted is None:
         alike = len({ax.xaxis.label.get_text() if which == "x" else ax.yaxis.label.get_text() for ax in axes}) == 1
-        wanted = alike and not any(caption_of(ax).own_limits for ax in axes)
+        wanted = alike and not any(canvas.caption_of(ax).own_limits for ax in axes)
     if wanted:
         limits = [ax.get_xlim() if which == "x" else ax.get_ylim() for ax in axes]
         for ax in axes:
@@ -175,14 +163,14 @@ def _share(axes: list[Axes], which: str, wanted: bool | None) -> None:
 
 def _title(figure: Figure, axes: list[Axes]) -> None:
     """Title each panel with what differs, the figure with what all panels share."""
-    captions = [caption_of(ax) for ax in axes]
+    captions = [canvas.caption_of(ax) for ax in axes]
     shared = [part for part in captions[0].parts if all(part in caption.parts for caption in captions)]
     for ax, caption in zip(axes, captions, strict=True):
-        entitle(ax, " · ".join(part for part in caption.parts if part not in shared))
+        canvas.entitle(ax, " · ".join(part for part in caption.parts if part not in shared))
     if shared:
         words = figure.suptitle(" · ".join(shared), x=0.01, ha="left")
-        take_literally([words])
-        break_words(words, 0.97 * figure.bbox.width)
+        canvas.take_literally([words])
+        canvas.break_words(words, 0.97 * figure.bbox.width)
 
 
 def _share_legends(figure: Figure, axes: list[Axes]) -> None:
@@ -202,7 +190,8 @@ def _share_legends(figure: Figure, axes: list[Axes]) -> None:
     # One swatch per look: the in-distribution groups have the colour of each panel's loss.
     merged = [tuple({_look(handle): handle for handle in entry}.values()) for entry in zip(*handles, strict=True)]
     swatch = max(2.0, 1.1 * max(map(len, merged)))
-    legend_below(figure, merged, labels[0], handlelength=swatch, handler_map={tuple: HandlerTuple(ndivide=None, pad=0)})
+    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
+    canvas.legend_below(figure, merged, labels[0], handlelength=swatch, handler_map=side_by_side)
 
 
 def _look(handle: Any) -> tuple[Any, ...]:

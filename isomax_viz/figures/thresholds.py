@@ -22,31 +22,8 @@ from isomax_viz.analysis.thresholds import RULES, check_threshold, find_threshol
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import note
 from isomax_viz.captures.samples import Samples
-from isomax_viz.catalog.style import (
-    OKABE_ITO,
-    SPARE_STYLES,
-    Style,
-    data_style,
-    known,
-    loss_styles,
-    number,
-    percent,
-    plain,
-    titles,
-)
-from isomax_viz.figures._canvas import (
-    GREY,
-    Caption,
-    as_table,
-    attach,
-    check_capture,
-    check_options,
-    draw_legend,
-    drawing,
-    entitle,
-    mosaic,
-    small,
-)
+from isomax_viz.catalog import style
+from isomax_viz.figures import _canvas as canvas
 from isomax_viz.figures._words import score_label, setting_label, settings_within_losses
 from isomax_viz.figures.histograms import plot_scores
 
@@ -106,15 +83,15 @@ def plot_roc(
     >>> ax.get_legend_handles_labels()[1]
     ['SoftMax (AUROC 100.0 %)']
     """
-    check_options(plot_roc, kwargs, Line2D, Axes.plot)
-    table = as_table(plot_roc, data, roc_table, COLUMNS, narrow=True, ood=ood, score=score)
-    with drawing(ax, theme=theme, size=(4.8, 4.8)) as axes:
+    canvas.check_options(plot_roc, kwargs, Line2D, Axes.plot)
+    table = canvas.as_table(plot_roc, data, roc_table, COLUMNS, narrow=True, ood=ood, score=score)
+    with canvas.drawing(ax, theme=theme, size=(4.8, 4.8)) as axes:
         curves = _draw_curves(axes, table, kwargs)
         if legend:
-            draw_legend(axes, curves, [curve.get_label() for curve in curves])
+            canvas.draw_legend(axes, curves, [curve.get_label() for curve in curves])
         parts = _parts(table)
         alt = f"ROC curves, {', '.join(parts)}: {', '.join(curve.get_label() for curve in curves)}."
-        return attach(axes, Caption(parts, note(table), alt), own=ax is None)
+        return canvas.attach(axes, canvas.Caption(parts, note(table), alt), own=ax is None)
 
 
 def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list[Line2D]:
@@ -127,13 +104,8 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list
     for _, rows in table.groupby(varying, sort=False, dropna=False):
         styles = [looks[name][_key(rows[name].iloc[0])] for name in varying]
         label = f"{' · '.join(style.label for style in styles if style.label)} ({_auroc(rows)})"
-        look: dict[str, Any] = {
-            "color": styles[0].color,
-            "linestyle": styles[-1].linestyle,
-            "linewidth": 1.7,
-            "zorder": 3,
-        }
-        look |= {"marker": styles[0].marker, "markeredgecolor": "white", "markersize": 7, "clip_on": False}
+        look: dict[str, Any] = {"color": styles[0].color, "linestyle": styles[-1].linestyle, "linewidth": 1.7}
+        look |= {"zorder": 3, "marker": styles[0].marker, "markeredgecolor": "white", "markersize": 7, "clip_on": False}
         # A curve starts where nothing is accepted: several captures in these rows are several curves.
         for number_of, curve in rows.groupby(((rows["fpr"] == 0) & (rows["tpr"] == 0)).cumsum()):
             look |= {"label": label if number_of == 1 else "_seed"}
@@ -141,7 +113,7 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list
             lines = ax.plot(curve["fpr"].to_numpy(), curve["tpr"].to_numpy(), **(look | options))
             told += lines if number_of == 1 else []
     names = table["data"].unique()
-    label = data_style(str(names[0])).label if len(names) == 1 and known(names[0]) else ""
+    label = style.data_style(str(names[0])).label if len(names) == 1 and style.known(names[0]) else ""
     positive = f"{label} (ID)" if label and len(label) < 16 else "ID"
     ax.set_xlabel("FPR: share of OOD accepted")
     ax.set_ylabel(f"TPR: share of {positive} accepted")
@@ -149,7 +121,8 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, options: dict[str, Any]) -> list
         axis.set_major_locator(MultipleLocator(0.2))
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     ax.set(xlim=(-0.01, 1.0), ylim=(0.0, 1.01), aspect="equal", anchor="SW")
-    ax.annotate("95 %", (1, 0.95), (7, 0), textcoords="offset points", va="center", color=GREY, fontsize=small())
+    look = {"textcoords": "offset points", "va": "center", "color": canvas.GREY, "fontsize": canvas.small()}
+    ax.annotate("95 %", (1, 0.95), (7, 0), **look)
     return told
 
 
@@ -166,21 +139,21 @@ def varying_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _key(value: Any) -> Any:
-    return value if known(value) else None  # NaN is no key of a dictionary
+    return value if style.known(value) else None  # NaN is no key of a dictionary
 
 
-def _looks(name: str, values: pd.Series, *, alone: bool) -> dict[Any, Style]:
+def _looks(name: str, values: pd.Series, *, alone: bool) -> dict[Any, style.Style]:
     if name == "loss":
-        return loss_styles(values)
+        return style.loss_styles(values)
     if name == "ood":
-        return {value: data_style(value) for value in values}
+        return {value: style.data_style(value) for value in values}
     looks = {}
     for number_of_value, value in enumerate(values):
         words = score_label(value) if name == "score" else setting_label(name, value)
         if name == "entropic_scale" and not alone:  # legends have little room, and losses without a scale need no word
-            words = words.removeprefix("entropic ") if known(value) else ""
-        spare = SPARE_STYLES[number_of_value % len(SPARE_STYLES)]
-        looks[_key(value)] = Style(words, spare.color, spare.linestyle, spare.marker)
+            words = words.removeprefix("entropic ") if style.known(value) else ""
+        spare = style.SPARE_STYLES[number_of_value % len(style.SPARE_STYLES)]
+        looks[_key(value)] = style.Style(words, spare.color, spare.linestyle, spare.marker)
     return looks
 
 
@@ -188,9 +161,9 @@ def _auroc(rows: pd.DataFrame) -> str:
     runs = rows[rows["operating_point"]]
     areas = runs["AUROC"].to_numpy()
     if len(areas) == 1:
-        return f"AUROC {percent(areas[0])}"
+        return f"AUROC {style.percent(areas[0])}"
     if "seed" in runs and not (runs["seed"].notna().all() and runs["seed"].is_unique):
-        return f"AUROC {percent(areas.mean())}, mean of {len(areas)}"  # not of as many seeds
+        return f"AUROC {style.percent(areas.mean())}, mean of {len(areas)}"  # not of as many seeds
     return f"AUROC {100 * areas.mean():.1f} ± {100 * areas.std(ddof=1):.1f} %, {len(areas)} runs"
 
 
@@ -198,7 +171,7 @@ def _parts(table: pd.DataFrame) -> tuple[str, ...]:
     """Return title parts from what all curves share."""
     shared = {name: table[name].iloc[0] if table[name].nunique(dropna=False) == 1 else None for name in COLUMNS[:4]}
     sets = [shared["ood"]] if shared["ood"] is not None else table["ood"].drop_duplicates()
-    parts = list(titles(shared["loss"], shared["data"], sets))
+    parts = list(style.titles(shared["loss"], shared["data"], sets))
     if shared["score"] is not None:
         parts.insert(len(parts) - 1, score_label(shared["score"]))
     return tuple(parts)
@@ -271,17 +244,17 @@ def plot_operating_point(
     widths = [6.0 if len(tables) == 1 else 5.4] * len(tables) if "scores" in panels else []
     beside = len(widths)
     widths += [4.2 if widths else 4.8] if "roc" in panels else []
-    with mosaic([list(range(len(widths)))], sum(widths), 3.8, theme=theme, width_ratios=widths) as axes:
+    with canvas.mosaic([list(range(len(widths)))], sum(widths), 3.8, theme=theme, width_ratios=widths) as axes:
         for place, table, row in zip(range(beside), tables, counts, strict=False):
             plot_scores(table.assign(threshold=row["threshold"], TPR=row["TPR"]), ax=axes[place])
         if "roc" in panels:
             curves = [
-                roc_table(capture, ood, score=key, thresholds=[row["threshold"]]).assign(capture=number)
-                for number, (capture, key, row) in enumerate(zip(captures, scores, counts, strict=True))
+                roc_table(capture, ood, score=key, thresholds=[row["threshold"]]).assign(capture=place)
+                for place, (capture, key, row) in enumerate(zip(captures, scores, counts, strict=True))
             ]
             plot_roc(pd.concat(curves, ignore_index=True), ax=axes[beside])
             if beside:
-                entitle(axes[beside], "ROC")
+                canvas.entitle(axes[beside], "ROC")
     return axes[0].get_figure(root=True)
 
 
@@ -342,7 +315,7 @@ def plot_risk(
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['SoftMax · test against letters', 'ROC', 'what the threshold does', 'cost per image at every threshold']
     """
-    check_capture(plot_risk, capture)
+    canvas.check_capture(plot_risk, capture)
     costs = {"accept_unknown": accept_unknown, "reject_known": reject_known, "share_unknown": share_unknown}
     ood = as_names(ood)
     table = risk_table(capture, ood, score=score, **costs)
@@ -351,7 +324,7 @@ def plot_risk(
     here = {"threshold": value, "tpr": float(counts["TPR"].iloc[0]), "fpr": float(counts["FPR"].mean())}
     here["cost"] = float(expected_cost(here["tpr"], here["fpr"], **costs))
     panels = [["scores", "ROC"], ["counts", "costs"]]
-    with mosaic(panels, 10.2, 7.9, theme=theme, width_ratios=[1.25, 1], height_ratios=[1.25, 1]) as axes:
+    with canvas.mosaic(panels, 10.2, 7.9, theme=theme, width_ratios=[1.25, 1], height_ratios=[1.25, 1]) as axes:
         plot_scores(scores_table(capture, score, ood).assign(threshold=value, TPR=here["tpr"]), ax=axes["scores"])
         low, high = axes["scores"].get_xlim()
         axes["scores"].set_xlim(min(low, value), max(high, value))
@@ -396,22 +369,22 @@ def _draw_balance(ax: Axes, here: dict[str, float], costs: dict[str, float], *, 
     label = "this threshold (mean of the sets)" if several else "this threshold"
     ax.plot([here["fpr"]], [here["tpr"]], color=_DARK, clip_on=False, label=label, **look)
     ax.set(xlim=(-0.01, 1.0), ylim=(0.0, 1.01))
-    draw_legend(ax, *ax.get_legend_handles_labels())
-    entitle(ax, "ROC")
+    canvas.draw_legend(ax, *ax.get_legend_handles_labels())
+    canvas.entitle(ax, "ROC")
 
 
 def _draw_counts(ax: Axes, counts: pd.DataFrame) -> None:
     first, right, wrong = counts.iloc[0], "#DDEFE8", "#F8DFCF"
     rows = [("known (ID)", int(first["id_accepted"]), int(first["id_rejected"]), True)]
     for row in counts.to_dict("records"):
-        name = plain(data_style(row["ood"]).label, most=24)
+        name = style.plain(style.data_style(row["ood"]).label, most=24)
         rows.append((name, int(row["ood_accepted"]), int(row["ood_rejected"]), False))
     for place, (_, *both, is_known) in enumerate(rows):
         for column, count in enumerate(both):
             good = is_known == (column == 0)
             ax.add_patch(Rectangle((column - 0.48, place - 0.46), 0.96, 0.92, facecolor=right if good else wrong))
-            words, weight = f"{count:,} ({percent(count / sum(both))})", "normal" if good else "bold"
-            ax.text(column, place, words, ha="center", va="center", fontsize=small(), weight=weight)
+            words, weight = f"{count:,} ({style.percent(count / sum(both))})", "normal" if good else "bold"
+            ax.text(column, place, words, ha="center", va="center", fontsize=canvas.small(), weight=weight)
     ax.set(xlim=(-0.5, 1.5), ylim=(len(rows) - 0.5, -0.5))
     ax.set_xticks([0, 1], ["accepted", "rejected"])
     ax.set_yticks(range(len(rows)), [name for name, *_ in rows])
@@ -419,27 +392,27 @@ def _draw_counts(ax: Axes, counts: pd.DataFrame) -> None:
     ax.spines[:].set_visible(False)
     ax.set_xlabel("bold on orange: errors")
     spoken = ", ".join(f"{name} {accepted} accepted and {rejected} rejected" for name, accepted, rejected, _ in rows)
-    attach(ax, Caption(("what the threshold does",), alt=f"Counts: {spoken}."), own=False)
+    canvas.attach(ax, canvas.Caption(("what the threshold does",), alt=f"Counts: {spoken}."), own=False)
 
 
 def _draw_costs(ax: Axes, table: pd.DataFrame, here: dict[str, float]) -> None:
     finite = table[np.isfinite(table["threshold"])]
     # Between two scores the cost is that of the higher one; the thresholds descend, so each step ends at its own.
     steps = finite["threshold"].to_numpy(), finite["cost"].to_numpy()
-    ax.step(*steps, where="post", color=OKABE_ITO["blue"], linewidth=1.7)
+    ax.step(*steps, where="post", color=style.OKABE_ITO["blue"], linewidth=1.7)
     best = table[table["cheapest"]].iloc[0]
     place = _drawable(float(best["threshold"]), table)
     ax.axvline(here["threshold"], color=_DARK, linewidth=1.0, zorder=2)
     look = {"linestyle": "none", "markeredgecolor": "white", "zorder": 5, "clip_on": False}
-    star = ax.plot([place], [best["cost"]], marker="*", markersize=13, color=OKABE_ITO["vermillion"], **look)
+    star = ax.plot([place], [best["cost"]], marker="*", markersize=13, color=style.OKABE_ITO["vermillion"], **look)
     point = ax.plot([here["threshold"]], [here["cost"]], marker="o", markersize=8, color=_DARK, **look)
-    labels = [f"cheapest: {number(best['cost'])}", f"this threshold: {number(here['cost'])}"]
+    labels = [f"cheapest: {style.number(best['cost'])}", f"this threshold: {style.number(here['cost'])}"]
     ax.set_ylim(0, 1.06 * max(float(finite["cost"].max()), here["cost"], 1e-9))
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel(f"threshold on {score_label(table['score'].iloc[0])}")
     ax.set_ylabel("expected cost per image")
-    draw_legend(ax, star + point, labels)
-    told = titles(table["loss"].iloc[0], None, [])
-    costs = f"this threshold costs {number(here['cost'])} per image, the cheapest {number(best['cost'])}"
+    canvas.draw_legend(ax, star + point, labels)
+    told = style.titles(table["loss"].iloc[0], None, [])
+    costs = f"this threshold costs {style.number(here['cost'])} per image, the cheapest {style.number(best['cost'])}"
     alt = f"{', '.join([*told, costs])}."
-    attach(ax, Caption(("cost per image at every threshold",), alt=alt), own=False)
+    canvas.attach(ax, canvas.Caption(("cost per image at every threshold",), alt=alt), own=False)

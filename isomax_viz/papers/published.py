@@ -25,7 +25,7 @@ def _read(file: str) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False, na_values=missing, dtype=types)
 
 
-_FILTERS = ("backbone", "id", "ood", "loss", "score", "method", "metric")
+Wanted = str | Collection[str] | None  # value or values to keep
 
 
 def papers() -> pd.DataFrame:
@@ -66,7 +66,18 @@ def tables() -> pd.DataFrame:
     return overview
 
 
-def table(paper: str, number: int, **filters: str | Collection[str] | None) -> pd.DataFrame:
+def table(
+    paper: str,
+    number: int,
+    *,
+    backbone: Wanted = None,
+    id: Wanted = None,
+    ood: Wanted = None,
+    loss: Wanted = None,
+    score: Wanted = None,
+    method: Wanted = None,
+    metric: Wanted = None,
+) -> pd.DataFrame:
     """Return one table of one paper, tidy: one row per printed value, in the printed order.
 
     Parameters
@@ -76,8 +87,12 @@ def table(paper: str, number: int, **filters: str | Collection[str] | None) -> p
         Loss", "isomax+" is "Enhanced Isotropy Maximization Loss".
     number : int
         The table's number in the paper.
-    backbone, id, ood, loss, score, method, metric : str or collection of str, optional
-        Keep only rows with these values. ``id`` is the in-distribution (training) data.
+    backbone, id, ood : str or collection of str, optional
+        Keep only rows of these networks, in-distribution (training) data and out-of-distribution sets.
+    loss, score : str or collection of str, optional
+        Keep only rows of these losses and scores, by their keys.
+    method, metric : str or collection of str, optional
+        Keep only rows of these methods, as printed, and of these metrics.
 
     Returns
     -------
@@ -105,28 +120,23 @@ def table(paper: str, number: int, **filters: str | Collection[str] | None) -> p
     files = overview.loc[overview["paper"] == paper].set_index("table")["file"]
     check_number("number", number, whole=True, at_least=1, at_most=len(files))
     frame = _read(files[number])
-    keep = pd.Series(True, index=frame.index)
+    named = {"loss": loss, "score": score, "method": method, "metric": metric}
+    filters = {"backbone": backbone, "id": id, "ood": ood, **named}
+    kept, remedy = frame, f"Other values are not in table {number}."
     for column, wanted in filters.items():
         if wanted is not None:
-            there = [key for key in _FILTERS if key in frame]
-            check_choice(f"the filter for table {number} of {paper!r}", column, there)
-            names = check_known(
-                column, wanted, frame[column].unique(), remedy=f"Other values are not in table {number}."
+            check_choice(
+                f"the filter for table {number} of {paper!r}", column, [key for key in filters if key in frame]
             )
-            keep &= frame[column].isin(names)
-    return frame.loc[keep].reset_index(drop=True)
+            kept = kept[kept[column].isin(check_known(column, wanted, frame[column].unique(), remedy=remedy))]
+    return kept.reset_index(drop=True)
 
 
 _METRICS = ("TNR@TPR95", "AUROC", "DTACC", "AUPR-in", "AUPR-out", "accuracy", "train accuracy")
 _CLASSIFICATION = ("accuracy", "train accuracy")  # these depend on no out-of-distribution set and on no score
 _KEYS = ["backbone", "data", "ood", "loss", "score", "metric"]
-_SETTINGS = [
-    "preset",
-    "select",
-    "variant",
-    "precision",
-    "entropic_scale",
-]  # averaging over these would mix different experiments
+# Averaging over these would mix different experiments.
+_SETTINGS = ["preset", "select", "variant", "precision", "entropic_scale"]
 _COUNTS = ["n_id", "n_ood"]
 _PAPER_SCALE = 10.0
 _PROTOCOL_OF = "isomax+"  # the only paper that prints its own
@@ -288,26 +298,22 @@ def _reasons(pair: dict) -> list[str]:
 
 
 def _of_training(pair: dict) -> list[str]:
-    reasons = []
-    if not pair["preset"]:
-        reasons.append("no preset is recorded, so the protocol is unknown")
-    elif pair["preset"] != "paper":
-        reasons.append(f"preset {pair['preset']!r} is not the papers' protocol")
-    if pair["select"] not in ("", "last"):
-        reasons.append(f"the epoch was selected ({pair['select']}), not the last one")
-    if pair["paper"] not in ("", _PROTOCOL_OF):
-        reasons.append("the paper has the protocol of Lee et al. (2018), preset 'paper' that of the IsoMax+ paper")
-    if pair["precision"] not in ("", "float32"):
-        reasons.append(f"the backbone was trained in {pair['precision']}, which the papers do not use")
-    if pair["variant"]:
-        reasons.append(f"the training was changed: {pair['variant']}")
-    if pair["loss"] in _WITH_OUTLIERS:
-        reasons.append("the papers train with other extra data")
-    scale = pair["entropic_scale"]
-    if pair["loss"] in _SCALED and scale != _PAPER_SCALE:
-        unlike = f"entropic scale {scale:g} is not the papers' {_PAPER_SCALE:g}"
-        reasons.append("no entropic scale is recorded" if pd.isna(scale) else unlike)
-    return reasons
+    preset, select, precision, scale = (pair[name] for name in ("preset", "select", "precision", "entropic_scale"))
+    lee = "the paper has the protocol of Lee et al. (2018), preset 'paper' that of the IsoMax+ paper"
+    unscaled = pair["loss"] in _SCALED and pd.isna(scale)
+    other_scale = pair["loss"] in _SCALED and scale != _PAPER_SCALE and not unscaled
+    reasons = {
+        "no preset is recorded, so the protocol is unknown": not preset,
+        f"preset {preset!r} is not the papers' protocol": preset not in ("", "paper"),
+        f"the epoch was selected ({select}), not the last one": select not in ("", "last"),
+        lee: pair["paper"] not in ("", _PROTOCOL_OF),
+        f"the backbone was trained in {precision}, which the papers do not use": precision not in ("", "float32"),
+        f"the training was changed: {pair['variant']}": pair["variant"],
+        "the papers train with other extra data": pair["loss"] in _WITH_OUTLIERS,
+        "no entropic scale is recorded": unscaled,
+        f"entropic scale {scale:g} is not the papers' {_PAPER_SCALE:g}": other_scale,
+    }
+    return [words for words, holds in reasons.items() if holds]
 
 
 def _of_images(pair: dict) -> list[str]:

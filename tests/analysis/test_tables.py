@@ -14,7 +14,6 @@ from isomax_viz import Capture, methods, metrics, scores, tables, thresholds
 from isomax_viz.analysis.calibration import temperature_table
 from isomax_viz.analysis.chosen import chosen_ood
 from isomax_viz.analysis.features import feature_space_table
-from isomax_viz.analysis.images import select_images
 from isomax_viz.analysis.risks import risk_table
 from isomax_viz.analysis.thresholds import threshold_table
 from isomax_viz.captures.provenance import SOURCE_COLUMNS
@@ -281,8 +280,6 @@ def test_binning_a_full_test_set_is_quick():
 @pytest.mark.parametrize(("call", "said"), [
     (lambda c: tables.logits_table(c, bins=[0, 1, 2], limits=(0, 2)), "limits changes nothing with edges of bins"),
     (lambda c: tables.scores_table(c, bins=[0, 1], limits=(0, 2)), "limits changes nothing with edges of bins"),
-    (lambda c: select_images(c, limits=(0, 1)), "limits changes nothing with which='confident_ood'. Leave it out."),
-    (lambda c: select_images(c, which="range", threshold=1.0, limits=(0, 1)), "threshold changes nothing with which="),
     (lambda c: thresholds.find_threshold(c, "lettrs"), "ood must be one of 'near', 'far', but is 'lettrs'"),
     (lambda c: methods.table("dismax", measured=pd.DataFrame()), "measured changes nothing with paper"),
     (lambda c: methods.table("dismax", approaches=[("softmax", "es")]), "approaches changes nothing with paper"),

@@ -24,7 +24,6 @@ from scipy.io import savemat
 
 from isomax_viz import datasets
 from isomax_viz.datasets import papers
-from isomax_viz.datasets.archives import ArchiveError
 
 
 def test_cifar10(cifar10):
@@ -75,20 +74,9 @@ def test_a_batch_cannot_run_code(place, value, capfd):
     files = cifar10_files(random_images(10, 32, 32, 3), random_images(4, 32, 32, 3))
     files["cifar-10-batches-py/test_batch"] = pickle.dumps(value, protocol=2)
     place("cifar10", tar_bytes(files.items()))
-    with pytest.raises(ArchiveError, match="cifar-10.* does not hold what cifar10 should: it asks for"):
+    with pytest.raises(pickle.UnpicklingError, match="it asks for .*, which no picture file needs"):
         papers.load("cifar10", "test")
     assert "harm" not in capfd.readouterr().out
-
-
-def test_incomplete_cifar_archives(place):
-    files = cifar10_files(random_images(10, 32, 32, 3), random_images(4, 32, 32, 3))
-    del files["cifar-10-batches-py/data_batch_3"]
-    place("cifar10", tar_bytes(files.items()))
-    with pytest.raises(ArchiveError, match="cifar-10.* does not hold what cifar10 should: 'data_batch_3'"):
-        papers.load("cifar10", "train")
-    place("cifar10", tar_bytes(files.items())[:3000])
-    with pytest.raises(ArchiveError, match="damaged or truncated"):
-        papers.load("cifar10", "test")
 
 
 def svhn_bytes(images, labels) -> bytes:
@@ -113,12 +101,6 @@ def test_svhn_as_ood_needs_the_test_file_only(place, cifar10):
     assert datasets.describe().loc["svhn", "available"] == "train to be downloaded"
 
 
-def test_a_damaged_svhn(place):
-    place("svhn-test", svhn_bytes(random_images(4, 32, 32, 3), [1, 2, 3, 4])[:5000])
-    with pytest.raises(ArchiveError, match="test_32x32.mat is damaged or truncated"):
-        papers.load("svhn", "test")
-
-
 @pytest.mark.parametrize(("name", "third"), [("mnist", "3"), ("fashion_mnist", "Dress")])
 def test_mnist_like_sets(place, name, third):
     images, labels = random_images(5, 28, 28), np.array([3, 1, 4, 1, 5], np.uint8)
@@ -128,16 +110,6 @@ def test_mnist_like_sets(place, name, third):
     data = datasets.load_id(name)
     np.testing.assert_array_equal(data.test.images[..., 0], images)
     assert data.train.labels.tolist() == labels.tolist() and data.class_names[3] == third
-
-
-def test_mnist_files_that_do_not_fit(place):
-    place("mnist-test-images", idx_bytes(random_images(5, 28, 28)))
-    place("mnist-test-labels", idx_bytes(np.zeros(4, np.uint8)))
-    with pytest.raises(ArchiveError, match=r"t10k.* does not hold what mnist should: labels must have shape \(5"):
-        papers.load("mnist", "test")
-    place("mnist-test-images", idx_bytes(random_images(5, 28, 28))[:900])
-    with pytest.raises(ArchiveError, match="t10k-images.* is damaged or truncated"):
-        papers.load("mnist", "test")
 
 
 def test_tinyimagenet_with_a_grey_picture(place):

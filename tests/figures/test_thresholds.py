@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -131,10 +133,9 @@ def test_what_is_missing_is_named(capture):
         feature_space_table(Capture.from_arrays([[1.0, 0.0]], [0]))
     with pytest.raises(ValueError, match="carries no prototypes"):
         prototype_distances_table(Capture.from_arrays([[1.0, 0.0]], [0]))
-    with pytest.raises(ValueError, match="threshold is needed"):
-        select_images(capture, which="near_threshold")
-    with pytest.raises(ValueError, match="limits are needed"):
-        select_images(capture, which="range")
+    bare = capture.replace(ood={"a": capture.ood["a"], "b": replace(capture.ood["b"], features=None)})
+    with pytest.raises(ValueError, match="The samples of 'b' carry no features. Pass features="):
+        feature_space_table(bare)
     with pytest.raises(ValueError, match="which must be one of 'confident_ood'"):
         select_images(capture, which="worst")
 
@@ -145,6 +146,3 @@ def test_selections_hold_the_right_images(capture):
     assert rows["score"].tolist() == np.sort(ood)[::-1][:5].tolist() and set(rows["set"]) <= {"a", "b"}
     rows = select_images(capture, score="es", which="doubtful_id", most=5)
     assert rows["score"].tolist() == np.sort(compute("es", capture.test))[:5].tolist()
-    rows = select_images(capture, score="es", which="range", limits=(-0.5, -0.4), most=100)
-    everything = np.concatenate([compute("es", capture.test), ood])
-    assert len(rows) == ((everything >= -0.5) & (everything <= -0.4)).sum()
