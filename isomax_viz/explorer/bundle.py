@@ -13,7 +13,15 @@ __all__ = ["LOADER", "VERSION", "lesson_module", "module", "text"]
 # In this order: each uses those before it.
 SHARED = ("numbers", "source", "marks", "surroundings", "charts", "stage", "pictures")
 OF_EXPLORER = ("compare", "select", "drawer", "threshold", "controls", "explorer", "lab")
-OF_LESSON = ("lesson/network", "lesson/toy", "lesson/moons", "lesson/units", "lesson/draw", "lesson/lesson")
+OF_LESSON = (
+    "threshold",
+    "lesson/network",
+    "lesson/toy",
+    "lesson/moons",
+    "lesson/units",
+    "lesson/draw",
+    "lesson/lesson",
+)
 _IMPORT, _EXPORT = re.compile(r"^import \{[^}]*\} from .*;\n", re.MULTILINE), re.compile(r"^export ", re.MULTILINE)
 
 

@@ -65,7 +65,9 @@ class BrowserView(anywidget.AnyWidget):
         figure = self._draw() if bundle else None
         if bundle is None or figure is None:
             return bundle
-        return bundle[0] | {"image/png": png(figure)}, bundle[1] | {"image/png": {"alt": describe(figure)}}
+        return bundle[0] | {"image/png": png(figure)}, bundle[1] | {
+            "image/png": {"alt": describe(figure) or repr(self)}
+        }
 
     def _heard(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         """Answer the browser; an error is what it shows."""

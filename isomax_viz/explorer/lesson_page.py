@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import traitlets
+from matplotlib.figure import Figure
 
-from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_known, check_number
 from isomax_viz._common.system import data_folder
 from isomax_viz.analysis.chosen import Captures, as_list
+from isomax_viz.analysis.histograms import scores_table
+from isomax_viz.analysis.metrics import threshold_at_tpr
+from isomax_viz.analysis.risks import cheapest_threshold
+from isomax_viz.analysis.scores import compute
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.examples import load_example
 from isomax_viz.datasets import load_id
@@ -25,12 +32,21 @@ from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.data import digest, scores_of
 from isomax_viz.explorer.page import READ, saved_answers, write_page
 from isomax_viz.explorer.pictures import Networks
+from isomax_viz.explorer.widget import COSTS, checked_costs
+from isomax_viz.figures import plot_scores
+from isomax_viz.figures._canvas import draw_legend, drawing, entitle, mosaic
+from isomax_viz.figures.surfaces import draw_points
 
 __all__ = ["Lesson", "draw", "lesson", "moons", "questions"]
 
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
 SETS = ("letters", "patches", "gaussian")
 SCORES = ("es", "mps", "mds", "max_logit", "energy")
+PANELS = ("why", "cost")
+SIDE = 8  # of the pad, in pixels
+# Where a part begins; what can be chosen in it stands in ``offered``.
+DRAW = {"score": "es", "share": 0.95, "focus": 0, "panel": "why", "picture": None, "costs": COSTS}
+MOONS = {"loss": "isomax+", "score": "mds", "seed": 0, "moved": {}}
 TITLE = "Known or unknown? Draw, and four losses answer"
 START = """
 const files = page.networks.map((_, k) => fromLetters(document.getElementById(`network-${k}`).textContent));
@@ -46,13 +62,19 @@ class Lesson(BrowserView):
     ----------
     look : dict
         What was drawn, chosen and guessed, as JSON values. It can be observed.
+
+    Examples
+    --------
+    >>> view = moons().restore({"moons": {"loss": "softmax"}})
+    >>> view.state()["moons"]
+    {'loss': 'softmax', 'score': 'mds', 'seed': 0, 'moved': {}}
     """
 
     version = traitlets.Unicode(hashlib.sha256(lesson_module().encode()).hexdigest()[:16]).tag(sync=True)
 
-    def __init__(self, content: dict[str, Any], networks: Sequence[bytes], **look: Any) -> None:
-        self._content, self._files = content, list(networks)
-        super().__init__(look)
+    def __init__(self, content: dict[str, Any], captures: Sequence[Capture], networks: Sequence[bytes]) -> None:
+        self._content, self._captures, self._files = content, captures, list(networks)
+        super().__init__(content["start"])
 
     def __repr__(self) -> str:
         return f"Lesson({', '.join(self._content['parts'])}; it needs a running notebook)"
@@ -63,6 +85,84 @@ class Lesson(BrowserView):
     def _answer(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> dict[str, Any]:
         found += self._files
         return self._content
+
+    def state(self) -> dict[str, Any]:
+        """Return what was drawn, chosen and guessed as plain JSON values; :meth:`restore` takes them back."""
+        return deepcopy(self.look)
+
+    def restore(self, state: Mapping[str, Any] | str) -> Lesson:
+        """Set what :meth:`state` returned (or its JSON); what is left out stays as it is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name or value is not on offer. Nothing is changed then.
+        """
+        wanted, look = json.loads(state) if isinstance(state, str) else state, self.state()
+        check_known("state", wanted, look)
+        for name, value in wanted.items():
+            if name in self._content["offered"]:
+                check_known(f"state[{name!r}]", value, look[name])
+                look[name] |= value
+            else:
+                look[name] = value
+        self._check(look)
+        self.look = look
+        return self
+
+    def _check(self, look: dict[str, Any]) -> None:
+        draw, asked = look["draw"], self._content["list"]
+        check_choice("part", look["part"], self._content["parts"])
+        check_number("question", look["question"], at_least=0, at_most=len(asked) - 1, whole=True)
+        check_number("focus", draw["focus"], at_least=0, at_most=len(self._captures) - 1, whole=True)
+        check_number("seed", look["moons"]["seed"], at_least=0, whole=True)
+        for part, choices in self._content["offered"].items():
+            for name in choices.keys() - {"focus"}:
+                check_choice(name, look[part][name], choices[name])
+        draw["costs"] = checked_costs(draw["costs"])
+        if draw["share"] is not None:
+            check_number("share", draw["share"], above=0, at_most=1)
+        if draw["picture"] is not None:
+            for value in draw["picture"]:
+                check_number("A pixel of picture", value, at_least=0, at_most=255)
+            if len(draw["picture"]) != SIDE**2:
+                raise ValueError(f"picture must be {SIDE**2} grey values, row by row, but has {len(draw['picture'])}.")
+
+    def _draw(self) -> Figure:
+        look = self.look
+        if look["part"] == "moons":
+            return _points(look["moons"]["moved"])
+        return self._histograms(**look["draw"]) if look["part"] == "draw" else self._titles(look["gaps"])
+
+    def _histograms(
+        self, *, against: str, score: str, share: float | None, costs: dict[str, float], picture: Any, **_: Any
+    ) -> Figure:
+        """Return the scores of known and unknown images of all networks, and the picture where one was drawn."""
+        pad, last = ["pad"] if picture else [], len(self._captures) - 1
+        layout = [[*pad, place, min(place + 1, last)] for place in range(0, last + 1, 2)]
+        widths = [*(2.4 for _ in pad), 4.2, 4.2]
+        with mosaic(layout, sum(widths), 3.2 * len(layout), theme="paper", width_ratios=widths) as axes:
+            for place, capture in enumerate(self._captures):
+                known = compute(score, capture.test)
+                cheapest = cheapest_threshold(capture, against, score=score, **costs)
+                at = cheapest if share is None else threshold_at_tpr(known, share)
+                table = scores_table(capture, score, against).assign(threshold=at, TPR=(known >= at).mean())
+                plot_scores(table, ax=axes[place])
+            if picture:
+                axes["pad"].imshow(np.reshape(picture, (SIDE, SIDE)), cmap="gray", vmin=0, vmax=255, aspect="equal")
+                axes["pad"].set_axis_off()
+                entitle(axes["pad"], "What was drawn")
+        return axes[0].get_figure(root=True)
+
+    def _titles(self, gaps: Mapping[str, float]) -> Figure:
+        """Return the questions in words, with how far guesses were away."""
+        asked = self._content["list"]
+        figure = Figure(figsize=(7.0, 0.3 * len(asked) + 0.4))
+        for row, question in enumerate(asked):
+            away = f" (guessed, {gaps[str(row)]:.3g} points away)" if str(row) in gaps else ""
+            words = f"{question['number']}. {question['title']}{away}"
+            figure.text(0.02, 1 - (row + 1) / (len(asked) + 1), words, va="center")
+        return figure
 
 
 def lesson(path: str | Path = "lesson.html") -> Path:
@@ -142,7 +242,7 @@ def draw(captures: Captures | None = None, *, store: str | Path | None = None) -
             _check_fits(capture)
         networks = Networks(chosen, store)
         files = [networks.file(number) for number in range(len(chosen))]
-    return Lesson(_content(chosen, parts=("draw",)), files)
+    return Lesson(_content(chosen, parts=("draw",)), chosen, files)
 
 
 def moons(*, loss: str = "isomax+", score: str = "mds", seed: int = 0) -> Lesson:
@@ -165,11 +265,9 @@ def moons(*, loss: str = "isomax+", score: str = "mds", seed: int = 0) -> Lesson
     >>> moons(loss="softmax")
     Lesson(moons; it needs a running notebook)
     """
-    check_choice("loss", loss, LOSSES[:3])
-    check_choice("score", score, SCORES[:3])
-    check_number("seed", seed, at_least=0, whole=True)
-    content = _content(_shipped()[0], parts=("moons",))
-    return Lesson(content, [], moons={"loss": loss, "score": score, "seed": seed})
+    captures, _ = _shipped()
+    view = Lesson(_content(captures, parts=("moons",)), captures, [])
+    return view.restore({"moons": {"loss": loss, "score": score, "seed": seed}})
 
 
 def questions(*numbers: int) -> Lesson:
@@ -199,7 +297,8 @@ def questions(*numbers: int) -> Lesson:
     asked = content["list"]
     for number in numbers:
         check_number("number", number, at_least=1, at_most=len(asked), whole=True)
-    return Lesson(content | {"list": [asked[number - 1] for number in numbers] or asked}, files)
+    content |= {"list": [asked[number - 1] for number in numbers] or asked}
+    return Lesson(content, captures, files)
 
 
 def _shipped() -> tuple[list[Capture], list[bytes]]:
@@ -239,8 +338,14 @@ def _content(captures: Sequence[Capture], *, parts: Sequence[str]) -> dict[str, 
         means = capture.prototypes if capture.loss == "softmax" else None  # those of the classes
         networks.append({"mean": mean, "std": std, "means": [] if means is None else means.round(5).tolist()})
     saved = saved_answers(shelf, data | {"counts_only": False}, {score.key: score for score in scores}, lean=True)
+    offered = {
+        "draw": {"score": SCORES, "against": names, "focus": list(range(len(captures))), "panel": PANELS},
+        "moons": {"loss": LOSSES[:3], "score": SCORES[:3]},
+    }
+    start = {"part": parts[0], "present": False, "question": 0, "gaps": {}}
+    start |= deepcopy({"draw": DRAW | {"against": names[0]}, "moons": MOONS})
     rest = {"toy": _toy(), "list": json.loads(text("lesson/units.json")), "parts": list(parts)}
-    return {"data": data, "saved": saved, "networks": networks} | rest
+    return {"data": data, "saved": saved, "networks": networks, "offered": offered, "start": start} | rest
 
 
 def _toy() -> dict[str, Any]:
@@ -251,6 +356,25 @@ def _toy() -> dict[str, Any]:
     rows = {name: [[float(str(number)) for number in row] for row in values] for name, values in places.items()}
     labels = {"labels": toy.train_labels.tolist(), "testLabels": toy.test_labels.tolist()}
     return rows | labels | {"classes": list(toy.class_names)}
+
+
+def _points(moved: Mapping[str, Sequence[float]]) -> Figure:
+    """Return the two moons, as they were moved, beside the unknown points."""
+    toy = load_toy("moons")
+    train = np.array(toy.train)
+    for index, place in moved.items():
+        train[int(index)] = place
+    names = [toy.class_names[label] for label in toy.train_labels]
+    known = {"group": "ID", "ood": False, "name": names, "label": toy.train_labels, "x": train[:, 0], "y": train[:, 1]}
+    parts = [pd.DataFrame(known)]
+    for name, points in toy.ood.items():
+        parts.append(pd.DataFrame({"group": name, "ood": True, "x": points[:, 0], "y": points[:, 1]}))
+    with drawing(None, size=(5.0, 5.4)) as ax:
+        handles = draw_points(ax, pd.concat(parts), len(toy.class_names))
+        ax.set_aspect("equal")
+        draw_legend(ax, handles, [handle.get_label() for handle in handles])
+        entitle(ax, "Two moons: points that train a network")
+    return ax.get_figure(root=True)
 
 
 def _letters(content: bytes) -> str:

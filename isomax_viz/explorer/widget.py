@@ -33,7 +33,7 @@ from isomax_viz.explorer.views import VIEWS, View
 from isomax_viz.figures import describe, save_figure
 from isomax_viz.figures._canvas import png
 
-__all__ = ["FORMATS", "Explorer", "explore", "plain_call"]
+__all__ = ["COSTS", "FORMATS", "Explorer", "checked_costs", "explore", "plain_call"]
 
 FORMATS = {
     "png": "the figure as pixels",
@@ -230,7 +230,7 @@ class Explorer(BrowserView):
                 raise TypeError(f"{name} must be None or what state() returned, but is {look[name]!r}.")
         look["threshold"] = _threshold(look["threshold"])
         by_cost = isinstance(look["threshold"], dict) and look["threshold"].get("costs")
-        look["costs"] = by_cost or _checked_costs(look["costs"])
+        look["costs"] = by_cost or checked_costs(look["costs"])
 
     def code(self) -> str:
         """Return the plain Python that draws the same figure."""
@@ -388,10 +388,10 @@ def _threshold(wanted: Any) -> str | float | dict[str, Any]:
     check_known("threshold", wanted, ("share", "costs"))
     if "share" in wanted:
         return {"share": check_number("threshold['share']", wanted["share"], above=0, at_most=1)}
-    return {"costs": _checked_costs(wanted.get("costs"))}
+    return {"costs": checked_costs(wanted.get("costs"))}
 
 
-def _checked_costs(wanted: Any) -> dict[str, float]:
+def checked_costs(wanted: Any) -> dict[str, float]:
     """Return costs of errors, whole and checked."""
     costs = COSTS | dict(_mapping("threshold['costs']", wanted))
     check_known("threshold['costs']", costs, COSTS)

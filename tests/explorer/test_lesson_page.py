@@ -76,6 +76,62 @@ def test_moons_take_what_the_page_can_train(wrong):
         iv.lab.moons(**wrong)
 
 
+@pytest.fixture(scope="module")
+def view():
+    return iv.lab.questions()
+
+
+def test_a_lesson_keeps_its_state_and_its_picture():
+    view = iv.lab.questions(5)
+    assert view.state()["draw"]["score"] == "es" and view.state()["part"] == "units"
+    wanted = {"part": "draw", "draw": {"score": "mds", "picture": [0, 255] * 32, "share": None}, "gaps": {"0": 12.5}}
+    assert view.restore(json.dumps(wanted)) is view
+    kept = view.state()
+    assert kept["draw"]["costs"] == {"accept_unknown": 1.0, "reject_known": 1.0, "share_unknown": 0.5}
+    assert (kept["draw"]["score"], kept["draw"]["share"], kept["gaps"]) == ("mds", None, {"0": 12.5})
+    kept["draw"]["score"] = "es"
+    assert view.state()["draw"]["score"] == "mds"
+
+
+def test_a_saved_notebook_keeps_a_picture_of_each_part():
+    view = iv.lab.questions(5, 7).restore({"gaps": {"1": 12.5}})
+    texts = [text.get_text() for text in view._draw().texts]
+    assert texts == [
+        "5. Where is that on the ROC curve?",
+        "7. Is the nearest prototype near? (guessed, 12.5 points away)",
+    ]
+    drawn = view.restore({"part": "draw", "draw": {"against": "patches", "picture": [9] * 64}})._draw()
+    titles = [axes.get_title(loc="left") for axes in drawn.axes]
+    assert titles[0] == "What was drawn" and len(titles) == 5 and "IsoMax2" in titles[4]
+    moved = iv.lab.moons().restore({"moons": {"moved": {"0": [9.0, 9.0]}}})._draw()
+    assert max(line.get_xdata().max() for line in moved.axes[0].lines) == 9.0
+    bundle, metadata = iv.lab.moons()._repr_mimebundle_()
+    assert bundle["image/png"][:4] == b"\x89PNG" and metadata["image/png"]["alt"].startswith("Lesson(moons")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"parts": 1}, "state"),
+        ({"part": "moon"}, "part must be one of"),
+        ({"draw": {"score": "knn"}}, "score must be one of"),
+        ({"draw": {"colour": 1}}, "colour"),
+        ({"draw": {"picture": [0] * 63}}, "64 grey values, row by row, but has 63"),
+        ({"draw": {"picture": [300] * 64}}, "A pixel of picture"),
+        ({"draw": {"share": 2}}, "share must be"),
+        ({"draw": {"focus": 4}}, "focus must be"),
+        ({"draw": {"costs": {"share_unknown": 2}}}, "share_unknown must be"),
+        ({"question": 12}, "question must be"),
+        ({"moons": {"seed": -1}}, "seed must be"),
+    ],
+)
+def test_a_state_that_is_not_on_offer_changes_nothing(view, state, words):
+    before = view.state()
+    with pytest.raises(ValueError, match=words):
+        view.restore(state)
+    assert view.state() == before
+
+
 @pytest.mark.parametrize("number", [0, 13])
 def test_questions_are_numbered_from_1_to_12(number):
     with pytest.raises(ValueError, match="number"):

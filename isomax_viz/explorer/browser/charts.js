@@ -113,10 +113,11 @@ export function histogram(
       line.setAttribute("aria-valuenow", value);
       line.setAttribute("aria-valuetext", `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
       const early = at < (axes.left + axes.right) / 2, room = early ? axes.right - at : at - axes.left;
-      const accepts = `accepts ${percent(share)} of ID \u2192`, whole = `score \u2265 ${number(value)} ${accepts}`;
+      const accepts = `${percent(share)} of ID \u2192`, most = room / (0.56 * size); // letters
+      const texts = [`score \u2265 ${number(value)} accepts ${accepts}`, `accepts ${accepts}`, accepts];
       label.setAttribute("x", early ? at + 8 : at - 8);
       label.setAttribute("text-anchor", early ? "start" : "end");
-      label.textContent = whole.length * 0.56 * size < room ? whole : accepts;
+      label.textContent = texts.find(({ length }) => length < most) || accepts;
     },
   };
 }
@@ -194,8 +195,8 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
   };
 }
 
-/** Lines over a common abscissa, such as epochs; with drag, a point can be moved along them. */
-export function lines({ curves, x, y, box, words, tell, drag = null }) {
+/** Lines over a common abscissa, such as epochs. */
+export function lines({ curves, x, y, box, words, tell }) {
   const axes = plot({ ...box, x, y, words });
   for (const { look, points, dots } of curves) {
     axes.body.append(
@@ -211,12 +212,8 @@ export function lines({ curves, x, y, box, words, tell, drag = null }) {
       ),
     );
   }
-  const point = svg("circle", { class: "point held", style: colors(curves[0].look), r: drag ? 0.4 * axes.size : 0 });
-  axes.body.append(point);
   answers(axes, {
     tell,
-    grabs: () => drag,
-    moved: (_, place) => drag(place.x),
     said: ({ x: value }) =>
       curves.map(({ label, points }) => {
         const [at, here] = points.reduce((
@@ -226,14 +223,7 @@ export function lines({ curves, x, y, box, words, tell, drag = null }) {
         return `${label} ${number(here)} at ${number(at)}`;
       }).join("; "),
   });
-  return {
-    node: axes.node,
-    axes,
-    move: (at, value) => {
-      point.setAttribute("cx", axes.px(at));
-      point.setAttribute("cy", axes.py(value));
-    },
-  };
+  return { node: axes.node, axes };
 }
 
 /** The cost per image at every threshold, as [threshold, cost]; the line of the held one can be dragged. */

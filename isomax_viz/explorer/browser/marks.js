@@ -14,8 +14,17 @@ function fill(node, attributes, children) {
 export const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 export const svg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+export const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }; // up is positive
 export const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
 export const dashes = (look) => (look.dash || []).join(" ");
+
+/** A list to choose from; options are [value, text], take(value) is told. */
+export function chooser(title, name, options, value, take) {
+  const choices = options.map(([key, text]) => html("option", { value: key, selected: key === value }, text));
+  const onchange = ({ target }) => take(options[target.selectedIndex][0]);
+  return html("label", {}, `${title} `, html("select", { name, onchange }, choices));
+}
 
 /** A row of a table; a cell is a text, or a text with the exact value behind it. */
 export function row(title, cells, attributes = {}) {

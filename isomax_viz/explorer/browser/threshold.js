@@ -10,7 +10,8 @@ const RULES = [
   ["best DTACC", "dtacc", "The threshold with the best mean of accepted ID and rejected OOD images"],
 ];
 
-function costFields(held, price) {
+/** Return fields for the costs of errors: values(), and labels to show; price(costs) is told of other costs. */
+export function costFields(held, price) {
   const fields = Object.entries(held).map(([name, value]) => {
     const text = name.replace("_", " "), max = name === "share_unknown" ? 1 : 1e9;
     const attributes = { type: "number", name, "aria-label": text, min: 0, max, step: "any", value };

@@ -5,6 +5,8 @@ import {
   below,
   binned,
   cheapest,
+  costAt,
+  costCurve,
   count,
   curve,
   densityTop,
@@ -15,21 +17,12 @@ import {
   percent,
   sum,
 } from "../numbers.js";
-import { colors, html, legend } from "../marks.js";
-import { histogram, lines, roc } from "../charts.js";
+import { ARROWS, button, chooser, colors, html, legend, row, table } from "../marks.js";
+import { costs, histogram, roc } from "../charts.js";
 import { labelOf, look, withDensity } from "../stage.js";
 import { markup, pictures } from "../pictures.js";
+import { costFields } from "../threshold.js";
 
-export const SCORES = ["es", "mps", "mds", "max_logit", "energy"];
-const LESSON = {
-  score: "es",
-  against: "letters",
-  share: 0.95, // of known images to accept; null: whatever costs least
-  focus: 0,
-  panel: "why",
-  picture: null,
-  costs: { accept: 1, reject: 1, unknown: 0.5 },
-};
 const PANELS = { why: "Why?", cost: "Threshold and cost" };
 const PAD = 32, BLOCK = 4, SIDE = PAD / BLOCK;
 
@@ -38,66 +31,44 @@ const term = (
   value,
 ) => (value && Math.abs(value) < 1e-3 ? value.toExponential(1).replaceAll("-", "\u2212") : number(value));
 
-/** Return the terms of a score for one picture: a heading, a row for each class, and what they add up to. */
-function terms(score, { logits, probabilities, distances, scores }) {
-  const exponents = logits.map((logit) => Math.exp(logit - scores.max_logit)),
-    [first] = [...distances].sort((a, b) => a - b);
+/** Return the terms of a score for one picture: columns from the distances on, and what they add up to. */
+function terms(score, { logits, probabilities, distances, scale, scores }) {
+  const top = number(Math.abs(scores.max_logit)), shift = scores.max_logit > 0 ? `\u2212 ${top}` : `+ ${top}`;
+  const exponents = logits.map((logit) => Math.exp(logit - scores.max_logit)), nearest = Math.min(...distances);
+  const factor = scale === 1 ? "" : `${number(scale || 0)} \u00b7 `, d = ["distance d", distances];
+  const z = scale === null ? [["logit z = w \u00b7 f + b", logits]] : [d, [`logit z = \u2212${factor}d`, logits]];
+  const p = ["p = e^z / \u03a3 e^z", probabilities];
   const parts = {
-    mps: [
-      ["logit z", logits],
-      ["p = e^z / \u03a3 e^z", probabilities],
-      "the largest p",
-      probabilities.indexOf(Math.max(...probabilities)),
-    ],
+    mps: [[...z, p], "the largest p", probabilities.indexOf(Math.max(...probabilities))],
     es: [
-      ["p", probabilities],
-      ["p \u00b7 log p", probabilities.map((p) => (p ? p * Math.log(p) : 0))],
+      [...z, p, ["p\u00a0\u00b7\u00a0log\u00a0p", probabilities.map((value) => (value ? value * Math.log(value) : 0))]],
       "the sum of p \u00b7 log p (minus the entropy)",
       null,
     ],
-    mds: [
-      ["distance d", distances],
-      ["\u2212d", distances.map((d) => -d)],
-      "minus the smallest distance",
-      distances.indexOf(first),
-    ],
-    max_logit: [["logit z", logits], null, "the largest logit", logits.indexOf(scores.max_logit)],
+    mds: [[d, ["\u2212d", distances.map((value) => -value)]], "minus the smallest d", distances.indexOf(nearest)],
+    max_logit: [z, "the largest z", logits.indexOf(scores.max_logit)],
     energy: [
-      ["logit z", logits],
-      [`e^(z ${scores.max_logit > 0 ? "\u2212" : "+"} ${number(Math.abs(scores.max_logit))})`, exponents],
+      [...z, [`e^(z ${shift})`, exponents]],
       `${number(scores.max_logit)} + log ${number(sum(exponents))}`,
       null,
     ],
   };
-  const [one, two, words, marked] = parts[score];
-  return { columns: [one, two].filter(Boolean), words, marked, value: scores[score] };
-}
-
-/** Make a state whole: what a link of another version says wrongly gives way to what the lesson starts with. */
-function possible(wanted) {
-  const state = { ...LESSON, ...(wanted || {}) }, costs = { ...LESSON.costs, ...(state.costs || {}) };
-  if (!SCORES.includes(state.score)) state.score = LESSON.score;
-  if (!Object.hasOwn(PANELS, state.panel)) state.panel = LESSON.panel;
-  const whole = Array.isArray(state.picture) && state.picture.length === SIDE * SIDE &&
-    state.picture.every(Number.isFinite);
-  return { ...state, costs, focus: state.focus || 0, picture: whole ? state.picture : null };
+  const [columns, words, marked] = parts[score];
+  return { columns, words, marked, value: scores[score] };
 }
 
 /**
  * Show the pad and the answers.
  *
- * data, saved: as for mount(); judges: one network for each of data.networks, none as long as they are being read.
+ * data, saved: as for mount(); judges: one network for each of data.networks, none as long as they are being read;
+ * state: what is shown first; offered: what can be chosen.
  */
 export async function drawing(
   element,
-  { data, saved, numbers, judges, present, state: wanted, changed = (_now) => {} },
+  { data, saved, numbers, judges, present, state: wanted, offered, changed = (_now) => {} },
 ) {
-  let state = possible(wanted),
-    said = null,
-    waiting = false,
-    follow = () => {};
-  const draw = pictures({ saved, ask: null }), sets = Object.keys(data.sets);
-  if (!sets.includes(state.against)) [state.against] = sets;
+  let state = wanted, said = null, waiting = false, follow = () => {};
+  const draw = pictures({ saved, ask: null }), sets = offered.against;
   const titles = data.networks.map(({ title }) => title);
   const spoken = html("p", { role: "status", "aria-live": "polite" }),
     panel = html("div", { class: "panel" }),
@@ -106,23 +77,20 @@ export async function drawing(
     class: "pad",
     width: PAD,
     height: PAD,
-    role: "img",
-    "aria-label": "Drawing pad: draw with the pointer",
+    tabindex: 0,
+    role: "application",
+    "aria-label": "Drawing pad of 8 by 8 cells",
+    title: "Draw with the pointer. Keys: arrows move the cell, space fills or clears it, shift and arrows draw along",
   });
+  const cell = html("span", { class: "cell" });
   const pen = pad.getContext("2d", { willReadFrequently: true });
-  const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
   const columns = (k) =>
     [ID, state.against].map((name) =>
       numbers.get({ what: "scores", network: k, name: state.score }).columns[name].sorted
     );
-  const price = () => ({
-    accept_unknown: state.costs.accept,
-    reject_known: state.costs.reject,
-    share_unknown: state.costs.unknown,
-  });
   const thresholdOf = (k) => {
     const [known, unknown] = columns(k);
-    return state.share === null ? cheapest(known, [unknown], price()) : atShare(known, state.share);
+    return state.share === null ? cheapest(known, [unknown], state.costs) : atShare(known, state.share);
   };
 
   // --- the picture -------------------------------------------------------------------------------------------------
@@ -171,6 +139,23 @@ export async function drawing(
     stroke(event);
   });
   pad.addEventListener("pointermove", stroke);
+
+  let [column, line] = [0, 0];
+  pad.addEventListener("keydown", (event) => {
+    const by = ARROWS[event.key], within = (place) => Math.min(SIDE - 1, Math.max(0, place));
+    if (!by && ![" ", "Enter"].includes(event.key)) return;
+    event.preventDefault();
+    if (by) [column, line] = [within(column + by[0]), within(line - by[1])];
+    [cell.style.left, cell.style.top] = [column, line].map((place) => `${(100 * place) / SIDE}%`);
+    const k = SIDE * line + column, picture = [...(state.picture || new Array(SIDE * SIDE).fill(0))];
+    const inked = !by || event.shiftKey;
+    if (inked) {
+      picture[k] = by || picture[k] < 128 ? 255 : 0;
+      show(picture);
+    }
+    const ink = percent(picture[k] / 255);
+    tell(`Row ${line + 1}, column ${column + 1}: ${ink} ink. ${inked ? sentences() : ""}`);
+  });
 
   async function pixels(set, index) {
     const item = { set, index },
@@ -270,14 +255,16 @@ export async function drawing(
   async function lay() {
     await Promise.all(data.networks.map((_, network) => numbers.load({ what: "scores", network, name: state.score })));
     if (!element.getBoundingClientRect().width) return; // another part is shown
-    const size = present() ? 15 : 11,
-      width = Math.max(200, Math.floor(rows.getBoundingClientRect().width) - 2),
-      narrow = width < 30 * size;
+    const size = present() ? 15 : 11, width = Math.max(200, Math.floor(rows.getBoundingClientRect().width) - 2);
     const cells = data.networks.map((_, k) => {
       const words = html("div", { class: "says" }),
         chart = histogram({
           ...binnedOf(k, 40),
-          box: { width: narrow ? width : Math.floor(0.62 * width), height: 9.6 * size, size },
+          box: {
+            width: Math.floor((present() ? 0.52 : 0.56) * width),
+            height: (present() ? 8.2 : width > 400 ? 11.5 : 9.4) * size,
+            size,
+          },
           words: `${titles[k]}: scores of known and unknown images`,
           threshold: true,
           chosen: null,
@@ -320,7 +307,7 @@ export async function drawing(
       legend(groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }))),
       ...cells.map(({ box }) => box),
     );
-    const filled = { why, cost: costs }[state.panel](size);
+    const filled = { why, cost }[state.panel](size);
     follow = () => {
       cells.forEach(({ words, chart }, k) => {
         const [known] = columns(k), at = thresholdOf(k);
@@ -358,51 +345,29 @@ export async function drawing(
   // --- why -----------------------------------------------------------------------------------------------------------
   function why() {
     const { label, formula, explanation } = data.scores[state.score], place = html("div", { class: "scroll" });
+    const k = state.focus, { classes, place: { loss } } = data.networks[k];
     panel.replaceChildren(
-      html("h2", {}, `${titles[state.focus]}: ${label} of this picture`),
+      html("h2", {}, `${titles[k]}: ${label} of this picture`),
       html("p", {}, formula ? markup(formula) : "", explanation),
+      state.score === "mds" ? html("p", {}, data.losses[loss].distances) : "",
       place,
     );
+    const hint = html("p", { class: "small" }, "Draw or choose a picture: its numbers stand here, term by term.");
     return () => {
-      if (!said) {
-        place.replaceChildren(
-          html("p", { class: "small" }, "Draw or choose a picture: its numbers stand here, term by term."),
-        );
-        return;
-      }
-      const { columns: all, words, marked, value } = terms(state.score, said[state.focus]),
-        { classes } = data.networks[state.focus],
-        [known, unknown] = columns(state.focus);
-      place.replaceChildren(
-        html(
-          "table",
-          {},
-          html(
-            "thead",
-            {},
-            html("tr", {}, ["class", ...all.map(([name]) => name)].map((text) => html("th", { scope: "col" }, text))),
-          ),
-          html(
-            "tbody",
-            {},
-            classes.map((name, j) =>
-              html(
-                "tr",
-                { class: j === marked ? "marked" : null },
-                html("th", { scope: "row" }, name),
-                all.map(([, values]) => html("td", {}, term(values[j]))),
-              )
-            ),
-          ),
-        ),
+      if (!said) return place.replaceChildren(hint);
+      const { columns: all, words, marked, value } = terms(state.score, said[k]), [known, unknown] = columns(k);
+      const numbersOf = (name, j) =>
+        row(name, all.map(([, values]) => term(values[j])), { class: j === marked ? "marked" : null });
+      const at = thresholdOf(k), verdict = Math.fround(value) >= at ? "accepted" : "rejected";
+      const shares = [known, unknown].map((sorted) => percent(below(sorted, value) / sorted.length));
+      return place.replaceChildren(
+        table(["class", ...all.map(([name]) => name)], classes.map(numbersOf)),
         html("p", { class: "sum" }, `${label} = ${words} = `, html("b", { "data-value": value }, number(value, 4))),
         html(
           "p",
           {},
-          `Threshold ${number(thresholdOf(state.focus), 4)}: ${
-            Math.fround(value) >= thresholdOf(state.focus) ? "accepted" : "rejected"
-          }. The score lies above ${percent(below(known, value) / known.length)} of the known and ${
-            percent(below(unknown, value) / unknown.length)
+          `Threshold ${number(at, 4)}: ${verdict}. The score lies above ${shares[0]} of the known and ${
+            shares[1]
           } of the unknown images.`,
         ),
       );
@@ -410,66 +375,22 @@ export async function drawing(
   }
 
   // --- threshold and cost --------------------------------------------------------------------------------------------
-  function costs(size) {
-    const k = state.focus,
-      [known, unknown] = columns(k),
-      points = curve(known, unknown),
-      { classes: _, ...about } = data.networks[k];
-    const priced = ({ fpr, tpr }) =>
-      state.costs.accept * state.costs.unknown * fpr + state.costs.reject * (1 - state.costs.unknown) * (1 - tpr);
-    const width = Math.max(200, Math.floor(panel.getBoundingClientRect().width) - 2),
-      half = width > 34 * size ? Math.floor(width / 2) - size : width;
-    const box = { width: half, height: 15 * size, size },
-      finite = points.filter(({ threshold }) => Number.isFinite(threshold));
+  function cost(size) {
+    const k = state.focus, both = columns(k), [known, unknown] = both, { classes: _, ...about } = data.networks[k];
+    const labels = [ID, state.against].map((name) => labelOf(data, about, name)), [low, high] = extent(both);
+    const width = Math.max(200, Math.floor(panel.getBoundingClientRect().width) - 2);
+    const beside = width > 400 ? Math.floor(width / 2) - size : width;
+    const box = { width: beside, height: (present() ? 14 : 15) * size, size }, drag = (value) => hold(value, k);
     const ofSet = {
       look: { ...data.sets[state.against], dash: [] },
-      label: labelOf(data, about, state.against),
-      points,
+      label: labels[1],
+      points: curve(known, unknown),
       side: k,
     };
-    const rocs = roc({ curves: [ofSet], box, words: "ROC curve", chosen: null, tell, drag: (value) => hold(value, k) });
-    const priceOf = finite.map((point) => [point.threshold, priced(point)]),
-      span = (axis) => ({
-        low: Math.min(...priceOf.map((point) => point[axis])),
-        high: Math.max(...priceOf.map((point) => point[axis])),
-      });
-    const priceLine = lines({
-      curves: [{ look: { ...about, dash: [] }, label: "cost", points: priceOf }],
-      x: { ...span(0), label: "threshold" },
-      y: { ...span(1), low: 0, label: "cost per image" },
-      box,
-      words: "Cost of every threshold",
-      tell,
-      drag: (value) => hold(value, k),
-    });
-    const rates = (threshold) => ({
-      threshold,
-      tpr: accepted(known, threshold) / known.length,
-      fpr: accepted(unknown, threshold) / unknown.length,
-    });
-    const best_ = rates(cheapest(known, [unknown], price())),
-      body = html("tbody", {}),
-      now = html("p", {});
-    const field = (name, text, max) =>
-      html(
-        "label",
-        { class: "small" },
-        `${text} `,
-        html("input", {
-          type: "number",
-          min: 0,
-          max,
-          step: "any",
-          value: state.costs[name],
-          name,
-          "aria-label": text,
-          onchange: (event) => {
-            const value = Math.min(max ?? Infinity, Math.max(0, event.target.valueAsNumber || 0));
-            state.costs = { ...state.costs, [name]: value };
-            lay();
-          },
-        }),
-      );
+    const rocs = roc({ curves: [ofSet], equal: true, box, words: "ROC curve", chosen: null, tell, drag });
+    const priced = (at) => costAt(known, [unknown], state.costs, at), holder = html("div", {});
+    let priceOf = null, best = null, drawnFor = null;
+    const counted = html("div", { class: "scroll" }), now = html("p", {});
     const share = html("input", {
       type: "range",
       min: 1,
@@ -480,79 +401,57 @@ export async function drawing(
         follow();
       },
     });
+    const fields = costFields(state.costs, (wanted_) => {
+      state.costs = wanted_;
+      follow();
+    });
+    const cheapest_ = button("cheapest threshold", () => {
+      state.share = null;
+      follow();
+    });
     panel.replaceChildren(
       html("h2", {}, `${titles[k]}, ${data.scores[state.score].label}: what a threshold does`),
-      html("div", { class: "charts" }, html("div", {}, rocs.node), html("div", {}, priceLine.node)),
-      html(
-        "div",
-        { class: "scroll" },
-        html(
-          "table",
-          {},
-          html(
-            "thead",
-            {},
-            html("tr", {}, ["", "accepted", "rejected"].map((text) => html("th", { scope: "col" }, text))),
-          ),
-          body,
-        ),
-      ),
+      html("div", { class: "charts" }, html("div", {}, rocs.node), holder),
+      counted,
       html("label", { class: "small" }, "accept more or fewer known images ", share),
       now,
-      html(
-        "fieldset",
-        {},
-        html("legend", {}, "Costs"),
-        field("accept", "an unknown image accepted"),
-        field("reject", "a known one rejected"),
-        field("unknown", "share of unknown images", 1),
-        button("cheapest threshold", () => {
-          state.share = null;
-          follow();
-        }),
-      ),
+      html("fieldset", {}, html("legend", {}, "Costs"), fields.labels, cheapest_),
     );
     return () => {
-      const place = rates(thresholdOf(k)), counts = [known, unknown].map((sorted) => accepted(sorted, place.threshold));
-      rocs.move([place]);
-      priceLine.move(place.threshold, priced(place));
+      const at = thresholdOf(k), counts = both.map((sorted) => accepted(sorted, at));
+      if (drawnFor !== state.costs) {
+        drawnFor = state.costs;
+        const least = cheapest(known, [unknown], state.costs), points = costCurve(known, [unknown], state.costs);
+        best = [least, priced(least)];
+        const x = { low, high, label: "threshold" }, words = "Cost per image at every threshold";
+        priceOf = costs({ points, cheapest: best, x, box, words, drag, tell });
+        holder.replaceChildren(priceOf.node);
+      }
+      const [tpr, fpr] = counts.map((n, g) => n / both[g].length);
+      rocs.move([{ threshold: at, tpr, fpr }], state.costs);
+      priceOf.move(at, priced(at));
       share.value = counts[0];
-      body.replaceChildren(
-        ...[known, unknown].map((sorted, g) =>
-          html(
-            "tr",
-            { "data-set": [ID, state.against][g] },
-            html("th", { scope: "row" }, labelOf(data, about, [ID, state.against][g])),
-            [counts[g], sorted.length - counts[g]].map((value, c) =>
-              html(
-                "td",
-                { class: c === g ? null : "wrong", "data-value": value },
-                `${count(value)} (${percent(value / sorted.length)})`,
-              )
-            ),
-          )
-        ),
-      );
-      now.textContent = `Score \u2265 ${number(place.threshold, 4)} costs ${
-        number(priced(place))
-      } per image; the cheapest is \u2265 ${number(best_.threshold, 4)} with ${number(priced(best_))}.`;
+      counted.replaceChildren(table(
+        ["", "accepted", "rejected"],
+        both.map(({ length }, g) => {
+          const cells = [counts[g], length - counts[g]].map((n) => [`${count(n)} (${percent(n / length)})`, n]);
+          const made = row(labels[g], cells, { "data-set": [ID, state.against][g] });
+          made.children[2 - g].classList.add("wrong");
+          return made;
+        }),
+      ));
+      now.textContent = `Score \u2265 ${number(at, 4)} costs ${number(priced(at))} per image; the cheapest is \u2265 ${
+        number(best[0], 4)
+      } with ${number(best[1])}.`;
     };
   }
 
   // --- the page ------------------------------------------------------------------------------------------------------
-  const choose = (title, name, options) =>
-    html(
-      "label",
-      {},
-      `${title} `,
-      html("select", {
-        name,
-        onchange: (event) => {
-          state[name] = options[event.target.selectedIndex][0];
-          lay();
-        },
-      }, options.map(([key, text]) => html("option", { selected: state[name] === key }, text))),
-    );
+  const choose = (title, name, labels) =>
+    chooser(title, name, offered[name].map((key) => [key, labels[key].label]), state[name], (value) => {
+      state[name] = value;
+      lay();
+    });
   const tabs = html(
     "div",
     { class: "tabs", role: "group", "aria-label": "What to look at" },
@@ -577,8 +476,8 @@ export async function drawing(
     },
   }, held.map((name) => html("option", {}, labelOf(data, data.networks[0], name))));
   const turn = (by) => () => {
-    const n = data.networks[0].n[shelf];
-    from = (from + by + n - (n % 8)) % (n - (n % 8));
+    const all = 8 * Math.ceil(data.networks[0].n[shelf] / 8);
+    from = (from + by + all) % all;
     fillSamples();
   };
   element.replaceChildren(
@@ -588,9 +487,29 @@ export async function drawing(
       html(
         "div",
         { class: "picture" },
-        pad,
-        html("div", { class: "tabs" }, button("wipe", () => show(null))),
-        ends && html("label", { class: "small" }, "from a 4 to an A ", morph),
+        html("div", { class: "layers" }, pad, cell),
+        html(
+          "div",
+          { class: "tools" },
+          button("wipe", () => show(null)),
+          ends && html("label", { class: "small" }, "from a 4 to an A ", morph),
+        ),
+      ),
+      html(
+        "div",
+        { class: "answers" },
+        html(
+          "div",
+          { class: "tabs" },
+          choose("Score", "score", data.scores),
+          choose("Against", "against", data.sets),
+        ),
+        spoken,
+        rows,
+      ),
+      html(
+        "div",
+        { class: "samples" },
         html(
           "div",
           { class: "tabs" },
@@ -600,19 +519,7 @@ export async function drawing(
         ),
         samples,
       ),
-      html(
-        "div",
-        { class: "answers" },
-        html(
-          "div",
-          { class: "tabs" },
-          choose("Score", "score", SCORES.map((key) => [key, data.scores[key].label])),
-          choose("Against", "against", sets.map((name) => [name, data.sets[name].label])),
-        ),
-        spoken,
-        rows,
-      ),
-      html("div", {}, tabs, panel),
+      html("div", { class: "reasons" }, tabs, panel),
     ),
   );
   press();
@@ -623,14 +530,11 @@ export async function drawing(
     show,
     judge,
     set: (settings) => {
-      state = possible({ ...state, share: LESSON.share, ...settings });
-      for (const list of element.querySelectorAll("select[name]")) {
-        list.value = [...list.options].find(({ text }) =>
-          text === (list.name === "score" ? data.scores[state.score] : data.sets[state.against]).label
-        ).value;
-      }
+      state = { ...state, ...settings };
+      for (const list of element.querySelectorAll("select[name]")) list.value = state[list.name];
       press();
-      lay();
+      show(state.picture);
+      return lay();
     },
     state: () => state,
     judged: () => said,

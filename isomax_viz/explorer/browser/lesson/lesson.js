@@ -1,11 +1,11 @@
 // Lesson: the page around drawing, the moons and the questions; what is known of the networks reaches all of them.
 import { atShare, ID, sum } from "../numbers.js";
 import { source, whole } from "../source.js";
-import { html } from "../marks.js";
+import { button, html } from "../marks.js";
 import { dress, onLook } from "../surroundings.js";
 import { judged, network } from "./network.js";
 import { toyNetwork, toyTraining } from "./toy.js";
-import { drawing, SCORES } from "./draw.js";
+import { drawing } from "./draw.js";
 import { moons } from "./moons.js";
 import { units } from "./units.js";
 
@@ -29,6 +29,24 @@ export async function fromLetters(text) {
   return result;
 }
 
+/** Make a state whole: what a link of another version says wrongly gives way to what the lesson starts with. */
+function possible({ start, offered, list }, wanted) {
+  const state = { ...start, ...wanted }, isNumber = (value) => Number.isFinite(value);
+  for (const [part, choices] of Object.entries(offered)) {
+    const held = state[part] = { ...start[part], ...state[part] };
+    for (const [name, values] of Object.entries(choices)) {
+      if (!values.includes(held[name])) held[name] = start[part][name];
+    }
+  }
+  const { draw, moons: { moved } } = state, { picture, share } = draw;
+  draw.picture = Array.isArray(picture) && picture.length === 64 && picture.every(isNumber) ? picture : null;
+  draw.costs = { ...start.draw.costs, ...draw.costs };
+  if (share !== null && !(share > 0 && share <= 1)) draw.share = start.draw.share;
+  [state.moons.moved, state.gaps] = [{ ...moved }, { ...state.gaps }];
+  if (!Object.hasOwn(list, state.question)) state.question = start.question;
+  return state;
+}
+
 /**
  * Show the lesson: drawing, the moons, the questions.
  *
@@ -38,20 +56,19 @@ export async function fromLetters(text) {
 export async function lesson(
   element,
   {
-    data: { data, saved, networks, toy, list, parts },
+    data: given,
     buffers,
     state: wanted = {},
     changed = (_state) => {},
     ask = null,
   },
 ) {
-  const judges = [];
-  const state = { part: parts[0], present: false, draw: {}, moons: {}, gaps: {}, ...wanted },
+  const { data, saved, networks, toy, list, parts, start, offered } = given, judges = [];
+  const state = possible(given, wanted),
     numbers = source({ saved, ask: null });
   const root = html("section", { class: "isomax-viz-explorer lesson", "aria-label": "Lesson: known or unknown?" }),
     link = html("span", { role: "status", class: "small" });
   const rooms = Object.fromEntries(parts.map((part) => [part, html("div", { "data-part": part })])), made = {};
-  const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
   const index = (loss) => data.networks.findIndex(({ place }) => place.loss === loss);
   const columns = (loss, score, set) =>
     numbers.get({ what: "scores", network: index(loss), name: score }).columns[set].sorted;
@@ -78,19 +95,33 @@ export async function lesson(
     classes: data.networks[0].classes.length,
     look: (loss) => data.networks[index(loss)],
   };
+  const asked = () =>
+    units(rooms.units, {
+      list,
+      page,
+      at: state.question,
+      turned: (at) => keep("question", at),
+      present: () => state.present,
+      kept: () => state.gaps,
+      changed: (gaps) => keep("gaps", gaps),
+      attempt: ({ part = "draw", ...settings }) => {
+        if (part === "draw") made.draw.set({ share: start.draw.share, ...settings });
+        open(part);
+      },
+    });
+  const trained = () =>
+    moons(rooms.moons, {
+      toy,
+      losses: data.losses,
+      scores: data.scores,
+      offered: offered.moons,
+      state: state.moons,
+      changed: (now) => keep("moons", now),
+    });
   const shown = {
     draw: () => made.draw.lay(),
-    units: () => judges.length && made.units.go(),
-    moons: () => {
-      if (made.moons) made.moons.repaint();
-      else {made.moons = moons(rooms.moons, {
-          toy,
-          losses: data.losses,
-          scores: Object.fromEntries(["mds", "es", "mps"].map((key) => [key, data.scores[key]])),
-          state: state.moons,
-          changed: (now) => keep("moons", now),
-        });}
-    },
+    units: () => judges.length && (made.units ??= asked()).go(),
+    moons: () => made.moons ? made.moons.repaint() : made.moons = trained(),
   };
   const nav = parts.length > 1
     ? html(
@@ -105,24 +136,26 @@ export async function lesson(
     changed(state);
   }
   function open(part) {
-    state.part = part;
+    state.part = rooms[part] ? part : parts[0];
     theme();
-    for (const [name, room] of Object.entries(rooms)) room.hidden = name !== part;
+    for (const [name, room] of Object.entries(rooms)) room.hidden = name !== state.part;
     root.querySelectorAll("[data-open]").forEach((item) =>
-      item.setAttribute("aria-pressed", String(item.dataset.open === part))
+      item.setAttribute("aria-pressed", String(item.dataset.open === state.part))
     );
-    shown[part]();
+    present.setAttribute("aria-pressed", String(state.present));
+    shown[state.part]();
   }
+  const present = button("present", () => {
+    state.present = !state.present;
+    open(state.part);
+    changed(state);
+  });
   root.append(
     html(
       "div",
       { class: "tabs" },
       nav,
-      button("present", ({ target }) => {
-        state.present = !state.present;
-        target.setAttribute("aria-pressed", String(state.present));
-        open(state.part);
-      }),
+      present,
       !ask && button("copy link", async () => {
         const { gaps: _, ...given } = state; // guesses are each learner's own
         const address = `${location.href.split("#")[0]}#${encodeURIComponent(JSON.stringify(given))}`;
@@ -141,7 +174,7 @@ export async function lesson(
   if (rooms.draw || rooms.units) {
     await Promise.all(
       data.networks.flatMap((_, network_) =>
-        SCORES.map((name) => numbers.load({ what: "scores", network: network_, name }))
+        offered.draw.score.map((name) => numbers.load({ what: "scores", network: network_, name }))
       ),
     );
   }
@@ -153,23 +186,11 @@ export async function lesson(
       judges,
       present: () => state.present,
       state: state.draw,
+      offered: offered.draw,
       changed: (now) => keep("draw", now),
     });
   }
-  if (rooms.units) {
-    made.units = units(rooms.units, {
-      list,
-      page,
-      present: () => state.present,
-      kept: state.gaps,
-      changed: (gaps) => keep("gaps", gaps),
-      attempt: ({ part = "draw", ...settings }) => {
-        if (part === "draw") made.draw.set(settings);
-        open(part);
-      },
-    });
-  }
-  open(rooms[state.part] ? state.part : parts[0]);
+  open(state.part);
   const read = Promise.all(buffers).then((files) => {
     judges.push(
       ...files.map((bytes, k) =>
@@ -193,7 +214,14 @@ export async function lesson(
     state: () => state,
     open,
     train,
-    restore: () => {},
+    restore: (next) => {
+      Object.assign(state, possible(given, next));
+      made.moons?.stop();
+      delete made.moons;
+      delete made.units;
+      if (made.draw) made.draw.set(state.draw);
+      open(state.part);
+    },
     close,
   });
 }

@@ -1,8 +1,9 @@
 // Moons: a network trained in the page on points that can be dragged; its scores over the plane and over its features.
 import { accepted, atShare, number, percent } from "../numbers.js";
-import { html } from "../marks.js";
+import { ARROWS, button, chooser, html } from "../marks.js";
 import { judged } from "./network.js";
-import { lengthOf, START_OF_HEAD, toyNetwork, toyTraining } from "./toy.js";
+import { lengthOf, toyNetwork, toyTraining } from "./toy.js";
+
 const GRID = 61, PLOT = { input: "Input: drag a point", features: "Features: drag a prototype" };
 // Cividis, dark = low; from Matplotlib's table at equal steps.
 const CIVIDIS = [
@@ -17,18 +18,84 @@ const CIVIDIS = [
   [225, 204, 84],
   [254, 232, 56],
 ];
-const CLASS_MARKS = ["circle", "square", "triangle"];
+const CLASS_MARKS = ["circle", "square"];
+const PATHS = {
+  circle: (pen, x, y, size) => pen.arc(x, y, size, 0, 7),
+  square: (pen, x, y, size) => pen.rect(x - size, y - size, 2 * size, 2 * size),
+  cross: (pen, x, y, size) => {
+    for (const way of [-1, 1]) {
+      pen.moveTo(x - size, y - way * size);
+      pen.lineTo(x + size, y + way * size);
+    }
+  },
+  star: (pen, x, y, size) => {
+    for (let k = 0; k < 10; k += 1) {
+      const radius = k % 2 ? size / 2.4 : size, angle = (Math.PI * k) / 5 - Math.PI / 2;
+      pen.lineTo(x + radius * Math.cos(angle), y + radius * Math.sin(angle));
+    }
+    pen.closePath();
+  },
+};
+// Strokes one over the other, as [colour, width]; what is filled is white.
+const STROKES = {
+  circle: [["#000", 1]],
+  square: [["#000", 1]],
+  star: [["#000", 2]],
+  cross: [["#fff", 3], ["#b34700", 1.5]],
+  line: [["#4d4d4d", 4], ["#fff", 2.2]],
+  ring: [["#fff", 5], ["#000", 2.5]],
+};
 
 function shadeOf(share) {
   const at = Math.min(0.9999, Math.max(0, share)) * (CIVIDIS.length - 1), k = Math.floor(at), t = at - k;
   return CIVIDIS[k].map((value, c) => Math.round(value + t * (CIVIDIS[k + 1][c] - value)));
 }
 
-/** Show the network in training. toy: { points, labels, unknown, classes }; losses: what is known of each loss. */
-export function moons(element, { toy, losses, scores, state: wanted = {}, changed = (_now) => {} }) {
-  const { moved, ...state } = { loss: "isomax+", score: "mds", seed: 0, moved: {}, ...wanted }, planes = {};
-  if (!Object.hasOwn(START_OF_HEAD, state.loss)) state.loss = "isomax+";
-  if (!Object.hasOwn(scores, state.score)) state.score = "mds";
+function stroke(pen, kind) {
+  for (const [color, width] of STROKES[kind]) {
+    [pen.strokeStyle, pen.lineWidth] = [color, width];
+    pen.stroke();
+  }
+}
+
+function mark(pen, x, y, kind, size) {
+  pen.beginPath();
+  PATHS[kind](pen, x, y, size);
+  pen.fillStyle = "#fff";
+  if (kind !== "cross") pen.fill();
+  stroke(pen, kind);
+}
+
+/** Draw where the first of two logits falls behind the second: through every square of the grid, straight. */
+function boundary(pen, margins, step) {
+  pen.beginPath();
+  for (let k = 0; k < GRID * (GRID - 1); k += 1) {
+    if (k % GRID === GRID - 1) continue;
+    const corners = [k, k + 1, k + GRID + 1, k + GRID];
+    const cuts = corners.flatMap((one, c) => {
+      const other = corners[(c + 1) % 4], share = margins[one] / (margins[one] - margins[other]);
+      if (margins[one] < 0 === margins[other] < 0) return [];
+      const place = (from, to) => step * (from + share * (to - from) + 0.5);
+      return [[place(one % GRID, other % GRID), place(Math.floor(one / GRID), Math.floor(other / GRID))]];
+    });
+    cuts.forEach(([x, y], c) => (c % 2 ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+  }
+  stroke(pen, "line");
+}
+
+/** Return the number of the item that lies next in a direction; where there is none, that of the item itself. */
+function towards(items, from, by) {
+  let found = items.indexOf(from), least = Infinity;
+  items.forEach(({ x, y }, k) => {
+    const [dx, dy] = [x - from.x, y - from.y], along = dx * by[0] + dy * by[1], away = Math.hypot(dx, dy);
+    if (along > 0.7 * away && away < least) [found, least] = [k, away];
+  });
+  return Math.max(0, found);
+}
+
+/** Show the network in training. toy: { points, labels, unknown, classes }; losses, scores: what is known of each. */
+export function moons(element, { toy, losses, scores, offered, state: { moved, ...state }, changed = (_now) => {} }) {
+  const planes = {}, chosen = { input: -1, features: -1 };
   let points = toy.points.map((point, k) => [...(moved[k] || point)]),
     trained = null,
     running = 0,
@@ -40,7 +107,15 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
   const canvases = Object.fromEntries(
     Object.entries(PLOT).map((
       [name, title],
-    ) => [name, html("canvas", { class: "plane", role: "img", tabindex: 0, "aria-label": title })]),
+    ) => [
+      name,
+      html("canvas", {
+        class: "plane",
+        role: "application",
+        tabindex: 0,
+        "aria-label": `${title}. Keys: n and shift n choose one, arrows move it`,
+      }),
+    ]),
   );
 
   function train() {
@@ -63,6 +138,7 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
       else say();
     };
     epoch = 0;
+    delete element.dataset.epochs;
     go();
   }
   function say() {
@@ -87,12 +163,16 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
     });
   }
 
+  const movable = (name) =>
+    planes[name].marks.filter(({ index, prototype }) =>
+      name === "input" ? index !== undefined : prototype !== undefined && state.loss !== "softmax"
+    );
   /** @returns {number[]} */
   const bounds = (all) => {
     const flat = all.flat(), low = Math.min(...flat), high = Math.max(...flat), room = 0.12 * (high - low || 1);
     return [low - room, high + room];
   };
-  /** Paint a plane: the score as a shade, the boundary between classes as a light line, points and prototypes over it. */
+  /** Paint a plane: the score as a shade, the boundary between classes as a line, points and prototypes over it. */
   function plane(name, at, marks, limits) {
     const [low, high] = limits;
     const canvas = canvases[name],
@@ -101,58 +181,31 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
       pen = canvas.getContext("2d"),
       image = new ImageData(GRID, GRID),
       values = [],
-      best_ = [];
+      margins = [];
     for (let k = 0; k < GRID * GRID; k += 1) {
       const said = at([
         low + ((high - low) * ((k % GRID) + 0.5)) / GRID,
         high - ((high - low) * (Math.floor(k / GRID) + 0.5)) / GRID,
       ]);
       values.push(judged(said).scores[state.score]);
-      best_.push(said.logits.indexOf(Math.max(...said.logits)));
+      margins.push(said.logits[0] - said.logits[1]);
     }
     const [least, most] = [Math.min(...values), Math.max(...values)];
-    values.forEach((value, k) => {
-      const edge = (k % GRID && best_[k] !== best_[k - 1]) || (k >= GRID && best_[k] !== best_[k - GRID]);
-      image.data.set([...(edge ? [255, 255, 255] : shadeOf((value - least) / (most - least || 1))), 255], 4 * k);
-    });
+    values.forEach((value, k) => image.data.set([...shadeOf((value - least) / (most - least || 1)), 255], 4 * k));
     [canvas.width, canvas.height] = [side * ratio, side * ratio];
     const small = new OffscreenCanvas(GRID, GRID);
     small.getContext("2d").putImageData(image, 0, 0);
     pen.drawImage(small, 0, 0, canvas.width, canvas.height);
     pen.scale(ratio, ratio);
     const px = (x) => (side * (x - low)) / (high - low), py = (y) => side - px(y);
+    boundary(pen, margins, side / GRID);
     for (const { x, y, kind, size } of marks) mark(pen, px(x), py(y), kind, size);
-    planes[name] = { at, low, high, marks, side, least, most };
-  }
-  function mark(pen, x, y, kind, size) {
-    [pen.strokeStyle, pen.fillStyle, pen.lineWidth] = ["#000", "#fff", kind === "star" ? 2 : 1];
+    planes[name] = { at, low, high, marks, side };
+    const item = movable(name)[chosen[name]];
+    if (!item) return;
     pen.beginPath();
-    if (kind === "circle") pen.arc(x, y, size, 0, 7);
-    else if (kind === "square") pen.rect(x - size, y - size, 2 * size, 2 * size);
-    else if (kind === "triangle") {
-      pen.moveTo(x, y - size);
-      pen.lineTo(x + size, y + size);
-      pen.lineTo(x - size, y + size);
-      pen.closePath();
-    } else if (kind === "cross") {
-      pen.moveTo(x - size, y - size);
-      pen.lineTo(x + size, y + size);
-      pen.moveTo(x - size, y + size);
-      pen.lineTo(x + size, y - size);
-      pen.lineWidth = 3;
-      pen.strokeStyle = "#fff";
-      pen.stroke();
-      pen.lineWidth = 1.5;
-      pen.strokeStyle = "#b34700";
-    } else {
-      for (let k = 0; k < 10; k += 1) {
-        const radius = k % 2 ? size / 2.4 : size, angle = (Math.PI * k) / 5 - Math.PI / 2;
-        pen.lineTo(x + radius * Math.cos(angle), y + radius * Math.sin(angle));
-      }
-      pen.closePath();
-    }
-    if (kind !== "cross") pen.fill();
-    pen.stroke();
+    pen.arc(px(item.x), py(item.y), item.size + 6, 0, 7);
+    stroke(pen, "ring");
   }
   function paint() {
     const { loss, head: { prototypes } } = trained,
@@ -165,10 +218,13 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
         kind: "star",
         size: 11,
         prototype: j,
-        name,
+        label: `Prototype (${name})`,
       }));
-    const dot = (all, offset = 0) =>
-      all.map(([x, y], k) => ({ x, y, kind: CLASS_MARKS[toy.labels[k]], size: 3, index: k + offset }));
+    const dot = (all) =>
+      all.map(([x, y], index) => {
+        const label = `Point (${toy.classes[toy.labels[index]]})`;
+        return { x, y, kind: CLASS_MARKS[toy.labels[index]], size: 3, index, label };
+      });
     const cross = (all) => all.map(([x, y]) => ({ x, y, kind: "cross", size: 4 }));
     plane(
       "input",
@@ -207,94 +263,84 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
     };
     const grabbed = (at) => {
       const [x, y] = at;
-      const { marks, low, high, side } = planes[name],
-        reach = (14 * (high - low)) / side,
-        wanted_ = marks.filter((
-          { prototype, index },
-        ) => (name === "input" ? index !== undefined : prototype !== undefined && state.loss !== "softmax"));
-      const found = wanted_.map((item) => [Math.hypot(item.x - x, item.y - y), item]).sort((a, b) => a[0] - b[0])[0];
-      return found && found[0] < reach ? found[1] : null;
+      const { low, high, side } = planes[name], reach = (14 * (high - low)) / side;
+      const found = movable(name).map((item) => [Math.hypot(item.x - x, item.y - y), item]);
+      const [away, item] = found.sort(([one], [other]) => one - other)[0] || [Infinity];
+      return away < reach ? item : null;
+    };
+    const take = (item) => {
+      held_ = item;
+      chosen[name] = movable(name).indexOf(item);
+      running += 1; // what is being trained stops
     };
     const carry = (to) => {
-      const [x, y] = to;
-      if (held_.prototype === undefined) points[held_.index] = [x, y];
-      else [trained.head.prototypes[2 * held_.prototype], trained.head.prototypes[2 * held_.prototype + 1]] = [x, y];
+      if (name === "input") points[held_.index] = to;
+      else [trained.head.prototypes[2 * held_.prototype], trained.head.prototypes[2 * held_.prototype + 1]] = to;
       paint();
     };
     const release = () => {
       if (!held_) return;
-      const point = held_.prototype === undefined;
       held_ = null;
-      if (point) train();
-      else {
-        paint();
-        say();
-      }
+      if (name === "input") return train();
+      paint();
+      return say();
     };
     canvas.addEventListener("pointerdown", (event) => {
-      held_ = grabbed(place(event));
-      if (held_) {
-        running += 1;
-        canvas.setPointerCapture(event.pointerId);
-        event.preventDefault();
-      }
+      const item = grabbed(place(event));
+      if (!item) return;
+      take(item);
+      canvas.setPointerCapture(event.pointerId);
     });
+    // A finger that holds nothing scrolls the page: on a phone the planes are as wide as the screen.
+    canvas.addEventListener("touchstart", (event) => held_ && event.preventDefault(), { passive: false });
     canvas.addEventListener("pointermove", (event) => {
       const at = place(event);
       if (held_) {
         carry(at);
         return;
       }
-      const said = planes[name].at(at),
-        { probabilities, scores: all } = judged(said),
+      const { probabilities, scores: all } = judged(planes[name].at(at)),
         j = probabilities.indexOf(Math.max(...probabilities));
       canvas.style.cursor = grabbed(at) ? "grab" : "crosshair";
       hover.textContent = `${toy.classes[j]}, p = ${percent(probabilities[j])}; ${
-        Object.entries(scores).map(([key, { label }]) => `${label} ${number(all[key])}`).join(", ")
+        offered.score.map((key) => `${scores[key].label} ${number(all[key])}`).join(", ")
       }`;
     });
-    canvas.addEventListener("pointerup", release);
-    let chosen = -1;
-    canvas.addEventListener("keydown", (event) => { // n: the next point or prototype; arrows move it
-      const movable = planes[name].marks.filter((
-          { prototype, index },
-        ) => (name === "input" ? index !== undefined : prototype !== undefined && state.loss !== "softmax")
-        ),
-        step = (planes[name].high - planes[name].low) / 40;
-      if (event.key === "n" && movable.length) {
-        chosen = (chosen + 1) % movable.length;
-        hover.textContent = `${name === "input" ? "Point" : "Prototype"} ${
-          chosen + 1
-        } of ${movable.length} is chosen: the arrow keys move it.`;
-        return;
-      }
-      const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key],
-        item = movable[chosen];
-      if (!by || !item) return;
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, release);
+    canvas.addEventListener("blur", () => {
+      chosen[name] = -1;
+      paint();
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const all = movable(name), now = all[chosen[name]], by = ARROWS[event.key], back = event.shiftKey;
+      const { low, high } = planes[name],
+        step = (high - low) / 40,
+        middle = { x: (low + high) / 2, y: (low + high) / 2 };
+      if (!by && event.key.toLowerCase() !== "n") return;
       event.preventDefault();
-      held_ = item;
-      running += 1;
-      carry([item.x + by[0] * step, item.y + by[1] * step]);
-      release();
+      if (!all.length) {
+        words.textContent = "SoftMax has no prototypes to move: the stars are class means.";
+      } else if (by && now && !back) {
+        take(now);
+        carry([now.x + by[0] * step, now.y + by[1] * step]);
+        release();
+      } else {
+        const next = by ? towards(all, now || middle, by) : (Math.max(chosen[name], back ? 0 : -1) + (back ? -1 : 1));
+        chosen[name] = (next + all.length) % all.length;
+        paint();
+        const { x, y, label } = all[chosen[name]];
+        words.textContent = `${label} at ${number(x)}, ${number(y)} is chosen (${
+          chosen[name] + 1
+        } of ${all.length}): arrows move it, shift and arrows choose another.`;
+      }
     });
   }
 
-  const choose = (title, name, options) =>
-    html(
-      "label",
-      {},
-      `${title} `,
-      html("select", {
-        name,
-        onchange: (event) => {
-          state[name] = options[event.target.selectedIndex][0];
-          if (name === "score") {
-            paint();
-            say();
-          } else train();
-        },
-      }, options.map(([key, text]) => html("option", { selected: key === state[name] }, text))),
-    );
+  const choose = (title, name, labels, then) =>
+    chooser(title, name, offered[name].map((key) => [key, labels[key].label]), state[name], (value) => {
+      state[name] = value;
+      then();
+    });
   const seeds = html("input", {
     type: "number",
     min: 0,
@@ -311,17 +357,17 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
     html(
       "div",
       { class: "tabs" },
-      choose("Loss", "loss", Object.keys(START_OF_HEAD).map((key) => [key, losses[key].label])),
-      choose("Score", "score", Object.entries(scores).map(([key, { label }]) => [key, label])),
+      choose("Loss", "loss", losses, train),
+      choose("Score", "score", scores, () => {
+        paint();
+        say();
+      }),
       html("label", {}, "Seed ", seeds),
-      html("button", { type: "button", onclick: train }, "train again"),
-      html("button", {
-        type: "button",
-        onclick: () => {
-          points = toy.points.map((point) => [...point]);
-          train();
-        },
-      }, "points back"),
+      button("train again", train),
+      button("points back", () => {
+        points = toy.points.map((point) => [...point]);
+        train();
+      }),
       bar_,
     ),
     words,
@@ -334,9 +380,16 @@ export function moons(element, { toy, losses, scores, state: wanted = {}, change
     html(
       "p",
       { class: "small" },
-      "Bright = high score = known, as the network says; white line = where its decision changes; stars = prototypes (SoftMax: class means, which follow the features). A point that is moved trains the network anew; a prototype that is moved changes the surface at once. With the keyboard: n chooses, the arrow keys move.",
+      "Bright = high score = known, as the network says; white line = where its decision changes; stars = prototypes (SoftMax: class means, which follow the features). A point that is moved trains the network anew; a prototype that is moved changes the surface at once. With the keyboard: n and shift n choose, arrows move, shift and arrows choose what lies there.",
     ),
   );
   train();
-  return { train, repaint: () => trained && paint(), state: () => ({ ...state, points }), network: () => trained };
+  const stop = () => running += 1;
+  return {
+    train,
+    stop,
+    repaint: () => trained && paint(),
+    state: () => ({ ...state, points }),
+    network: () => trained,
+  };
 }

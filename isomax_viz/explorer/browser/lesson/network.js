@@ -89,20 +89,24 @@ const rowsOf = ({ shape: [rows, columns], values }) =>
   Array.from({ length: rows }, (_, k) => values.subarray(k * columns, (k + 1) * columns));
 const distance = (one, other) => Math.sqrt(one.reduce((total, value, k) => total + (value - other[k]) ** 2, 0));
 
-/** Return from features to { logits, class_logits, distances } for each loss; means: class means, where there are no prototypes. */
+/**
+ * Return from features to { logits, class_logits, distances, scale } for each loss: logits are minus scale times the
+ * distances, but for SoftMax; means: class means, where there are no prototypes.
+ */
 const HEADS = {
   softmax: (tensor, means) => {
     const rows = rowsOf(tensor("linear.weight")), bias = tensor("linear.bias").values;
     return (features) => {
       const logits = rows.map((row, j) => row.reduce((total, value, k) => total + value * features[k], bias[j]));
-      return { logits, class_logits: logits, distances: means.map((mean) => distance(features, mean)) };
+      const distances = means.map((mean) => distance(features, mean));
+      return { logits, class_logits: logits, distances, scale: null };
     };
   },
   isomax: (tensor) => {
     const prototypes = rowsOf(tensor("prototypes"));
     return (features) => {
       const distances = prototypes.map((prototype) => distance(features, prototype)), logits = distances.map((d) => -d);
-      return { logits, class_logits: logits, distances };
+      return { logits, class_logits: logits, distances, scale: 1 };
     };
   },
   "isomax+": (tensor) => {
@@ -110,7 +114,7 @@ const HEADS = {
     return (features) => {
       const length1 = unit(features), distances = prototypes.map((prototype) => distance(length1, prototype));
       const logits = distances.map((d) => -scale * d);
-      return { logits, class_logits: logits, distances };
+      return { logits, class_logits: logits, distances, scale };
     };
   },
   isomax2: (tensor) => {
@@ -123,6 +127,7 @@ const HEADS = {
         logits: distances.map((d) => -d),
         class_logits: distances.map((d, j) => -scales[j] * d - tilts[j]),
         distances,
+        scale: 1,
       };
     };
   },

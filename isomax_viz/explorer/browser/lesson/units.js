@@ -1,6 +1,19 @@
 // Units: one question each. The learner marks a guess in the plot, then sees the answer of this page's own networks.
-import { accepted, atShare, below, binned, cheapest, extent, ID, linspace, number, percent, sum } from "../numbers.js";
-import { answers, colors, html, plot, svg } from "../marks.js";
+import {
+  accepted,
+  atShare,
+  below,
+  binned,
+  cheapest,
+  curve,
+  extent,
+  ID,
+  linspace,
+  number,
+  percent,
+  sum,
+} from "../numbers.js";
+import { answers, ARROWS, button, chooser, colors, html, legend, plot, svg } from "../marks.js";
 
 /** Return what the page says: a share, a point of the ROC curve, or counts in bins. columns(loss, score, set): sorted scores. */
 export function truthOf({ what, loss, score, set, value, unknown }, { columns, classes, morph, far }) {
@@ -16,19 +29,17 @@ export function truthOf({ what, loss, score, set, value, unknown }, { columns, c
     },
     point: () => {
       const [one, other] = all(), at = atShare(one, 0.95);
-      return { x: accepted(other, at) / other.length, y: accepted(one, at) / one.length };
+      const [x, y] = [accepted(other, at) / other.length, accepted(one, at) / one.length];
+      return { x, y, roc: curve(one, other) };
     },
     auroc: () => {
       const [one, other] = all();
       return mean([...one].map((known) => (below(other, known) + upTo(other, known)) / (2 * other.length)));
     },
     curve: () => {
-      const [one, other] = all(), edges = linspace(...extent([one, other]), 20);
-      return {
-        edges,
-        known: binned(one, edges).map((n) => n / one.length),
-        counts: binned(other, edges).map((n) => n / other.length),
-      };
+      const edges = linspace(...extent(all()), BINS);
+      const [known, counts] = all().map((sorted) => binned(sorted, edges).map((n) => n / sorted.length));
+      return { edges, known, counts, most: 1.4 * Math.max(...known, ...counts) };
     },
     morph: () => morph(loss, score),
     cheapest: () => {
@@ -51,167 +62,156 @@ function upTo(sorted, value) {
   return low;
 }
 
-/** Return how far a guess is from the truth, in points of a hundred: of a share, along the ROC's axes, or of the area between curves. */
-export function gapOf(kind, guess, truth) {
-  if (kind === "bar") return 100 * Math.abs(guess - truth);
-  if (kind === "point") return 100 * Math.hypot(guess.x - truth.x, guess.y - truth.y);
-  const total = sum(guess) || 1;
-  return 50 * sum(guess.map((value, k) => Math.abs(value / total - truth.counts[k])));
-}
+const SHARE = { low: 0, high: 1, percent: true }, BINS = 20;
+const clip = (value, most = 1) => Math.min(most, Math.max(0, value));
+const cross = ({ px, py }, { x, y }) => `M${px(x) - 7},${py(y)}h14m-7,-7v14`;
+const line = ({ px, py }, points) => points.map(([x, y], k) => `${k ? "L" : "M"}${px(x)},${py(y)}`).join("");
+const steps = (axes, edges, values) =>
+  line(axes, [[edges[0], 0], ...values.flatMap((y, k) => [[edges[k], y], [edges[k + 1], y]]), [edges[BINS], 0]]);
 
-/** Show the units. page: what truthOf() asks; attempt(settings): show a unit's settings in the other parts; kept: gaps so far. */
-export function units(element, { list, page, present = () => false, attempt, kept = {}, changed = (_gaps) => {} }) {
-  let at = 0, guess = null, shown = false;
-  const gaps = { ...kept };
-  const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
+/**
+ * How a mark is made, by kind. take(guess, place, from, truth): the guess after a press or a stroke; nudge(guess, by, bin):
+ * after an arrow key; mark, real: the paths of guess and truth; words(value): in words.
+ */
+const KINDS = {
+  bar: {
+    height: 8.5,
+    axes: () => ({ x: { ...SHARE, label: "your guess" }, y: { low: 0, high: 1, label: "" } }),
+    hint: "Press in the plot: as far as you think.",
+    take: (_guess, { x }) => x,
+    nudge: (guess, [dx, dy]) => clip((guess ?? 0.5) + (dx + dy) / 100),
+    mark: ({ px, py }, x) => `M${px(0)},${py(0.7)}H${px(x)}V${py(0.3)}H${px(0)}z`,
+    real: (axes, x) => line(axes, [[x, 1], [x, 0]]),
+    words: percent,
+    gap: (guess, truth) => 100 * Math.abs(guess - truth),
+  },
+  point: {
+    height: 20,
+    axes: () => ({ x: { ...SHARE, label: "OOD accepted (FPR)" }, y: { ...SHARE, label: "ID accepted (TPR)" } }),
+    hint: "Press where you think the point lies.",
+    take: (_guess, { x, y }) => ({ x, y }),
+    nudge: (guess, [dx, dy]) => ({ x: clip((guess?.x ?? 0.5) + dx / 100), y: clip((guess?.y ?? 0.5) + dy / 100) }),
+    mark: cross,
+    real: (axes, { x, y, roc }) =>
+      `${line(axes, roc.map(({ fpr, tpr }) => [fpr, tpr]))}M${axes.px(x) - 8},${
+        axes.py(y)
+      }a8,8 0 1 0 16,0a8,8 0 1 0 -16,0`,
+    words: ({ x, y }) => `FPR ${percent(x)}, TPR ${percent(y)}`,
+    gap: (guess, truth) => 100 * Math.hypot(guess.x - truth.x, guess.y - truth.y),
+  },
+  curve: {
+    height: 20,
+    axes: ({ edges, most }, label) => ({
+      x: { low: edges[0], high: edges[BINS], label },
+      y: { low: 0, high: most, label: "share in a bin" },
+    }),
+    hint: "Draw the bars with the pointer, or move with the arrow keys: the digits are filled already.",
+    take: (guess, { y }, [first, last]) => (guess || new Array(BINS).fill(0)).fill(y, first, last + 1),
+    nudge: (guess, [, dy], bin, { most }) => {
+      const made = guess || new Array(BINS).fill(0);
+      return made.with(bin, clip(made[bin] + (dy * most) / 20, most));
+    },
+    mark: (axes, guess, { edges }) => steps(axes, edges, guess),
+    real: (axes, { edges, counts }) => steps(axes, edges, counts),
+    words: (guess, { edges }, bin) =>
+      `${percent(guess[bin])} in the bin from ${number(edges[bin])} to ${number(edges[bin + 1])}`,
+    gap: (guess, truth) => {
+      const total = sum(guess) || 1;
+      return 50 * sum(guess.map((value, k) => Math.abs(value / total - truth.counts[k])));
+    },
+  },
+};
 
-  function plotOf({ kind, quantity, truth: truth_ }, truth) {
-    const width = Math.max(
-        240,
-        Math.min(present() ? 1100 : 560, Math.floor(element.getBoundingClientRect().width) - 2),
-      ),
-      size = present() ? 20 : 13,
-      said = html("p", { role: "status", class: "small" });
-    const box = { width, height: (kind === "bar" ? 8.5 : 20) * size, size }, share = { low: 0, high: 1, percent: true };
-    const most = kind === "curve" ? 1.4 * Math.max(...truth.known, ...truth.counts) : 1;
-    const axes = kind === "bar"
-      ? plot({ ...box, words: quantity, x: { ...share, label: "your guess" }, y: { low: 0, high: 1, label: "" } })
-      : kind === "point"
-      ? plot({
-        ...box,
-        words: quantity,
-        x: { ...share, label: "OOD accepted (FPR)" },
-        y: { ...share, label: "ID accepted (TPR)" },
-      })
-      : plot({
-        ...box,
-        words: quantity,
-        x: { low: truth.edges[0], high: truth.edges[20], label: quantity },
-        y: { low: 0, high: most, label: "share in a bin" },
-      });
+/** Show the units. page: what truthOf() asks; attempt(settings): show a unit's settings in the other parts; kept(): gaps so far. */
+export function units(
+  element,
+  { list, page, present, attempt, kept, at: first = 0, changed = (_gaps) => {}, turned = (_at) => {} },
+) {
+  let at = first, guess = null, shown = false;
+  const truths = new Map(); // of questions that were shown: some take a second
+  const truthAt = (k) => {
+    if (!truths.has(k)) truths.set(k, truthOf(list[k].truth, page));
+    return truths.get(k);
+  };
+  const after = html("div", { role: "status", class: "answer" });
+
+  function plotOf({ kind, quantity }, truth) {
+    const made = KINDS[kind], room = Math.floor(element.getBoundingClientRect().width) - 2, size = present() ? 20 : 13;
+    const width = Math.max(240, room > 900 ? Math.floor(present() ? 0.6 * room : 560) : room);
+    const axes = plot({ ...made.axes(truth, quantity), width, height: made.height * size, size, words: quantity });
     if (kind === "bar") axes.node.querySelectorAll(".grid, text[text-anchor=end]").forEach((node) => node.remove());
-    const steps = (values) => {
-      let path = `M${axes.px(truth.edges[0])},${axes.py(0)}`;
-      values.forEach((value, k) => {
-        path += `V${axes.py(value).toFixed(1)}H${axes.px(truth.edges[k + 1]).toFixed(1)}`;
-      });
-      return `${path}V${axes.py(0)}`;
-    };
+    const digits = { label: "digits", look: page.look("isomax+") }, mark = svg("path", { class: "guess" });
     if (kind === "curve") {
-      axes.body.append(
-        svg("path", {
-          class: "area",
-          style: `${colors(page.look("isomax+"))};fill-opacity:.35`,
-          d: steps(truth.known),
-        }),
-      );
+      const known = steps(axes, truth.edges, truth.known);
+      axes.body.append(svg("path", { class: "area", style: `${colors(digits.look)};fill-opacity:.35`, d: known }));
     }
-    const mine = svg("path", { class: "guess" }), real = svg("path", { class: "truth", visibility: "hidden" });
-    axes.body.append(mine, real);
-    const cross = (x, y) => `M${axes.px(x) - 7},${axes.py(y)}h14m-7,-7v14`;
+    const real = svg("path", { class: "truth", visibility: "hidden", d: made.real(axes, truth) });
+    axes.body.append(mark, real);
+    const said = html("p", { class: "small" });
+    let bin = 0, last = null;
     const redraw = () => {
-      if (guess) {
-        mine.setAttribute(
-          "d",
-          kind === "bar"
-            ? `M${axes.px(0)},${axes.py(0.7)}H${axes.px(guess)}V${axes.py(0.3)}H${axes.px(0)}z`
-            : kind === "point"
-            ? cross(guess.x, guess.y)
-            : steps(guess),
-        );
-      }
-      said.textContent = !guess
-        ? {
-          bar: "Press in the plot: as far as you think.",
-          point: "Press where you think the point lies.",
-          curve: "Draw the bars with the pointer: the digits are filled already.",
-        }[kind]
-        : kind === "bar"
-        ? `Your guess: ${percent(guess)}.`
-        : kind === "point"
-        ? `Your guess: FPR ${percent(guess.x)}, TPR ${percent(guess.y)}.`
-        : "Your guess stands. Draw on to change it.";
-      reveal_.disabled = !guess;
+      const words = guess === null ? "no guess yet" : made.words(guess, truth, bin);
+      if (guess !== null) mark.setAttribute("d", made.mark(axes, guess, truth));
+      said.textContent = guess === null ? made.hint : `Your guess: ${words}.${shown ? "" : " Change it as you like."}`;
+      reveal_.disabled = guess === null || shown;
+      const now = kind === "bar" ? guess ?? 0.5 : kind === "point" ? guess?.x ?? 0.5 : (guess || [])[bin] ?? 0;
+      const spoken = { valuemin: 0, valuemax: 100, valuenow: Math.round(100 * now), valuetext: words };
+      for (const [name, value] of Object.entries(spoken)) axes.node.setAttribute(`aria-${name}`, value);
     };
-    let last = null;
     const take = ({ x, y }) => {
       if (shown) return;
-      if (kind === "bar") guess = x;
-      else if (kind === "point") guess = { x, y };
-      else {
-        guess = guess || new Array(20).fill(0);
-        const { low, high } = axes.x, place = Math.min(19, Math.floor((20 * (x - low)) / (high - low)));
-        const [first, end] = [last ?? place, place].sort((a, b) => a - b);
-        guess.fill(y, first, end + 1); // a quick stroke leaves no bar out
-        last = place;
-      }
+      const { low, high } = axes.x;
+      bin = Math.min(BINS - 1, Math.floor((BINS * (x - low)) / (high - low)));
+      guess = made.take(guess, { x, y }, [last ?? bin, bin].sort((a, b) => a - b)); // a quick stroke leaves no bar out
+      last = bin;
       redraw();
     };
-    answers(axes, { grabs: () => take, moved: (_, place) => take(place), said: () => "", tell: () => {} });
+    const grabs = () => take;
+    answers(axes, { grabs, moved: (_, place) => take(place), said: () => "", tell: () => {} });
     axes.node.addEventListener("pointerdown", (event) => {
       last = null;
       const area = axes.node.getBoundingClientRect();
       take({ x: axes.vx(event.clientX - area.left), y: axes.vy(event.clientY - area.top) });
     });
-    let bin = 0;
     axes.node.setAttribute("tabindex", 0);
-    axes.node.addEventListener("keydown", (event) => { // left and right move (the bin, for a curve), up and down change
-      const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-      if (!by) return;
+    axes.node.setAttribute("role", "slider");
+    axes.node.addEventListener("keydown", (event) => { // for a curve, left and right move from bin to bin
+      const by = ARROWS[event.key];
+      if (!by || shown) return;
       event.preventDefault();
-      const now = guess === null ? { x: 0.5, y: 0.5 } : kind === "bar" ? { x: guess, y: 0 } : guess,
-        clip = (value) => Math.min(1, Math.max(0, value));
-      if (kind !== "curve") {
-        take({ x: clip(now.x + (by[0] + (kind === "bar" ? by[1] : 0)) / 100), y: clip(now.y + by[1] / 100) });
-        return;
-      }
-      bin = Math.min(19, Math.max(0, bin + by[0]));
-      take({
-        x: (truth.edges[bin] + truth.edges[bin + 1]) / 2,
-        y: Math.max(0, ((guess || [])[bin] || 0) + (by[1] * most) / 20),
-      });
+      bin = clip(bin + by[0], BINS - 1);
+      guess = made.nudge(guess, by, bin, truth);
+      redraw();
     });
-    const tell = () => {
-      const gap = gapOf(kind, guess, truth);
+    const reveal_ = button("reveal", () => {
+      shown = true;
+      show();
+    });
+    const show = () => {
       real.setAttribute("visibility", "visible");
-      real.setAttribute(
-        "d",
-        kind === "bar"
-          ? `M${axes.px(truth)},${axes.py(1)}V${axes.py(0)}`
-          : kind === "point"
-          ? cross(truth.x, truth.y)
-          : steps(truth.counts),
-      );
-      said.textContent = `${
-        kind === "bar"
-          ? `Here it is ${percent(truth)}`
-          : kind === "point"
-          ? `Here it is FPR ${percent(truth.x)}, TPR ${percent(truth.y)}`
-          : "The line is what was measured"
-      }; your guess is ${number(gap)} points away${kind === "curve" ? " (half the area between the two)" : ""}.${
-        truth_.what === "auroc" ? ` Its TNR@TPR95 is ${percent(truthOf({ ...truth_, what: "tnr" }, page))}.` : ""
-      }${
-        truth_.beside
-          ? ` Beside it ${page.look(truth_.beside.loss).title}, ${truth_.beside.score.toUpperCase()}: ${
-            ["auroc", "tnr"].map((what) => percent(truthOf({ ...truth_.beside, what }, page))).join(" and ")
-          }.`
-          : ""
-      }`;
-      return gap;
+      redraw();
+      reveal(made.gap(guess, truth), made.words);
     };
-    const reveal_ = button("reveal", () => reveal(tell()));
-    return { node: html("div", {}, axes.node, said, reveal_), redraw, tell };
+    const warn = { color: "var(--warn)", dark: "var(--warn)" };
+    const marks = [{ label: "your guess", mark: "limit" }, { label: "what was measured", look: warn }];
+    const key = legend(kind === "curve" ? [...marks, digits] : marks);
+    return { node: html("div", {}, key, axes.node, said, reveal_), redraw, show };
   }
 
-  let after = null;
-  function reveal(gap) {
-    shown = true;
-    if (gaps[at] === undefined) {
-      gaps[at] = gap;
-      changed(gaps);
-    }
-    const unit = list[at];
+  function reveal(gap, words) {
+    const unit = list[at], { kind, truth: { beside, ...asked } } = unit, truth = truthAt(at);
+    const share = (of, what) => percent(truthOf({ ...of, what }, page));
+    const found = kind === "curve" ? "The line is what was measured" : `Here it is ${words(truth)}`;
+    const area = kind === "curve" ? " (half the area between the two)" : "";
+    const tnr = asked.what === "auroc" ? ` Its TNR@TPR95 is ${share(asked, "tnr")}.` : "";
+    const other = beside
+      ? ` Beside it ${page.look(beside.loss).title}, ${beside.score.toUpperCase()}: ${share(beside, "auroc")} and ${
+        share(beside, "tnr")
+      }.`
+      : "";
+    if (kept()[at] === undefined) changed({ ...kept(), [at]: gap });
     after.replaceChildren(
+      html("p", {}, html("b", {}, `${found}; your guess is ${number(gap)} points away${area}.`), `${tnr}${other}`),
       html("p", {}, unit.answer),
       html(
         "div",
@@ -224,46 +224,37 @@ export function units(element, { list, page, present = () => false, attempt, kep
     [element.dataset.gap, element.dataset.guess] = [gap, JSON.stringify(guess)];
   }
   function summary() {
-    const done = Object.keys(gaps).map(Number);
+    const gaps = kept(), done = Object.keys(gaps).map(Number);
     if (done.length < 2) return "";
+    const mean = number(sum(Object.values(gaps)) / done.length), worst = done.sort((a, b) => gaps[b] - gaps[a]);
     return html(
-      "p",
+      "div",
       { class: "small" },
-      `${done.length} of ${list.length} guessed; on average ${
-        number(sum(Object.values(gaps)) / done.length)
-      } points away. Farthest: ${
-        done.sort((a, b) => gaps[b] - gaps[a]).slice(0, 3).map((k) =>
-          `${list[k].number}. ${list[k].title} (${number(gaps[k])})`
-        )
-          .join(" ")
-      }`,
+      html("p", {}, `${done.length} of ${list.length} guessed; on average ${mean} points away. Farthest:`),
+      html(
+        "ul",
+        {},
+        worst.slice(0, 3).map((k) => html("li", {}, `${list[k].number}. ${list[k].title} (${number(gaps[k])})`)),
+      ),
     );
   }
   function go(next = null) { // without a number, the same question as it stands
-    if (next !== null) [at, guess, shown] = [next, null, false];
-    const unit = list[at], made = plotOf(unit, truthOf(unit.truth, page));
-    after = html("div", {});
+    if (next !== null) {
+      [at, guess, shown] = [next, null, false];
+      turned(at);
+    }
+    const unit = list[at], made = plotOf(unit, truthAt(at)), gaps = kept();
+    after.replaceChildren();
     if (!shown) delete element.dataset.gap;
+    const named = list.map(({ title, number: n }, k) => [k, `${n}. ${title}${gaps[k] === undefined ? "" : " \u2713"}`]);
     element.replaceChildren(
-      html(
-        "label",
-        {},
-        "Question ",
-        html(
-          "select",
-          { "aria-label": "Question", onchange: (event) => go(event.target.selectedIndex) },
-          list.map(({ title, number: number_ }, k) =>
-            html("option", { selected: k === at }, `${number_}. ${title}${gaps[k] === undefined ? "" : " \u2713"}`)
-          ),
-        ),
-      ),
+      chooser("Question", "question", named, at, go),
       html("h2", {}, unit.title),
       html("p", {}, `${unit.quantity}. Predict before you look.`),
-      made.node,
-      after,
+      html("div", { class: "unit" }, made.node, after),
     );
     made.redraw();
-    if (shown) reveal(made.tell());
+    if (shown) made.show();
   }
-  return { go, gaps: () => gaps };
+  return { go };
 }
