@@ -227,7 +227,8 @@ def draw(captures: Captures | None = None, *, store: str | Path | None = None) -
     Raises
     ------
     ValueError
-        If a network takes other pictures than the pad gives, has another head or backbone, or is not at hand.
+        If a network takes other pictures than the pad gives, has another head or backbone, or is not at hand; if the
+        captures share no set of unknown pictures.
 
     Examples
     --------
@@ -238,8 +239,7 @@ def draw(captures: Captures | None = None, *, store: str | Path | None = None) -
         chosen, files = _shipped()
     else:
         chosen = as_list(captures)
-        for capture in chosen:
-            _check_fits(capture)
+        _check_fit(chosen)
         networks = Networks(chosen, store)
         files = [networks.file(number) for number in range(len(chosen))]
     return Lesson(_content(chosen, parts=("draw",)), chosen, files)
@@ -302,30 +302,38 @@ def questions(*numbers: int) -> Lesson:
 
 
 def _shipped() -> tuple[list[Capture], list[bytes]]:
-    captures = load_example("digits", loss=LOSSES, seed=0)
+    recorded = load_example("digits", loss=LOSSES, seed=0)
+    captures = [capture.replace(ood={name: capture.ood[name] for name in SETS}) for capture in recorded]
     folder = data_folder() / "networks" / "digits"
     return captures, [(folder / f"small_cnn-{capture.loss}-s0.safetensors").read_bytes() for capture in captures]
 
 
-def _check_fits(capture: Capture) -> None:
-    """Refuse a capture whose network the page cannot run."""
-    for name, accepted in {"data": ("digits",), "backbone": ("small_cnn",), "loss": LOSSES}.items():
-        if capture.meta.get(name) not in accepted:
-            raise ValueError(
-                f"The pad draws 8x8 grey pictures for small_cnn on digits under {', '.join(LOSSES)}, but a capture has "
-                f"{name}={capture.meta.get(name)!r}. Leave it out; iv.explore takes image files of any size."
-            )
-    if not capture.ood or capture.meta.get("held_out_classes"):
+FITS = {"data": ("digits",), "backbone": ("small_cnn",), "loss": LOSSES, "held_out_classes": (None, [], ())}
+
+
+def _check_fit(captures: Sequence[Capture]) -> list[str]:
+    """Refuse captures whose networks the page cannot run side by side; return the sets that they share."""
+    for capture in captures:
+        for name, accepted in FITS.items():
+            if capture.meta.get(name) not in accepted:
+                raise ValueError(
+                    f"The pad draws 8x8 grey pictures of ten digits for small_cnn under {', '.join(LOSSES)}, but a "
+                    f"capture has {name}={capture.meta.get(name)!r}. Leave it out; iv.explore takes image files of any "
+                    "size."
+                )
+    shared = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
+    if not shared:
+        sets = " and ".join(str(list(capture.ood)) for capture in captures)
         raise ValueError(
-            f"The pad shows all ten digits beside a set of unknown pictures, but {capture!r} has no such set, or holds "
-            "classes out. Run its experiment with ood=('letters',), or leave the capture out."
+            f"The pad compares a drawing with unknown pictures that all captures know, but these have {sets}. Run "
+            "their experiments with ood=('letters',)."
         )
+    return shared
 
 
 def _content(captures: Sequence[Capture], *, parts: Sequence[str]) -> dict[str, Any]:
     """Return what the browser needs beside the networks' files, as JSON values."""
-    shared = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
-    names = [name for name in SETS if name in shared] or shared
+    names = _check_fit(captures)
     shelf = Shelf(list(captures)).only(list(range(len(captures))), names)
     scores = scores_of(shelf, SCORES)
     data = digest(shelf, scores, names) | {"morph": None}
