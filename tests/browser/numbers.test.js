@@ -7,6 +7,7 @@ import {
   binned,
   costAt,
   costCurve,
+  count,
   curve,
   densityTop,
   extent,
@@ -189,4 +190,9 @@ test("a range of a histogram over classes holds one value an image and class", (
     "2 of 2 intra-class ID, 1 of 2 inter-class ID, 1 of 2 letters with logits from 2 to 5.",
   );
   assert.equal(selected(logits, now, [{ ...one, details: [undefined] }], null), null); // a page of counts only
+});
+
+test("counts have commas at every third place", () => {
+  assert.deepEqual([0, 999, 1000, 12345, 1234567].map(count), ["0", "999", "1,000", "12,345", "1,234,567"]);
+  assert.equal(number(-1234.4), "\u22121,234");
 });
