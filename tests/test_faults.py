@@ -400,7 +400,7 @@ def test_the_capture_and_the_manifest_of_another_experiment_are_refused(stored, 
 # ---------------------------------------------------------------------------------------------------- names
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../b", "nul\x00", "~root", "x" * 300, "../../"])
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../b", "~root", "x" * 300, "../../"])
 def test_names_from_outside_can_not_leave_the_store(name, stored, tmp_path):
     """The name of a set, which a person gives to pictures of their own, and an id."""
     (tmp_path / "outside").mkdir()

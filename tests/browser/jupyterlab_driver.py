@@ -62,13 +62,14 @@ class Shown:
     def refresh(self) -> None:
         """Find the view again, after its cell has run again."""
         self.root = self.page.locator(self.selector).last
-        # In a long notebook, JupyterLab draws a cell only once it is scrolled to.
-        self.wait_until(self._bring_into_view, seconds=90)
+        self.wait_until(self._bring_into_view, seconds=240)
         self.root.scroll_into_view_if_needed()
 
     def _bring_into_view(self) -> bool:
-        if not self.root.count():
-            self.page.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
+        """In a long notebook, JupyterLab draws a cell only once it is gone to: upwards from the last one."""
+        if not self.root.count() and self.page.get_by_text("| Idle").count():
+            self.page.keyboard.press("ArrowUp")
+            self.page.wait_for_timeout(200)
         return self.root.count() > 0 and self.ready()
 
     def ready(self) -> bool:

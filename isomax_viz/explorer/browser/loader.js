@@ -24,9 +24,21 @@ function channel(model) {
   };
 }
 
+/** Arrows, Enter and the like in a control are the control's; JupyterLab keeps keys with a modifier, such as Shift-Enter. */
+function keepKeys(el) {
+  const keep = ({ target, ctrlKey, metaKey, altKey, shiftKey }) => {
+    if (el.contains(target)) {
+      target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey || altKey || shiftKey));
+    }
+  };
+  addEventListener("keydown", keep, true); // before JupyterLab's, which listens on the document
+  return () => removeEventListener("keydown", keep, true);
+}
+
 export default {
   async render({ model, el }) {
     const { ask, close } = channel(model),
+      release = keepKeys(el),
       version = model.get("version"),
       modules = (globalThis.isomaxVizModules ??= {});
     el.textContent = "Waiting for the kernel. If it was restarted, run the cell again.";
@@ -61,13 +73,17 @@ export default {
       return () => {
         explorer.close();
         close();
+        release();
         model.off("change:look", look);
         model.off("change:shown", shown);
       };
     } catch (error) {
       delete modules[version];
       el.textContent = `The explorer could not start: ${error.message}`;
-      return close;
+      return () => {
+        close();
+        release();
+      };
     }
   },
 };
