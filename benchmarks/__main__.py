@@ -20,21 +20,12 @@ import torch
 
 import isomax_viz
 from benchmarks.rows import Row, table
+from isomax_viz._common.system import processor
 
 PARTS = ("training", "data", "heads", "metrics", "scale", "methods", "startup", "widget_latency", "lesson")
 SLOW_PARTS = ("notebooks",)  # minutes: each trains from an empty store
 RESULTS = Path(__file__).with_name("RESULTS.md")
 RECORDS = RESULTS.with_name("RECORDS.md")
-
-
-def processor() -> str:
-    """Return the processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def circumstances(gpu: bool) -> list[str]:
@@ -44,7 +35,7 @@ def circumstances(gpu: bool) -> list[str]:
     modules = {"isomax_viz": isomax_viz, "torch": torch, "numpy": numpy}
     versions = [f"{name} {module.__version__}" for name, module in modules.items()]
     versions.append(f"Python {platform.python_version()}")
-    machine = f"{processor()}, {torch.cuda.get_device_name()}" if gpu else processor()
+    machine = f"{processor()}, {os.cpu_count()} cores" + (f", {torch.cuda.get_device_name()}" if gpu else "")
     return [datetime.date.today().isoformat(), commit, machine, ", ".join(versions)]
 
 

@@ -4,8 +4,20 @@
 first used, and PyTorch only by what trains or runs a network.
 """
 
+from typing import Any
+
 import lazy_loader
 
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _load(name)
+    except ModuleNotFoundError:
+        from isomax_viz._common.checks import need_torch
+
+        need_torch()
+        raise

@@ -66,18 +66,48 @@ print(len(iv.datasets.load_ood("letters", iv.datasets.load_id("digits"))))
 experiment = iv.Experiment(loss="isomax", entropic_scale=3, outliers="oe")
 print(experiment.id, iv.Experiment.from_json(experiment.to_json()) == iv.Experiment.from_meta(experiment.meta))
 print(len(iv.Experiment.grid(loss=["softmax", "isomax"], entropic_scale=[1, 10])))
-for train in (experiment.run, lambda: iv.sweep([experiment]), lambda: iv.train_toy("moons"), lambda: iv.record):
-    try:
-        train()
-    except ImportError as error:
-        print(error)
 """
     lines = run(code, str(tmp_path)).splitlines()
     assert {path.name for path in tmp_path.iterdir()} >= {"explorer.html", "figure.png"}
     assert lines[0] == r"2 b'\x89PNG'" and int(lines[1]) > 100
     assert lines[2] == "digits-small_cnn-isomax+oe-teaching-s0-031b5d1415 True" and lines[3] == "3"
-    sentence = "PyTorch is needed to train or run a network, but is not installed. Install it with: "
-    assert lines[4:] == [sentence + 'python -m pip install "isomax_viz[train]"'] * 4
+    assert len(lines) == 4
+
+
+def test_what_needs_torch_says_which_line_to_run_where_it_is_hidden(hide_torch, tmp_path):
+    code = """
+import contextlib, sys, isomax_viz as iv
+from isomax_viz import cli
+from isomax_viz.datasets import load_id, load_ood
+from isomax_viz.explorer.pictures import Networks
+def said(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as error:
+        print(getattr(call, "__name__", ""), *arguments, type(error).__name__, error, sep="|")
+for name in iv.__all__:
+    said(getattr, iv, name)
+experiment, (example,) = iv.Experiment(), iv.load_example("digits", loss="isomax", seed=0)
+digits = load_id("digits")
+networks = Networks([example], None)
+for call, *arguments in (
+    (experiment.run,), (experiment.network,), (iv.methods.measure, example), (networks.file, 0),
+    (networks.judge, 0, load_ood("letters", digits)),
+):
+    said(call, *arguments)
+with contextlib.redirect_stderr(sys.stdout):
+    for command in (["train", "--quiet"], ["sweep"], ["figures"]):
+        assert cli.main(command) == 1
+    assert cli.main(["sweep", "--dry-run"]) == 0
+"""
+    told = "PyTorch is needed to train or run a network, but is not installed. Install it with: "
+    told += 'python -m pip install "isomax_viz[train]"'
+    lines = run(code).splitlines()
+    public = "SweepError add_scores load_network make_fooling record sweep train_toy".split()
+    assert [line.split("|")[2] for line in lines[:7]] == public
+    assert [line.split("|")[0] for line in lines[7:12]] == ["run", "network", "measure", "file", "judge"]
+    assert all(line.endswith(f"|ImportError|{told}") for line in lines[:12])
+    assert lines[12:15] == [f"isomax_viz: {told}"] * 3 and len(lines) == 16
 
 
 def test_importing_the_package_is_inert_and_loads_next_to_nothing():

@@ -17,7 +17,7 @@ import numpy as np
 __all__ = [
     "Sealed", "as_numeric", "check_choice", "check_column", "check_finite", "check_known", "check_labels",
     "check_matrix", "check_names", "check_number", "check_ood", "check_ood_names", "check_scores", "check_set_name",
-    "check_unused", "missing_package", "owned", "run_hint", "sealed",
+    "check_unused", "missing_package", "need_torch", "owned", "run_hint", "sealed",
 ]  # fmt: skip
 
 
@@ -496,6 +496,24 @@ def missing_package(package: str, purpose: str, *, install: str | None = None) -
         f"{package} is needed to {purpose}, but is not installed. "
         f"Install it with: python -m pip install {install or package}"
     )
+
+
+def need_torch() -> None:
+    """Say what to install where PyTorch is missing; called before what trains or runs a network is imported.
+
+    Raises
+    ------
+    ImportError
+        If there is no PyTorch.
+
+    Examples
+    --------
+    >>> need_torch()
+    """
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing_package("PyTorch", "train or run a network", install='"isomax_viz[train]"') from error
 
 
 def run_hint(value: Any) -> str:

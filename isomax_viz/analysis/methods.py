@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from isomax_viz._common.checks import check_choice, check_unused
+from isomax_viz._common.checks import check_choice, check_unused, need_torch
 from isomax_viz.analysis.scores import COLUMNS, SCORES, words
 from isomax_viz.catalog.losses import EXTRA_DATA, LOSSES, Loss, split_loss
 
@@ -193,6 +193,7 @@ def _paper_table(paper: str) -> pd.DataFrame:
 
 def measure(*arguments: Any, **options: Any) -> pd.DataFrame:
     """Measure what approaches cost here; see :func:`isomax_viz.experiments.costs.measure` (needs PyTorch)."""
+    need_torch()
     from isomax_viz.experiments.costs import measure as measure_costs
 
     return measure_costs(*arguments, **options)

@@ -408,7 +408,7 @@ def get(score: ScoreLike | None, samples: Samples | None = None) -> Score:
     TypeError
         If it is neither a name nor a function.
     ValueError
-        If the key is unknown, or the samples carry a column of the name of a computed score.
+        If the key is unknown.
 
     Examples
     --------

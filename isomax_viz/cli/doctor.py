@@ -110,7 +110,7 @@ def _device() -> Iterator[Finding]:
         import torch
     except (ImportError, OSError) as error:
         found = "is not installed" if _version("torch") is None else f"can't be imported: {error}"
-        remedy = "Captures can be analysed, but nothing trained. Run: python -m pip install torch torchvision"
+        remedy = "Captures can be analysed, but nothing trained. Run: python -m pip install 'isomax_viz[train]'"
         yield Finding("torch", "warn", found, remedy)
         return
     status, found, remedy = _torch(torch)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isomax_viz._common.checks import missing_package
+from isomax_viz._common.checks import missing_package, need_torch
 from isomax_viz.cli.output import UsageError, add_command, add_shared, show, table_text
 from isomax_viz.experiments.experiment import SETTINGS, Experiment, types_of
 
@@ -111,7 +111,6 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from isomax_viz.experiments.sweep import Failure, SweepError, sweep
     from isomax_viz.store.folder import Store
 
     experiments = _experiments(options)
@@ -120,6 +119,9 @@ def _sweep(options: argparse.Namespace) -> int:
         rows = [{"id": e.id, "stored": e.id in stored, "experiment": e.model_dump(mode="json")} for e in experiments]
         show(options, rows, *(f"{'stored ' if e.id in stored else 'missing'} {e}" for e in experiments))
         return 0
+    need_torch()
+    from isomax_viz.experiments.sweep import Failure, SweepError, sweep
+
     failures: list[Failure] = []
     with _executor(options) as executor:
         try:

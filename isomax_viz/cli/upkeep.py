@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from isomax_viz._common.checks import need_torch
 from isomax_viz._common.system import data_folder
 from isomax_viz.cli import doctor
 from isomax_viz.cli.output import add_command, add_shared, show, table_text
@@ -81,6 +82,7 @@ def _look(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
+    need_torch()
     from isomax_viz.experiments import reports
 
     chosen = {"only": options.only, "update_notebooks": options.update_notebooks, "progress": not options.quiet}

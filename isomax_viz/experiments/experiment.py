@@ -33,7 +33,7 @@ from pydantic import (
 )
 
 from isomax_viz import datasets
-from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz._common.checks import check_choice, check_number, need_torch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import SOURCE_COLUMNS
 from isomax_viz.catalog.losses import LOSSES
@@ -630,6 +630,7 @@ class Experiment(BaseModel):
         TrainingError
             If the loss becomes non-finite.
         """
+        need_torch()
         from isomax_viz.experiments import run as running
 
         check_number("checkpoint_every_s", checkpoint_every_s, at_least=0)
@@ -644,6 +645,7 @@ class Experiment(BaseModel):
         StoreError
             If the experiment has not been run, or its weights are damaged.
         """
+        need_torch()
         from isomax_viz.experiments.run import load_network
 
         return load_network(self, store=Store(store))

@@ -8,14 +8,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-# First, for it says what to install where there is no PyTorch.
-import isomax_viz.learning.recording  # isort: skip
-
 import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
 
+import isomax_viz
 from isomax_viz import datasets
 from isomax_viz._common.checks import check_choice
 from isomax_viz._common.system import processor

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from isomax_viz._common.checks import need_torch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, from_arrays, load_id, load_ood
@@ -154,6 +155,7 @@ class Networks:
         StoreError
             If the network is not in the store, or another one is: trained on another machine, say.
         """
+        need_torch()
         from isomax_viz.learning.recording.network import record_ood
 
         data = self.known(number)
@@ -161,13 +163,12 @@ class Networks:
 
     def file(self, number: int) -> bytes:
         """Return the network behind a capture as a file of ``data/networks``; errors as for :meth:`judge`."""
-        network = self._network(number)  # first: it says what to install where there is no PyTorch
+        need_torch()
         from isomax_viz.learning.shipped_networks import network_file
 
-        return network_file(network, meta=self._captures[number].meta, settings={})
+        return network_file(self._network(number), meta=self._captures[number].meta, settings={})
 
     def _load(self, number: int) -> Any:
-        import isomax_viz.learning.recording  # noqa: F401, I001 - first, for it says what to install without PyTorch
         from isomax_viz.experiments.add_scores import experiment_of, known_of
         from isomax_viz.learning.shipped_networks import load_network
 

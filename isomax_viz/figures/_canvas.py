@@ -33,8 +33,8 @@ from isomax_viz.catalog import style
 
 __all__ = [
     "CanvasAxes", "CanvasFigure", "Caption", "as_table", "attach", "break_words", "caption_of", "check_capture",
-    "check_options", "common_note", "describe", "draw_legend", "drawing", "entitle", "grow", "lay_out", "legend_below",
-    "mosaic", "new_figure", "png", "save_figure", "small", "take_literally", "write_note",
+    "check_options", "common_note", "describe", "draw_legend", "drawing", "entitle", "grow", "in_a_row", "lay_out",
+    "legend_below", "mosaic", "new_figure", "png", "save_figure", "small", "take_literally", "write_note",
 ]  # fmt: skip
 
 DPI = 110
@@ -212,6 +212,17 @@ def new_figure(width: float, height: float, *, panels: int = 1) -> CanvasFigure:
     return CanvasFigure(figsize=(zoom * width, zoom * height), dpi=DPI, layout="constrained")
 
 
+def in_a_row(panels: int) -> int:
+    """Return how many of so many panels stand beside each other on a page or screen.
+
+    Examples
+    --------
+    >>> [in_a_row(panels) for panels in (2, 3, 4, 5, 9)]
+    [2, 3, 2, 3, 3]
+    """
+    return 2 if panels == 4 else min(panels, 3)
+
+
 @contextmanager
 def mosaic(
     layout: Sequence[Sequence[Any]], width: float, height: float, *, theme: str, **options: Any
@@ -351,15 +362,19 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     own : bool
         Whether the figure was made here: then its note stands at the bottom of the figure, else under the axes.
     """
-    ax.isomax_caption = caption
-    for row, line in enumerate(reversed(caption.lines)):
-        ax.annotate(line, (0, 1), (0, 4 + 1.3 * row * small()), xycoords="axes fraction", textcoords="offset points",
-                    va="bottom", fontsize=small(), annotation_clip=False)  # fmt: skip
+    ax.isomax_caption, ax.isomax_lines = caption, 0.0
     take_literally([*ax.texts, ax.xaxis.label, ax.yaxis.label])
     for axis in (ax.xaxis, ax.yaxis):
         if isinstance(axis.get_major_formatter(), FixedFormatter):  # names; numbers of logarithmic axes are formulas
             take_literally(axis.get_ticklabels())
     wide, high = _room(ax)
+    for line in reversed(caption.lines):
+        up = 4 + ax.isomax_lines
+        words = ax.annotate(line, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", va="bottom",
+                            fontsize=small(), annotation_clip=False)  # fmt: skip
+        take_literally([words])
+        break_words(words, wide)
+        ax.isomax_lines += 1.3 * small() * (1 + words.get_text().count("\n"))
     break_words(ax.xaxis.label, wide)
     for axes in (ax, *_bars(ax)):
         break_words(axes.yaxis.label, high)
@@ -379,8 +394,8 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
 
 def entitle(ax: Axes, title: str) -> None:
     """Write the title of axes over all that stands above them: lines of small words, then the legend."""
-    lines = caption_of(ax).lines
-    height = 4 + 1.3 * len(lines) * small() if lines else 0.0
+    lines = getattr(ax, "isomax_lines", 0.0)
+    height = 4 + lines if lines else 0.0
     legend = ax.get_legend()
     if legend is not None and ax.get_figure(root=True).get_layout_engine() is not None:
         up = ScaledTranslation(0, (height + 2) / 72, ax.get_figure(root=True).dpi_scale_trans)

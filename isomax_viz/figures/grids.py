@@ -82,7 +82,7 @@ def plot_grid(
     if columns is not None:
         check_number("columns", columns, at_least=1, whole=True)
     cells = [(item, {name: value} if each else {}) for value in values for item in panels]
-    wide = columns or (len(cells) if len(cells) < 4 else 2 if len(cells) == 4 else 3)
+    wide = columns or canvas.in_a_row(len(cells))
     wide = len(panels) if each and len(panels) > 1 else wide
     high = -(-len(cells) // wide)
     square = getattr(plot_function, "__name__", "") in SQUARE

@@ -62,7 +62,7 @@ def plot_loss_blocks(
     check_options(plot_loss_blocks, kwargs, ContourSet, ContourSet.__init__)
     table = as_table(plot_loss_blocks, data, loss_blocks_table, COLUMNS, module="isomax_viz.analysis.loss_blocks")
     loss = str(table["loss"].iloc[0])
-    with drawing(ax, theme=theme, size=(7.0, 3.4)) as axes:
+    with drawing(ax, theme=theme, size=(7.0, 0.75 * len(table))) as axes:  # room for two lines a block
         axes.set(xlim=(0, 1), ylim=(-0.03, 1))
         axes.set_axis_off()
         for row in table.to_dict("records"):

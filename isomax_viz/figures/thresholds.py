@@ -244,7 +244,10 @@ def plot_operating_point(
     widths = [6.0 if len(tables) == 1 else 5.4] * len(tables) if "scores" in panels else []
     beside = len(widths)
     widths += [4.2 if widths else 4.8] if "roc" in panels else []
-    with canvas.mosaic([list(range(len(widths)))], sum(widths), 3.8, theme=theme, width_ratios=widths) as axes:
+    columns = canvas.in_a_row(len(widths))
+    cells = [*range(len(widths)), *["."] * (-len(widths) % columns)]
+    layout, wide = [cells[start : start + columns] for start in range(0, len(cells), columns)], widths[:columns]
+    with canvas.mosaic(layout, sum(wide), 3.8 * len(layout), theme=theme, width_ratios=wide) as axes:
         for place, table, row in zip(range(beside), tables, counts, strict=False):
             plot_scores(table.assign(threshold=row["threshold"], TPR=row["TPR"]), ax=axes[place])
         if "roc" in panels:

@@ -128,7 +128,9 @@ def _draw_loss(ax: Axes, style: Style, rows: pd.DataFrame, options: dict[str, An
     keys = [name for name in ("split", "capture", "seed") if name in rows.columns]
     for (split, *_), curve in rows.groupby(keys, sort=False, dropna=False):
         look = {"color": style.color, "zorder": 3, "marker": style.marker} | SPLITS.get(split, {})
-        look |= {"markevery": [round(at * (len(curve) - 1))], "markersize": 6, "markeredgecolor": "white"}
+        step = max(1, len(curve) // 4)  # markers all along the curve, apart from those of the other losses
+        marked = list(range(round(at * (step - 1)), len(curve), step))
+        look |= {"markevery": marked, "markersize": 6, "markeredgecolor": "white"}
         epochs, middle, spread = (curve[name].to_numpy() for name in ("epoch", "value", "value_spread"))
         ax.plot(epochs, middle, **(look | options))
         if split == "test" and not np.isnan(spread).any():

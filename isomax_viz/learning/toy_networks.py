@@ -6,9 +6,6 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-# First, for it says what to install where there is no PyTorch.
-from isomax_viz.learning.recording.network import assemble_capture, gather, head_outputs, with_distances_to  # isort: skip
-
 import numpy as np
 import pandas as pd
 import torch
@@ -20,6 +17,7 @@ from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets.toys import Toy, load_toy
 from isomax_viz.learning.backbones import Classifier
 from isomax_viz.learning.losses import HEADS, parameter_groups
+from isomax_viz.learning.recording.network import assemble_capture, gather, head_outputs, with_distances_to
 from isomax_viz.learning.training.history import EpochRecord
 
 __all__ = ["train_toy"]

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -42,6 +43,15 @@ def make(loss="isomax", *, name="letters", data="digits", **meta):
     epochs = np.repeat([1, 2, 3], 2)
     history = {"epoch": epochs, "split": ["train", "test"] * 3, "accuracy": 0.3 * epochs, "entropy": 2.0 / epochs}
     return capture.replace(prototypes=np.eye(4), history=pd.DataFrame(history))
+
+
+@cache
+def sure(*, name, data):
+    """A network whose probabilities are nearly all 1, known or not, with four sets: bars are cut off."""
+    rng = np.random.default_rng(0)
+    certain = np.where(np.arange(4) == 0, rng.choice([9.0, 2.0], (100, 1), p=[0.8, 0.2]), rng.normal(size=(100, 4)))
+    sets = dict.fromkeys((name, "patches", "gaussian", "uniform"), certain)
+    return Capture.from_arrays(certain, np.zeros(100, int), ood=sets, loss="softmax", meta={"data": data})
 
 
 def cost_rows(*names):
@@ -104,9 +114,13 @@ def every_plot(name="letters", data="digits", loss="MyHead"):
         "distances": lambda **theme: figures.plot_distances(other, nearest=True, **theme),
         "entropy": lambda **theme: figures.plot_entropy(one, **theme),
         "max_probability": lambda **theme: figures.plot_max_probability(one, **theme),
+        "max_probability with cut bars": lambda **theme: figures.plot_max_probability(
+            sure(name=name, data=data), **theme
+        ),
         "scores": lambda **theme: figures.plot_scores(other, **theme),
         "roc": lambda **theme: figures.plot_roc(pair, **theme),
         "operating_point": lambda **theme: figures.plot_operating_point(pair, **theme),
+        "operating_point of four": lambda **theme: figures.plot_operating_point([*pair, *pair], **theme),
         "risk": lambda **theme: figures.plot_risk(other, **theme),
         "temperature": lambda **theme: figures.plot_temperature(other, table=at_temperatures(other), **theme),
         "reliability": lambda **theme: figures.plot_reliability(other, **theme),
@@ -125,7 +139,8 @@ def every_plot(name="letters", data="digits", loss="MyHead"):
         ),
         "pictures": lambda **theme: figures.plot_pictures([pictures(data, 12), pictures(name, 5)], **theme),
         "grid": lambda **theme: figures.plot_grid(figures.plot_scores, pair, ood=name, **theme),
-        "grid_of_curves": lambda **theme: figures.plot_grid(figures.plot_roc, [pair, one], **theme),
+        "grid of curves": lambda **theme: figures.plot_grid(figures.plot_roc, [pair, one], **theme),
+        "grid of maps": lambda **theme: figures.plot_grid(figures.plot_prototype_distances, [*pair, *pair], **theme),
     }  # fmt: skip
 
 
@@ -134,7 +149,7 @@ KINDS = tuple(every_plot())
 
 def test_no_figure_is_forgotten():
     public = {name for name in figures.__all__ if name.startswith("plot_")}
-    assert public == {f"plot_{kind}" for kind in KINDS if kind != "grid_of_curves"}
+    assert public == {f"plot_{kind}" for kind in KINDS if " " not in kind}
 
 
 def shown(figure):
@@ -146,7 +161,7 @@ def shown(figure):
         if text.get_visible() and text.get_text().strip() and box.width > 1:
             found.append((text, box))
     # Tick labels beyond the limits are made, but not drawn.
-    for ax in figure.axes:
+    for ax in figure.findobj(Axes):
         for axis, low, high in ((ax.xaxis, *sorted(ax.get_xlim())), (ax.yaxis, *sorted(ax.get_ylim()))):
             edge = 1e-6 * (high - low)
             ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
@@ -157,6 +172,10 @@ def shown(figure):
             }  # fmt: skip
             found = [(text, box) for text, box in found if id(text) not in beyond]
     return found
+
+
+def columns_of(figure):
+    return max(ax.get_subplotspec().get_gridspec().ncols for ax in figure.axes if ax.get_subplotspec())
 
 
 def markers(figure):
@@ -194,6 +213,30 @@ def test_words_lie_over_nothing_and_inside_the_picture(kind, theme):
         dots = markers(figure)
         hidden = [text.get_text() for text, box in small if any(box.overlaps(dot) for dot in dots)]
         assert not hidden, (kind, words, hidden)
+        narrow = [ax.get_title(loc="left") for ax in figure.axes if ax.bbox.width < 0.35 * width / columns_of(figure)]
+        assert not narrow, (kind, words, narrow)
+        if theme == "talk" and not words:  # on a projector the figure fills the screen
+            points = min(text.get_size() for text, _ in found if text.get_gid() != "note")
+            assert points * figure.dpi / 72 * min(1280 / width, 720 / height) > 8, (kind, width, height)
+
+
+@pytest.mark.parametrize("theme", ["paper", "talk"])
+@pytest.mark.parametrize("loss", ["softmax", "isomax", "isomax+", "isomax2", "dismax"])
+def test_words_of_blocks_stand_inside_their_block(loss, theme):
+    ax = figures.plot_loss_blocks(loss, theme=theme)
+    words = [box.padded(-0.5) for text, box in shown(ax.figure) if text.get_gid() in ("block", "formula")]
+    blocks = [patch.get_window_extent() for patch in ax.patches]
+    assert len(words) == 2 * len(blocks)
+    for box in words:
+        assert sum(block.y0 <= box.y0 and box.y1 <= block.y1 and block.x0 <= box.x0 for block in blocks) == 1
+
+
+def test_the_scale_beside_a_map_is_as_high_as_the_map():
+    figure = figures.plot_grid(figures.plot_prototype_distances, [make("isomax"), make("isomax2"), make("isomax")] * 2)
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        (scale,) = ax.child_axes
+        assert scale.bbox.y0 == pytest.approx(ax.bbox.y0) and scale.bbox.y1 == pytest.approx(ax.bbox.y1)
 
 
 HOSTILE = (
