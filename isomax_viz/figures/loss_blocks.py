@@ -62,7 +62,7 @@ def plot_loss_blocks(
     check_options(plot_loss_blocks, kwargs, ContourSet, ContourSet.__init__)
     table = as_table(plot_loss_blocks, data, loss_blocks_table, COLUMNS, module="isomax_viz.analysis.loss_blocks")
     loss = str(table["loss"].iloc[0])
-    with drawing(ax, theme=theme, size=(7.0, 0.75 * len(table))) as axes:  # room for two lines a block
+    with drawing(ax, theme=theme, size=(7.0, 0.78 * len(table))) as axes:  # room for two lines a block
         axes.set(xlim=(0, 1), ylim=(-0.03, 1))
         axes.set_axis_off()
         for row in table.to_dict("records"):
@@ -70,7 +70,7 @@ def plot_loss_blocks(
         inside = axes.inset_axes((0.56, 0.16, 0.44, 0.84))
         _draw_plane(inside, loss, kwargs)
         artefact = next(text for text in table["artefact"] if text)
-        axes.text(0.78, 0.08, artefact, ha="center", va="top", fontsize=small(), gid="artefact")
+        axes.text(0.78, 0.12, artefact, ha="center", va="top", fontsize=small(), gid="artefact")
         chain = "; ".join(table["block"])
         alt = f"Blocks of the {loss_style(loss).label} loss: {chain}. In feature space it leaves {artefact}."
         return attach(axes, Caption((f"{loss_style(loss).label} loss",), "", alt), own=ax is None)
@@ -78,7 +78,7 @@ def plot_loss_blocks(
 
 def _draw_block(ax: Axes, row: dict[str, Any], total: int) -> None:
     step = 1 / total
-    bottom, height = row["place"] * step, 0.72 * step
+    bottom, height = row["place"] * step, 0.8 * step
     learned = bool(row["artefact"])
     color = loss_style(row["loss"]).color
     ax.add_patch(
@@ -89,8 +89,8 @@ def _draw_block(ax: Axes, row: dict[str, Any], total: int) -> None:
     )  # fmt: skip
     middle = bottom + height / 2
     words = {"ha": "center", "fontsize": small(), "zorder": 3}
-    ax.text(0.25, middle + 0.02 * step, row["block"], va="bottom", gid="block", **words)
-    ax.text(0.25, middle - 0.02 * step, f"${row['formula']}$", va="top", gid="formula", **words)
+    ax.text(0.25, middle + 0.07 * step, row["block"], va="bottom", gid="block", **words)
+    ax.text(0.25, middle + 0.03 * step, f"${row['formula']}$", va="top", gid="formula", **words)
     if row["place"] + 1 < total:
         arrow = {"arrowstyle": "-|>", "color": "#4D4D4D", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (0.25, bottom + step), (0.25, bottom + height), arrowprops=arrow, zorder=1)
@@ -113,7 +113,7 @@ def _draw_plane(ax: Axes, loss: str, options: dict[str, Any]) -> None:
                 ax.add_patch(Circle(centre, radius, fill=False, edgecolor="white", linewidth=0.6, alpha=0.8))
     if known.unit_vectors:
         ax.add_patch(Circle((0, 0), float(np.linalg.norm(CENTRES[0])), fill=False, edgecolor="white", linewidth=0.8))
-    ax.set(aspect="equal", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT), xticks=[], yticks=[])
+    ax.set(aspect="equal", anchor="S", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT), xticks=[], yticks=[])
     bar = ax.get_figure(root=True).colorbar(drawn, cax=ax.inset_axes((1.04, 0, 0.05, 1)), ticks=[0.4, 0.6, 0.8, 1.0])
     bar.set_label("maximum probability", fontsize=small())
     bar.ax.tick_params(labelsize=small())
