@@ -167,12 +167,12 @@ def test_a_drawing_is_judged_explained_and_its_verdict_follows_the_threshold(pag
     assert float(plus.locator(".threshold").get_attribute("aria-valuenow")) == pytest.approx(cheapest, rel=1e-5)
 
 
-def rejected_from(loss):
+def rejected_from(capture):
     """Return where on the way from a 4 to an A a network first rejects the picture by its entropic score."""
     import torch
 
     digits = load_id("digits")
-    network, capture = iv.load_network("digits", loss=loss), iv.load_example("digits", loss=loss, seed=0)
+    network = iv.load_network("digits", loss=capture.loss)
     four = digits.test.images[np.flatnonzero(digits.test.labels == 4)[0]]
     ends = [image.astype(float) for image in (four, load_ood("letters", digits).images[0])]
     steps = [np.floor(ends[0] + (ends[1] - ends[0]) * share / 100 + 0.5) for share in range(101)]  # as browsers round
@@ -196,7 +196,7 @@ def test_every_answer_to_a_question_is_the_libraries_own_number(page, recorded):
         7: table.loc[("isomax", "mds", "letters"), "AUROC"],
         8: table.loc[("isomax+", "mds", "letters"), "AUROC"],
         9: (compute("mps", recorded["softmax"].test) >= 0.99).mean(),
-        10: rejected_from("isomax+"),
+        10: rejected_from(recorded["isomax+"]),
         12: moons.ood["far blob"].max_probabilities.mean(),
     }
     at = cheapest_threshold(recorded["isomax+"], "letters", score="es", share_unknown=0.01)
