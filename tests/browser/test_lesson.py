@@ -431,12 +431,23 @@ class LessonView(Shown):
     selector = ".isomax-viz-explorer.lesson"
 
 
-def test_the_same_pad_answers_in_a_notebook(browser, lab):
+PAD = """import isomax_viz as iv
+pad = iv.lab.draw()
+def follow(change):
+    draw = pad.state()["draw"]
+    if draw["picture"] and draw["score"] == "es":
+        pad.restore({"draw": {"score": "mds"}})
+pad.observe(follow, "look")
+pad"""
+
+
+def test_the_same_pad_answers_in_a_notebook_and_follows_the_kernel(browser, lab):
     page = browser.new_page(viewport={"width": 1500, "height": 1100})
     page.set_default_timeout(60_000)
-    lab.write("pad.ipynb", "import isomax_viz as iv\niv.lab.draw()")
+    lab.write("pad.ipynb", PAD)
     view = Notebook(page, lab.address("pad.ipynb")).run_all(LessonView)
     view.wait_until(lambda: page.locator(".thumbs button canvas").count() == 8, seconds=60)
     page.locator(".thumbs button").first.click()
     view.wait_for_text("accepts it as a")
+    view.wait_until(lambda: page.locator(f"{LessonView.selector} select[name=score]").input_value() == "mds")
     page.close()
