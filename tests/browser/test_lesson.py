@@ -450,4 +450,9 @@ def test_the_same_pad_answers_in_a_notebook_and_follows_the_kernel(browser, lab)
     page.locator(".thumbs button").first.click()
     view.wait_for_text("accepts it as a")
     view.wait_until(lambda: page.locator(f"{LessonView.selector} select[name=score]").input_value() == "mds")
+    page.locator("canvas.pad").focus()
+    for key in ("ArrowDown", "Shift+ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    view.wait_for_text("Row 2, column 2")
+    assert page.locator(".jp-Cell.jp-mod-selected").count() == 1  # JupyterLab did not take the keys
     page.close()

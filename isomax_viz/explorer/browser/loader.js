@@ -24,11 +24,14 @@ function channel(model) {
   };
 }
 
-/** Arrows, Enter and the like in a control are the control's; JupyterLab keeps keys with a modifier, such as Shift-Enter. */
+/** Arrows, also with Shift, Enter and the like in a control are the control's; JupyterLab keeps Shift-Enter, Ctrl-S ... */
 function keepKeys(el) {
-  const keep = ({ target, ctrlKey, metaKey, altKey, shiftKey }) => {
+  const keep = ({ target, key, ctrlKey, metaKey, altKey, shiftKey }) => {
     if (el.contains(target)) {
-      target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey || altKey || shiftKey));
+      target.toggleAttribute(
+        "data-lm-suppress-shortcuts",
+        !(ctrlKey || metaKey || altKey || (shiftKey && key === "Enter")),
+      );
     }
   };
   addEventListener("keydown", keep, true); // before JupyterLab's, which listens on the document
