@@ -43,16 +43,12 @@ class MCDropout(Detector):
     rate: float = option(0.2, above=0, at_most=0.99)
     seed: int = option(0, at_least=0, whole=True)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Passes, seed, and the rate where dropout was put in."""
-        return {"passes": self.passes, "seed": self.seed, "rate": None if self._own else self.rate}
-
-    def learn(self, known: Known) -> None:
-        """Find where features are dropped."""
+    def learn(self, known: Known) -> dict[str, Any]:
+        """Find where features are dropped; the rate is told where dropout was put in."""
         self._library = pytorch_ood()
         kinds = (nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
         self._own = any(isinstance(module, kinds) and module.p > 0 for module in known.network.modules())
+        return {"passes": self.passes, "seed": self.seed, "rate": None if self._own else self.rate}
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return the maximum of the mean probabilities."""
@@ -100,23 +96,15 @@ class Ensemble(Detector):
             if not isinstance(member, Capture):
                 raise TypeError(f"members must hold captures, but holds a {type(member).__name__}.")
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Seeds of the other networks."""
-        return {"seeds": [member.meta.get("seed") for member in self.members]}
-
-    @property
-    def extra_parameters(self) -> int:
-        """All parameters of the other networks."""
-        return numbers(*(parameter for network in self.networks for parameter in network.parameters()))
-
-    def learn(self, known: Known) -> None:
+    def learn(self, known: Known) -> dict[str, Any]:
         """Check that all networks saw the same pictures."""
         for member in self.members:
             if not np.array_equal(member.test.labels, known.capture.test.labels):
                 raise ValueError("members must be captures of the same test pictures, but their labels differ.")
         for network in self.networks:
             network.to(known.device).eval()
+        self.extra_parameters = numbers(*(weights for network in self.networks for weights in network.parameters()))
+        return {"seeds": [member.meta.get("seed") for member in self.members]}
 
     def probabilities(self, name: str, samples: Samples) -> np.ndarray:
         """Return the mean probabilities of a set, shape (n, classes)."""

@@ -165,11 +165,20 @@ class Detector:
     """A score that is fitted on in-distribution training data; higher = more in-distribution.
 
     A detector of your own needs ``key``, ``learn`` and ``score``; its options may be fields, see :func:`option`.
+
+    Attributes
+    ----------
+    settings : dict
+        What was chosen or learned, as JSON values; kept in the capture's ``meta``.
+    extra_parameters : int
+        How many numbers have to be kept beside the network.
     """
 
     key: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("network", "data")
     known: Known | None = field(default=None, init=False)
+    settings: dict[str, Any] = field(default_factory=dict, init=False)
+    extra_parameters: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -184,38 +193,28 @@ class Detector:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.known is None else self.settings})"
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What was chosen or learned, as JSON values; kept in the capture's ``meta``."""
-        return {name: getattr(self, name) for name in self._options()}
-
     @classmethod
     def _options(cls) -> list[str]:
         return [item.name for item in fields(cls) if item.init]
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Return a detector that need not choose again what :attr:`settings` told."""
+        """Return a detector that need not choose again what ``settings`` told."""
         # What is not told, or is told as None, was not chosen: earlier versions knew no seed.
         told = {name: settings[name] for name in cls._options() if settings.get(name) is not None}
         # Of several "steps" one "step" was chosen.
         told |= {name: [settings[name[:-1]]] for name in cls._options() if name[:-1] in settings}
         return cls(**told)
 
-    @property
-    def extra_parameters(self) -> int:
-        """How many numbers have to be kept beside the network."""
-        return 0
-
     def fit(self, known: Known) -> Self:
         """Fit on in-distribution training data and return itself."""
         known.check(self.key, self.needs)
         self.known = known
-        self.learn(known)
+        self.settings = self.learn(known) or {name: getattr(self, name) for name in self._options()}
         return self
 
-    def learn(self, known: Known) -> None:
-        """Take from the training data what the score needs."""
+    def learn(self, known: Known) -> dict[str, Any] | None:
+        """Take from the training data what the score needs; return what was chosen, if that is not the options."""
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return one number per normalised picture, shape (n,)."""

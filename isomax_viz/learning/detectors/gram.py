@@ -50,19 +50,8 @@ class Gram(Detector):
     orders: int = option(10, at_least=1, whole=True)
     seed: int = option(0, at_least=0, whole=True)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Orders, seed and layers."""
-        return super().settings | {"layers": self._layers.names}
-
-    @property
-    def extra_parameters(self) -> int:
-        """Lower and upper bounds of each class, layer and order."""
-        bounds = (self._detector.feature_min, self._detector.feature_max)
-        return numbers(*(item for bound in bounds for layer in bound for item in layer)) + len(self._layers)
-
-    def learn(self, known: Known) -> None:
-        """Fit the ranges of the training pictures."""
+    def learn(self, known: Known) -> dict[str, Any]:
+        """Fit the ranges of the training pictures: bounds of each class, layer and order."""
         head, backbone = known.network.head, known.network.backbone
         example, _ = known.some_training_pictures(1)
         self._layers = Layers(backbone, example)
@@ -82,6 +71,10 @@ class Gram(Detector):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self._detector.to(known.device).fit(_Loader(known))
+        bounds = (self._detector.feature_min, self._detector.feature_max)
+        kept_numbers = numbers(*(item for bound in bounds for layer in bound for item in layer))
+        self.extra_parameters = kept_numbers + len(self._layers)
+        return {"orders": self.orders, "seed": self.seed, "layers": self._layers.names}
 
     def score(self, pictures: Tensor) -> Tensor:
         """Return minus the total deviation."""

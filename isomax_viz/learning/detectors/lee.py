@@ -42,19 +42,7 @@ class Mahalanobis(Detector):
     steps: Sequence[float] = option(STEPS, at_least=0)
     pictures: int = option(300, at_least=20, whole=True)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Layers, step and weights."""
-        layers = [*self._layers.names[:-1], "features"]
-        return {"step": self.step, "layers": layers, "weights": self._weights.tolist()}
-
-    @property
-    def extra_parameters(self) -> int:
-        """Class means and inverse covariance of each layer, and the regression."""
-        kept = (tensor for item in self._gaussians for tensor in (item.means, item.whitening))
-        return numbers(*kept) + len(self._layers)
-
-    def learn(self, known: Known) -> None:
+    def learn(self, known: Known) -> dict[str, Any]:
         """Fit a Gaussian per layer, choose the step, learn the weights of the layers."""
         real, labels = known.some_training_pictures(self.pictures)
         self._layers = Layers(known.network.backbone, real)
@@ -71,6 +59,10 @@ class Mahalanobis(Detector):
             judged[step] = better(*(side[~learned] @ weights for side in sides))
         self.step = max(self.steps, key=judged.__getitem__)
         self._weights = _regression(*scores[self.step])
+        kept = (tensor for item in self._gaussians for tensor in (item.means, item.whitening))
+        self.extra_parameters = numbers(*kept) + len(self._layers)
+        layers = [*self._layers.names[:-1], "features"]
+        return {"step": self.step, "layers": layers, "weights": self._weights.tolist()}
 
     def layer_scores(self, pictures: Tensor, step: float) -> Tensor:
         """Return the confidence of each layer on the CPU, shape (n, layers); each sees pictures changed for itself."""

@@ -15,19 +15,14 @@ __all__ = ["KLMatching", "KNearest", "MahalanobisFeatures", "ReAct", "SHE", "ViM
 
 
 class _Adapted(FeatureDetector):
-    """An outlier score of features with its sign changed: ``_made`` of the training data, then ``_asked``."""
+    """An outlier score of features with its sign changed; ``learn`` makes the ``_detector`` that is asked."""
 
-    def learn(self, known: Known) -> None:
-        """Fit the detector on the training features."""
-        self._detector = self._made(known)
+    _detector: Any
 
     def score_features(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return minus the outlier score."""
         self.fitted()
         return -self._asked(features, logits)
-
-    def _made(self, known: Known) -> Any:
-        raise NotImplementedError
 
     def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
         return self._detector.predict_features(features)
@@ -45,13 +40,10 @@ class MahalanobisFeatures(_Adapted):
 
     key = "mahalanobis_features"
 
-    @property
-    def extra_parameters(self) -> int:
-        """Class means and the inverse covariance."""
-        return numbers(self._detector.means, self._detector.whitening)
-
-    def _made(self, known: Known) -> Gaussians:
-        return Gaussians(known.features, known.labels)
+    def learn(self, known: Known) -> None:
+        """Keep class means and the inverse covariance."""
+        self._detector = Gaussians(known.features, known.labels)
+        self.extra_parameters = numbers(self._detector.means, self._detector.whitening)
 
     def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
         return -self._detector.confidence(features)
@@ -74,15 +66,12 @@ class KNearest(_Adapted):
     key = "knn"
     k: int = option(50, at_least=1, whole=True)
 
-    @property
-    def extra_parameters(self) -> int:
-        """All training features."""
-        return numbers(self.fitted().features)
-
-    def _made(self, known: Known) -> Any:
+    def learn(self, known: Known) -> None:
+        """Keep all training features."""
         if len(known.train) < self.k:
             raise ValueError(f"k must be at most the {len(known.train)} training samples, but is {self.k}.")
-        return pytorch_ood().KNN(None, k=self.k).fit_features(known.features.cpu(), known.labels.cpu())
+        self._detector = pytorch_ood().KNN(None, k=self.k).fit_features(known.features.cpu(), known.labels.cpu())
+        self.extra_parameters = numbers(known.features)
 
     def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
         # As many threads as the networks beside which its time is measured; the library would take all cores.
@@ -109,17 +98,8 @@ class ViM(_Adapted):
     needs = ("network",)
     dimension: int | None = option(None, at_least=1, whole=True)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Dimension of the principal subspace."""
-        return {"dimension": self._detector.d}
-
-    @property
-    def extra_parameters(self) -> int:
-        """Directions outside the subspace, the origin and one factor."""
-        return numbers(self._detector.principal_subspace, self._detector.u) + 1
-
-    def _made(self, known: Known) -> Any:
+    def learn(self, known: Known) -> dict[str, Any]:
+        """Keep the directions outside the principal subspace, the origin and one factor."""
         linear = getattr(known.network.head, "linear", None)
         if linear is None:
             raise ValueError(
@@ -134,7 +114,9 @@ class ViM(_Adapted):
                 "Leave it out for half of the features."
             )
         detector = pytorch_ood().ViM(None, d=dimension, w=linear.weight, b=linear.bias)
-        return detector.fit_features(features, known.labels)
+        self._detector = detector.fit_features(features, known.labels)
+        self.extra_parameters = numbers(detector.principal_subspace, detector.u) + 1
+        return {"dimension": detector.d}
 
 
 class SHE(_Adapted):
@@ -149,12 +131,8 @@ class SHE(_Adapted):
     key = "she"
     needs = ("network",)
 
-    @property
-    def extra_parameters(self) -> int:
-        """One pattern per class."""
-        return numbers(self._detector.patterns)
-
-    def _made(self, known: Known) -> Any:
+    def learn(self, known: Known) -> None:
+        """Keep one pattern per class."""
         head, train = known.network.head, known.train
         unlearned = sorted(set(train.labels.tolist()) - set(train.labels[train.predictions == train.labels].tolist()))
         if unlearned:
@@ -162,7 +140,9 @@ class SHE(_Adapted):
                 "The score 'she' needs a training picture of each class that the network classifies correctly, but "
                 f"there is none of {unlearned}. Use another score, or a network that has learned all classes."
             )
-        return pytorch_ood().SHE(None, lambda it: head.both_logits(it)[1]).fit_features(known.features, known.labels)
+        detector = pytorch_ood().SHE(None, lambda it: head.both_logits(it)[1])
+        self._detector = detector.fit_features(known.features, known.labels)
+        self.extra_parameters = numbers(detector.patterns)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -182,16 +162,12 @@ class ReAct(_Adapted):
     key = "react"
     needs = ("network",)
     percentile: float = option(0.9, at_least=0, at_most=1)
-    extra_parameters = 1  # the threshold
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Percentile and the value it gives."""
-        return {"percentile": self.percentile, "threshold": self._detector.threshold}
-
-    def _made(self, known: Known) -> Any:
+    def learn(self, known: Known) -> dict[str, Any]:
+        """Keep the threshold, which is the percentile's value."""
         detector = pytorch_ood().ReAct(None, known.network.head, percentile=self.percentile)
-        return detector.fit_feature_maps(known.features, known.labels)
+        self._detector, self.extra_parameters = detector.fit_feature_maps(known.features, known.labels), 1
+        return {"percentile": self.percentile, "threshold": detector.threshold}
 
     def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
         return self._detector.predict_feature_maps(features)
@@ -208,14 +184,11 @@ class KLMatching(_Adapted):
 
     key = "kl_matching"
 
-    @property
-    def extra_parameters(self) -> int:
-        """Typical probabilities of each class."""
-        return numbers(*self._detector.dists.values())
-
-    def _made(self, known: Known) -> Any:
+    def learn(self, known: Known) -> None:
+        """Keep the typical probabilities of each class."""
         logits = torch.tensor(known.train.logits, device=known.device)
-        return pytorch_ood().KLMatching(None).fit_logits(logits, known.labels)
+        self._detector = pytorch_ood().KLMatching(None).fit_logits(logits, known.labels)
+        self.extra_parameters = numbers(*self._detector.dists.values())
 
     def _asked(self, features: Tensor, logits: Tensor) -> Tensor:
         return self._detector.predict_logits(logits)

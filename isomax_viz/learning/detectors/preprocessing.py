@@ -85,21 +85,16 @@ class ODIN(Detector):
     steps: Sequence[float] = option(STEPS, at_least=0)
     pictures: int = option(300, at_least=20, whole=True)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Temperature and step that were chosen."""
-        return {"temperature": self.temperature, "step": self.step}
-
-    def learn(self, known: Known) -> None:
+    def learn(self, known: Known) -> dict[str, Any]:
         """Choose temperature and step."""
         self._library = pytorch_ood()
         pairs = list(product(self.temperatures, self.steps))
-        if len(pairs) == 1:
-            ((self.temperature, self.step),) = pairs
-            return
-        real, labels = known.some_training_pictures(self.pictures)
-        sides = [self._all_scores(side) for side in (real, adversarial(known, real, labels))]
-        self.temperature, self.step = max(pairs, key=lambda pair: better(*(side[pair] for side in sides)))
+        if len(pairs) > 1:
+            real, labels = known.some_training_pictures(self.pictures)
+            sides = [self._all_scores(side) for side in (real, adversarial(known, real, labels))]
+            pairs = [max(pairs, key=lambda pair: better(*(side[pair] for side in sides)))]
+        ((self.temperature, self.step),) = pairs
+        return {"temperature": self.temperature, "step": self.step}
 
     def _all_scores(self, pictures: Tensor) -> dict[tuple[float, float], Tensor]:
         """Return the scores at each temperature and step; the gradient depends on the temperature alone."""
@@ -148,18 +143,14 @@ class GODIN(Detector):
     steps: Sequence[float] = option((0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), at_least=0)
     pictures: int = option(300, at_least=1, whole=True)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Step that was chosen."""
-        return {"step": self.step}
-
-    def learn(self, known: Known) -> None:
+    def learn(self, known: Known) -> dict[str, Any]:
         """Choose the step."""
         real, _ = known.some_training_pictures(self.pictures)
         direction = uphill(self._largest, real) / known.std
         with torch.no_grad():
             means = {step: self._largest(real + step * direction).mean().item() for step in self.steps}
         self.step = max(means, key=means.__getitem__)
+        return {"step": self.step}
 
     def _largest(self, pictures: Tensor) -> Tensor:
         return self.fitted().network(pictures).max(dim=1).values
