@@ -10,6 +10,7 @@ import difflib
 import operator
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 __all__ = [
     "Sealed", "as_numeric", "check_choice", "check_column", "check_finite", "check_known", "check_labels",
     "check_matrix", "check_names", "check_number", "check_ood", "check_ood_names", "check_scores", "check_set_name",
-    "check_unused", "missing_package", "need_torch", "owned", "run_hint", "sealed",
+    "check_unused", "missing_package", "name_of", "need_torch", "owned", "run_hint", "sealed",
 ]  # fmt: skip
 
 
@@ -39,14 +40,13 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str, remedy_maske
         if np.isfinite(array.sum(dtype=np.float64)):
             return array
     bad = ~np.isfinite(array)
-    count = int(bad.sum())
-    if count:
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
+    if bad.any():
+        first = tuple(np.argwhere(bad)[0].tolist())
         where = first[0] if len(first) == 1 else first
         remedy = remedy_masked if remedy_masked and np.isneginf(array[bad]).all() else remedy
         raise ValueError(
-            f"{parameter} has {count:,} of {array.size:,} values that are NaN or infinite; "
-            f"the first stands at index {where}. {remedy}"
+            f"{parameter} has {bad.sum():,} of {array.size:,} values that are NaN or infinite; the first stands at "
+            f"index {where}. {remedy}"
         )
     return array
 
@@ -77,8 +77,7 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
         array = np.ma.asarray(values) if _is_masked(values) else np.asarray(values)
     except ValueError as error:
         raise TypeError(
-            f"{parameter} must be an array of numbers, but its rows differ in length. Join batches with "
-            "np.concatenate(batches)."
+            f"{parameter} must be an array, but its rows differ in length. Join batches with np.concatenate(batches)."
         ) from error
     if np.ma.is_masked(array):
         raise ValueError(
@@ -273,7 +272,7 @@ def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
     >>> check_column("extra_scores['odin']", [0.5], rows=2)
     Traceback (most recent call last):
         ...
-    ValueError: extra_scores['odin'] must have shape (2,), but has shape (1,). Give one number per sample.
+    ValueError: extra_scores['odin'] must have shape (2,), but has shape (1,). Give one number each.
     """
     source = as_numeric(parameter, values)
     _check_length(parameter, source, rows, "number")
@@ -283,9 +282,7 @@ def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
 
 def _check_length(parameter: str, array: np.ndarray, rows: int, what: str) -> None:
     if array.shape != (rows,):
-        raise ValueError(
-            f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one {what} per sample."
-        )
+        raise ValueError(f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one {what} each.")
 
 
 def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest: int = -1) -> np.ndarray:
@@ -312,8 +309,7 @@ classes from 0 in the order of the logits' columns.
             remedy = f"{array.max()} is what -1 becomes as {array.dtype}: keep labels in a type with a sign (int64)."
         raise ValueError(
             f"{parameter} must lie in {lowest} .. {classes - 1} (-1 marks out-of-distribution samples"
-            f"{', which have no place here' if lowest == 0 else ''}), but range from {array.min()} to {array.max()}. "
-            f"{remedy}"
+            f"{', with no place here' if lowest == 0 else ''}), but range from {array.min()} to {array.max()}. {remedy}"
         )
     return array.astype(np.int64)
 
@@ -326,17 +322,13 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
     >>> check_scores("ood_scores", [])
     Traceback (most recent call last):
         ...
-    ValueError: ood_scores is empty. A metric needs at least one in-distribution and one out-of-distribution score.
+    ValueError: ood_scores is empty. A metric needs an in-distribution and an out-of-distribution score.
     """
     array = as_numeric(parameter, values) if np.size(values) else np.empty(0)
     if array.size == 0:
-        raise ValueError(
-            f"{parameter} is empty. A metric needs at least one in-distribution and one out-of-distribution score."
-        )
+        raise ValueError(f"{parameter} is empty. A metric needs an in-distribution and an out-of-distribution score.")
     if array.ndim != 1:
-        raise ValueError(
-            f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score per sample."
-        )
+        raise ValueError(f"{parameter} must be one-dimensional, but has shape {array.shape}. Give one score each.")
     if array.dtype.kind in "iu" and (array.max() > 2**53 or array.min() < -(2**53)):
         raise ValueError(
             f"{parameter} must be numbers that float64 tells apart, but holds whole numbers beyond 2**53. Subtract a "
@@ -344,11 +336,8 @@ def check_scores(parameter: str, values: Any) -> np.ndarray:
         )
     if array.dtype != np.float32:
         array = array.astype(np.float64)
-    return check_finite(
-        parameter,
-        array,
-        remedy="Sorting them would silently change every metric; drop these samples or mend the score.",
-    )
+    remedy = "Sorting them would silently change every metric; drop these samples or mend the score."
+    return check_finite(parameter, array, remedy=remedy)
 
 
 def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy: str = "") -> str:
@@ -385,17 +374,12 @@ def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy:
     accepted = list(accepted)
     if isinstance(value, str) and value in accepted:
         return value
-    listed = ", ".join(repr(name) for name in accepted) or "(nothing is available)"
-    message = f"{parameter} must be one of {listed}, but is {value!r}."
-    written = str(value).lower().replace("plus", "+")
+    listed = ", ".join(map(repr, accepted)) or "(nothing is available)"
+    written, names = str(value).lower().replace("plus", "+"), list(map(str, accepted))
     # Swapped letters are nearer than another one: "msd" means "mds", not "mps".
-    near = [str(name) for name in accepted if sorted(str(name)) == sorted(written)][:1]
-    near = near or difflib.get_close_matches(written, [str(name) for name in accepted], n=1)
-    if near:
-        message += f" Did you mean {near[0]!r}?"
-    if remedy:
-        message += f" {remedy}"
-    raise ValueError(message)
+    near = [name for name in names if sorted(name) == sorted(written)] or difflib.get_close_matches(written, names)
+    hints = [f"Did you mean {near[0]!r}?"] * bool(near) + [remedy] * bool(remedy)
+    raise ValueError(" ".join([f"{parameter} must be one of {listed}, but is {value!r}.", *hints]))
 
 
 _WITHIN = {"above": operator.gt, "of at least": operator.ge, "of at most": operator.le, "below": operator.lt}
@@ -492,10 +476,24 @@ def missing_package(package: str, purpose: str, *, install: str | None = None) -
     >>> print(missing_package("torch", "train a network"))
     torch is needed to train a network, but is not installed. Install it with: python -m pip install torch
     """
-    return ImportError(
-        f"{package} is needed to {purpose}, but is not installed. "
-        f"Install it with: python -m pip install {install or package}"
-    )
+    command = f"python -m pip install {install or package}"
+    return ImportError(f"{package} is needed to {purpose}, but is not installed. Install it with: {command}")
+
+
+def name_of(thing: Any) -> str:
+    """Return what figures and tables call it: its attribute ``label`` where there is one, else its name.
+
+    Examples
+    --------
+    >>> class CosineHead:
+    ...     label = "Cosine"
+    >>> name_of(CosineHead), name_of(len), name_of("isomax+")
+    ('Cosine', 'len', 'isomax+')
+    """
+    if isinstance(thing, str):
+        return thing
+    label = vars(thing).get("label") if isinstance(thing, (type, FunctionType)) else None
+    return label if isinstance(label, str) and label else thing.__name__
 
 
 def need_torch() -> None:

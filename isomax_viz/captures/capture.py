@@ -98,11 +98,9 @@ class Capture(Sealed):
 
     def __repr__(self) -> str:
         where = [str(self.meta[key]) for key in ("data", "backbone", "preset") if self.meta.get(key)]
-        parts = [f"test {len(self.test):,}"]
-        if self.ood:
-            parts.append("ood " + ", ".join(f"{name} {len(samples):,}" for name, samples in self.ood.items()))
+        ood = ", ".join(f"{name} {len(samples):,}" for name, samples in self.ood.items())
         head = " · ".join([loss_style(self.loss).label, *where])
-        return f"Capture({head}: {', '.join(parts)})"
+        return f"Capture({head}: test {len(self.test):,}{', ood ' if ood else ''}{ood})"
 
     @property
     def loss(self) -> str:
@@ -264,10 +262,8 @@ class Capture(Sealed):
         for name in names:
             missing = [key for key, samples in self.samples.items() if getattr(samples, name) is None]
             if missing:
-                raise ValueError(
-                    f"vectors={name!r} is not recorded in {', '.join(map(repr, missing))}. Leave it out, or record all "
-                    "sets alike."
-                )
+                listed = ", ".join(map(repr, missing))
+                raise ValueError(f"vectors={name!r} is not recorded in {listed}. Leave it out, or record it there too.")
             schema = schema.append(pa.field(name, pa.list_(pa.float32(), getattr(self.test, name).shape[1])))
         schema = schema.with_metadata({"isomax_viz": json.dumps(self.meta, default=str)})
         start, remedy = 0, "Choose a folder that you may write to and that has free space."
@@ -308,10 +304,9 @@ class Capture(Sealed):
         arrays, content = pack(self.test, self.ood, self.train)
         if self.prototypes is not None:
             arrays["prototypes"] = self.prototypes
-        meta = self.meta
+        meta, history = self.meta, None if self.history is None else self.history.to_dict(orient="list")
         if dtype == "float16":
             arrays, meta = narrowed(arrays), {**meta, "stored_as": dtype}
-        history = None if self.history is None else self.history.to_dict(orient="list")
         return write_capture(Path(path).expanduser(), arrays, {"meta": meta, "history": history, **content})
 
     @classmethod
@@ -383,14 +378,10 @@ def _check_alike(which: str, samples: Samples, test: Samples) -> None:
             raise ValueError(f"One of test and {which} has logits, the other scores alone. Give both alike.")
         return
     if samples.classes != test.classes:
-        raise ValueError(
-            f"{which} has logits for {samples.classes} classes, but test has {test.classes}. Record both with the same "
-            "network."
-        )
+        classes = f"{which} has logits for {samples.classes} classes, but test has {test.classes}"
+        raise ValueError(f"{classes}. Record both with the same network.")
     are_logs = [are_log_probabilities(item.require("logits")) for item in (samples, test)]
     if len(samples) > 1 and len(test) > 1 and are_logs[0] != are_logs[1]:
         this, other = (which, "test")[:: 1 if are_logs[0] else -1]
-        raise ValueError(
-            f"The logits of {this} are logarithms of probabilities, those of {other} are not. Pass both as the "
-            "network gives them, before softmax and log_softmax."
-        )
+        remedy = "Pass both as the network gives them, before softmax and log_softmax."
+        raise ValueError(f"The logits of {this} are logarithms of probabilities, those of {other} are not. {remedy}")

@@ -78,10 +78,8 @@ def load_example(
         chosen = [asked] if isinstance(asked, (str, Integral)) else list(asked)
         for value in chosen:
             if value not in there:
-                listed = ", ".join(map(repr, there))
-                raise ValueError(
-                    f"{key} must be one of {listed} in this example, but is {value!r}. Train others with iv.Experiment."
-                )
+                known = f"{key} must be one of {', '.join(map(repr, there))} in this example"
+                raise ValueError(f"{known}, but is {value!r}. Train others with iv.Experiment.")
         captures = [capture for capture in captures if capture.meta[key] in chosen]
     return captures
 

@@ -144,19 +144,15 @@ def narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     >>> narrowed({"logits": np.array([1.0001], dtype=np.float32), "labels": np.array([-1])})
     {'logits': array([1.], dtype=float16), 'labels': array([-1], dtype=int16)}
     """
-    found = {}
+    found = dict(arrays)
     for name, array in arrays.items():
-        if name.rpartition("/")[2].startswith("score"):
-            found[name] = array
-            continue
-        dtype = np.int16 if np.issubdtype(array.dtype, np.integer) else np.float16
-        largest = np.iinfo(np.int16).max if dtype is np.int16 else np.finfo(np.float16).max
-        if array.size and np.abs(array).max() > largest:
-            raise ValueError(
-                f"dtype='float16' holds values up to {largest:,}, but {name} reaches {np.abs(array).max():,.6g}. "
-                "Use dtype='float32'."
-            )
-        found[name] = array.astype(dtype)
+        if not name.rpartition("/")[2].startswith("score"):
+            limits: Any = np.iinfo(np.int16) if np.issubdtype(array.dtype, np.integer) else np.finfo(np.float16)
+            reached = np.abs(array).max() if array.size else 0
+            if reached > limits.max:
+                holds = f"dtype='float16' holds values up to {limits.max:,}, but {name} reaches {reached:,.6g}"
+                raise ValueError(f"{holds}. Use dtype='float32'.")
+            found[name] = array.astype(limits.dtype)
     return found
 
 
@@ -185,10 +181,8 @@ def _check_header(path: Path, header: Mapping[str, str]) -> None:
         raise CaptureError(f"{path} is a safetensors file, but not a capture. Write captures with capture.save(path).")
     version = header.get("version", "")
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
-        raise CaptureError(
-            f"{path} has capture format {version!r}; this version of isomax_viz reads up to {FORMAT_VERSION}. "
-            "Update isomax_viz to open it."
-        )
+        reads = f"this version of isomax_viz reads up to {FORMAT_VERSION}. Update isomax_viz to open it."
+        raise CaptureError(f"{path} has capture format {version!r}; {reads}")
 
 
 def damaged(path: Path, reason: str) -> DamagedCaptureError:
@@ -210,9 +204,7 @@ def _digest(arrays: Mapping[str, np.ndarray], document: str, *, values: bool = T
 
 def _plain(value: Any) -> Any:
     """Turn what json does not know (numpy numbers, tuples in models, paths) into plain values."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if isinstance(value, Path):
         return str(value)
@@ -240,11 +232,9 @@ def pack(
         groups["train"] = train
     arrays = {}
     for group, samples in groups.items():
-        for name in _ARRAYS:
-            if getattr(samples, name) is not None:
-                arrays[f"{group}/{name}"] = getattr(samples, name)
-        for number, column in enumerate(samples.extra_scores.values()):
-            arrays[f"{group}/score{number}"] = column
+        named = {name: getattr(samples, name) for name in _ARRAYS}
+        named |= {f"score{number}": column for number, column in enumerate(samples.extra_scores.values())}
+        arrays |= {f"{group}/{name}": array for name, array in named.items() if array is not None}
     content: dict[str, Any] = {"ood": list(ood)}
     columns = {group: list(samples.extra_scores) for group, samples in groups.items()}
     if any(columns.values()):

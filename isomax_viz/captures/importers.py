@@ -304,12 +304,8 @@ def _pt(path: Path) -> Any:
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
-    ".npz": _npz,
-    ".csv": pd.read_csv,
-    ".parquet": pd.read_parquet,
-    ".pt": _pt,
-    ".pth": _pt,
-}
+    ".npz": _npz, ".csv": pd.read_csv, ".parquet": pd.read_parquet, ".pt": _pt, ".pth": _pt,
+}  # fmt: skip
 
 
 class Parts(NamedTuple):

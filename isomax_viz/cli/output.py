@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ class UsageError(Exception):
 
 
 def add_command(
-    commands: Any, name: str, function: Callable[..., int | None] | None, *, text: str, examples: Sequence[str]
+    commands: Any, name: str, function: Callable[..., int | None] | None, *, words: str = ""
 ) -> argparse.ArgumentParser:
-    """Add a command with its help and examples.
+    """Add a command; its help is what the docstring of its function says.
 
     Parameters
     ----------
@@ -38,15 +39,14 @@ def add_command(
         What the user types.
     function : callable or None
         ``function(options) -> exit code or None``; None where the command has commands of its own.
-    text : str
-        One line, for the list of commands.
-    examples : sequence of str
-        Lines for the end of the command's own help.
+    words : str
+        In place of a docstring: a sentence, an empty line, and an example a line.
     """
+    said, _, *examples = inspect.cleandoc(words or function.__doc__ or "").splitlines()
     parser = commands.add_parser(
         name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
+        help=said[0].lower() + said[1:].rstrip("."),
+        description=said,
         epilog="\n  python -m isomax_viz ".join(["examples:", *examples]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -23,17 +23,7 @@ METRICS = tuple(metrics.METRICS)
 
 def add_commands(commands: Any) -> None:
     """Add the command of this module to the parser."""
-    parser = add_command(
-        commands,
-        "evaluate",
-        _evaluate,
-        text="print a table of detection metrics of stored captures, or of files",
-        examples=[
-            "evaluate",
-            "evaluate 'digits-*-isomax+-*' --scores mps es mds energy --ood letters",
-            "evaluate my_capture.safetensors --csv > metrics.csv",
-        ],
-    )
+    parser = add_command(commands, "evaluate", _evaluate)
     parser.add_argument("which", nargs="*", metavar="ID|FILE", help="ids, with * and ?; files (all that is stored)")
     parser.add_argument("--scores", nargs="+", metavar="NAME", help="mps, es, mds, max_logit, energy, ... (mps es mds)")
     parser.add_argument("--ood", nargs="+", metavar="NAME", help="out-of-distribution sets (all of each capture)")
@@ -44,6 +34,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    """Print a table of detection metrics of stored captures, or of files.
+
+    evaluate
+    evaluate 'digits-*-isomax+-*' --scores mps es mds energy --ood letters
+    evaluate my_capture.safetensors --csv > metrics.csv
+    """
     wanted = _wanted(options.which)
     table = store.frame(wanted, scores=options.scores or DEFAULT_SCORES, ood=options.ood)
     left_out = table.attrs["left_out"]

@@ -54,28 +54,7 @@ def _add_setting(group: Any, name: str, *, several: str | None) -> None:
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
-    train = add_command(
-        commands,
-        "train",
-        _train,
-        text="train one network, or read it from the store, and print its metrics",
-        examples=[
-            "train --loss isomax+ --seed 3",
-            "train --loss isomax --entropic-scale 3 --epochs 10 --ood letters patches --json",
-            "train --data cifar10 --backbone densenet_bc100 --preset paper --device cuda:1",
-        ],
-    )
-    sweep = add_command(
-        commands,
-        "sweep",
-        _sweep,
-        text="train all combinations of some settings, several at a time; what is stored is read",
-        examples=[
-            "sweep --loss softmax isomax --seed 0 1 2 --workers 2",
-            "sweep --loss isomax --entropic-scale 1 3 10 30 --seed 0 1 --dry-run",
-            "sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786",
-        ],
-    )
+    train, sweep = add_command(commands, "train", _train), add_command(commands, "sweep", _sweep)
     for parser, several in ((train, None), (sweep, "+")):
         parser.usage = "%(prog)s [--SETTING VALUE ...] [options]"
         group = parser.add_argument_group("the experiments (give several values)" if several else "the experiment")
@@ -99,6 +78,12 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
 
 
 def _train(options: argparse.Namespace) -> None:
+    """Train one network, or read it from the store, and print its metrics.
+
+    train --loss isomax+ --seed 3
+    train --loss isomax --entropic-scale 3 --epochs 10 --ood letters patches --json
+    train --data cifar10 --backbone densenet_bc100 --preset paper --device cuda:1
+    """
     from isomax_viz.analysis import tables
     from isomax_viz.cli.results import METRICS
 
@@ -111,6 +96,12 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
+    """Train all combinations of some settings, several at a time; what is stored is read.
+
+    sweep --loss softmax isomax --seed 0 1 2 --workers 2
+    sweep --loss isomax --entropic-scale 1 3 10 30 --seed 0 1 --dry-run
+    sweep --loss isomax+ --seed 0 1 2 3 --dask tcp://scheduler:8786
+    """
     from isomax_viz.store.folder import Store
 
     experiments = _experiments(options)
@@ -129,12 +120,12 @@ def _sweep(options: argparse.Namespace) -> int:
         except SweepError as error:
             captures, failures = error.captures, error.failures
             print(f"isomax_viz: {error}", file=sys.stderr)
-    broken = [{"id": f.experiment.id, "error": f"{type(f.error).__name__}: {f.error}"} for f in failures]
-    failed = {row["id"] for row in broken}
-    done = list(zip((e for e in experiments if e.id not in failed), captures, strict=True))
+    broken = {f.experiment.id: f"{type(f.error).__name__}: {f.error}" for f in failures}
+    done = list(zip((e for e in experiments if e.id not in broken), captures, strict=True))
     lines = [f"accuracy {capture.test.accuracy:6.1%}  {experiment}" for experiment, capture in done]
     lines.append(f"{len(done)} of {len(experiments)} are in {Store().folder}")
-    show(options, {"finished": [_described(*pair) for pair in done], "failed": broken}, *lines)
+    failed = [{"id": name, "error": error} for name, error in broken.items()]
+    show(options, {"finished": [_described(*pair) for pair in done], "failed": failed}, *lines)
     return 1 if failures else 0
 
 

@@ -24,20 +24,22 @@ __all__ = ["add_commands"]
 logger = logging.getLogger(__name__)
 
 _TOUR = Path("notebooks", "07_explorer.ipynb")
+_STORE = """List, verify, remove or measure what is stored.
+
+store list
+store verify
+store remove digits-small_cnn-isomax+-teaching-s0-0123456789
+"""
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
-    text = "open JupyterLab on the tour of the explorer, with recorded networks; no PyTorch is needed"
-    look = add_command(commands, "look", _look, text=text, examples=["look", "look my_notebooks --no-browser"])
+    look = add_command(commands, "look", _look)
     text = "where the tour lies; it is put there unless it is there already (this folder)"
     look.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help=text)
     look.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
 
-    text = "execute the notebooks and write the gallery of figures"
-    figures = add_command(
-        commands, "figures", _figures, text=text, examples=["figures", "figures --only 00_quickstart"]
-    )
+    figures = add_command(commands, "figures", _figures)
     figures.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="folder of notebooks (notebooks/)")
     figures.add_argument("--output", type=Path, default=Path("reports"), help="folder to write (reports/)")
     figures.add_argument("--only", metavar="NAME", help="only the notebook of that name")
@@ -45,28 +47,24 @@ def add_commands(commands: Any) -> None:
     figures.add_argument("--update-notebooks", action="store_true", help=text)
     add_shared(figures, "store", "quiet")
 
-    text = "list, verify, remove or measure what is stored"
-    examples = ["store list", "store verify", "store remove digits-small_cnn-isomax+-teaching-s0-0123456789"]
-    parser = add_command(commands, "store", None, text=text, examples=examples)
+    parser = add_command(commands, "store", None, words=_STORE)
     actions = parser.add_subparsers(required=True, metavar="list|verify|remove|size")
-    for name, function, ids, text in (
-        ("list", _list, None, "list what is stored"),
-        ("verify", _verify, "*", "look whether all that is stored, or some of it, is whole"),
-        ("remove", _remove, "+", "remove what is named"),
-        ("size", _size, None, "say how large all that is stored is"),
-    ):
-        example = f"store {name} ID --json" if ids == "+" else f"store {name} --json"
-        action = add_command(actions, name, function, text=text, examples=[example])
-        if ids is not None:
-            action.add_argument("ids", nargs=ids, metavar="ID", help="as store list shows it")
+    numbers = {_verify: "*", _remove: "+"}
+    for function in (_list, _verify, _remove, _size):
+        action = add_command(actions, function.__name__.strip("_"), function)
+        if function in numbers:
+            action.add_argument("ids", nargs=numbers[function], metavar="ID", help="as store list shows it")
         add_shared(action, "store", "json")
 
-    text = "look whether everything is there and fits together, and say what to do where not"
-    examine = add_command(commands, "doctor", _doctor, text=text, examples=["doctor", "doctor --json"])
-    add_shared(examine, "json", "store")
+    add_shared(add_command(commands, "doctor", _doctor), "json", "store")
 
 
 def _look(options: argparse.Namespace) -> None:
+    """Open JupyterLab on the tour of the explorer, with recorded networks; no PyTorch is needed.
+
+    look
+    look my_notebooks --no-browser
+    """
     from jupyterlab.labapp import LabApp
 
     shipped = data_folder()
@@ -82,6 +80,11 @@ def _look(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
+    """Execute the notebooks and write the gallery of figures.
+
+    figures
+    figures --only 00_quickstart
+    """
     need_torch()
     from isomax_viz.experiments import reports
 
@@ -91,6 +94,10 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
+    """List what is stored.
+
+    store list --json
+    """
     table = store.list()
     text = f"There is nothing in {store.default_folder()}."
     if len(table):
@@ -103,6 +110,10 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    """Look whether all that is stored, or some of it, is whole.
+
+    store verify --json
+    """
     tables = [store.verify(name) for name in options.ids or [None]]
     problems = pd.concat(tables, ignore_index=True)
     looked_at = sum(table.attrs["experiments"] for table in tables)
@@ -113,6 +124,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> None:
+    """Remove what is named.
+
+    store remove ID --json
+    """
     for name in options.ids:
         store.remove(name)
         logger.info("removed %s", name)
@@ -121,15 +136,23 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _size(options: argparse.Namespace) -> None:
+    """Say how large all that is stored is.
+
+    store size --json
+    """
     count = store.size()
     show(options, {"bytes": count}, f"{tqdm.format_sizeof(count)}B in {store.default_folder()}")
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    """Look whether everything is there and fits together, and say what to do where not.
+
+    doctor
+    doctor --json
+    """
     findings, lines = doctor.examine(), []
     for finding in findings:
         lines.append(f"{finding.status:4}  {finding.check:9} {finding.found}")
-        if finding.remedy:
-            lines.append(f"{'':16}-> {finding.remedy}")
+        lines += [f"{'':16}-> {finding.remedy}"] * bool(finding.remedy)
     show(options, [asdict(finding) for finding in findings], *lines)
     return int(any(finding.status == "fail" for finding in findings))

@@ -162,10 +162,8 @@ def known_of(
 ) -> Known:
     """Return what detectors are fitted on; network and pictures are looked up only where they are needed."""
     if isinstance(network, Experiment) and capture.meta.get("id") not in (None, network.id):
-        raise ValueError(
-            f"network is the experiment {network.id}, but the capture was recorded by {capture.meta['id']}. Pass "
-            "that one, or leave network out."
-        )
+        recorder = f"network is the experiment {network.id}, but the capture was recorded by {capture.meta['id']}"
+        raise ValueError(f"{recorder}. Pass that one, or leave network out.")
     given: dict[str, Any] = {"network": None, "data": data}
     if isinstance(network, nn.Module):
         layer, factor = capture.meta.get("layer"), capture.meta.get("logits_factor", 1.0)
@@ -178,9 +176,8 @@ def known_of(
         given["data"] = data_of(experiment) if "data" in lacking else data
     labels = [item.train.labels for item in (given["data"], capture) if item is not None and item.train is not None]
     if len(labels) == 2 and not np.array_equal(labels[0], labels[1]):
-        raise ValueError(
-            "data must be what the capture was recorded on, but its training labels differ. Pass the same data."
-        )
+        said = "data must be what the capture was recorded on, but its training labels differ"
+        raise ValueError(f"{said}. Pass the same data.")
     known = Known(capture, **given, device=choose_device(device))
     if known.network is not None:
         _check_behind(capture, known)
@@ -204,10 +201,8 @@ def _check_behind(capture: Capture, known: Known) -> None:
     found = network.head(features).float().cpu().numpy() if fits else np.empty(0)
     # Captures at half precision round to three digits.
     if found.shape != wanted.shape or np.abs(found - wanted).max() > 0.01 * np.abs(wanted).max():
-        raise ValueError(
-            f"network is not the one behind this capture: it gives other logits for the {given}. Pass the network and "
-            "the data that were recorded."
-        )
+        said = f"network is not the one behind this capture: it gives other logits for the {given}"
+        raise ValueError(f"{said}. Pass the network and the data that were recorded.")
 
 
 def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> ImageSet:
@@ -221,15 +216,11 @@ def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> Imag
     if name == "test":
         return known.data.test
     if name not in images and name not in OOD_SETS:
-        raise ValueError(
-            f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: ...}} (an iv.datasets.ImageSet)."
-        )
+        raise ValueError(f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: an ImageSet}}.")
     found = load_unknown(images.get(name, name), known.data)
     original = images.get(name, found)
     told = known.capture.meta.get("ood", {}).get(name, {}).get("fingerprint", original.fingerprint)
     if len(found) != len(known.capture.ood[name]) or original.fingerprint != told:
-        raise ValueError(
-            f"The pictures of the set {name!r} are not those that were captured. Record the set again: "
-            f"Experiment.run(ood=...)."
-        )
+        remedy = "Record the set again: Experiment.run(ood=...)."
+        raise ValueError(f"The pictures of the set {name!r} are not those that were captured. {remedy}")
     return found

@@ -33,7 +33,7 @@ from pydantic import (
 )
 
 from isomax_viz import datasets
-from isomax_viz._common.checks import check_choice, check_number, need_torch
+from isomax_viz._common.checks import check_choice, check_number, name_of, need_torch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.provenance import SOURCE_COLUMNS
 from isomax_viz.catalog.losses import LOSSES
@@ -209,9 +209,7 @@ class Experiment(BaseModel):
         "backbone fast_cnn, minutes), quick (such pictures on a CPU, minutes), paper.",
         accepted=PRESETS,
     )
-    epochs: int | None = _setting(
-        None, "Another number of epochs; the preset's milestones move in proportion.", bounds=_COUNT
-    )
+    epochs: int | None = _setting(None, "Another number of epochs; milestones move in proportion.", bounds=_COUNT)
     held_out_classes: tuple[int, ...] = _setting(
         (), "Classes to train without; they become the near out-of-distribution set unseen."
     )
@@ -222,8 +220,7 @@ class Experiment(BaseModel):
     )
     select: str = _setting(
         "last",
-        "Which epoch's network is kept: last, best_validation, or best_test, which is what the papers' code does and "
-        "which makes the test accuracy optimistic.",
+        "Which epoch's network is kept: last, best_validation, or best_test (the papers' code; optimistic accuracy).",
         accepted=SELECTIONS,
     )
     validation: float = _setting(
@@ -233,9 +230,7 @@ class Experiment(BaseModel):
         0.1, "Learning rate of the scales and tilts, as a factor.", bounds={"at_least": 0}, losses=("isomax2",)
     )
     scales_weight_decay: bool = _setting(False, "Whether the scales and tilts decay.", losses=("isomax2",))
-    precision: str = _setting(
-        "auto", "Number format of the backbone while training: auto, float32, bfloat16.", accepted=PRECISIONS
-    )
+    precision: str = _setting("auto", "Number format of the backbone while training.", accepted=PRECISIONS)
     distance: str = _setting("euclidean", "d of the DisMax frame.", accepted=_DISTANCES, losses=("dismax",))
     training_function: str = _setting("scaled", "g of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))
     detection_function: str = _setting("identity", "h of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))
@@ -247,8 +242,7 @@ class Experiment(BaseModel):
     )
     initialisation: str | None = _setting(
         None,
-        "What prototypes start from: zeros or normal (0, 1); by default as in the paper, normal for isomax+, zeros for "
-        "the others.",
+        "What prototypes start from: zeros or normal (0, 1); by default the paper's, normal for isomax+, else zeros.",
         accepted=("zeros", "normal"),
         losses=("isomax", "isomax+", "isomax2", "dismax"),
     )
@@ -342,25 +336,21 @@ class Experiment(BaseModel):
         named = getattr(loss, "settings", ())
         if isinstance(named, str):
             raise ValueError(
-                f"settings of {_name_of(loss)} must be a tuple of names, but is the text {named!r}. A tuple of one is "
+                f"settings of {name_of(loss)} must be a tuple of names, but is the text {named!r}. A tuple of one is "
                 f"written with a comma: settings = ({named!r},)."
             )
         unknown = [name for name in named if name not in cls.model_fields]
         if unknown:
-            raise ValueError(
-                f"{_name_of(loss)} names the settings {unknown}, which no Experiment has. It may name "
-                f"{', '.join(_OF_HEADS)}; write other values into the class."
-            )
+            remedy = f"It may name {', '.join(_OF_HEADS)}; write other values into the class."
+            raise ValueError(f"{name_of(loss)} names the settings {unknown}, which no Experiment has. {remedy}")
         return loss
 
     @field_validator("initialisation")
     @classmethod
     def _unless_usual(cls, value: str | None, info: ValidationInfo) -> str | None:
         loss = info.data.get("loss", "")
-        usual = (
-            {"isomax+": "normal"}.get(loss, "zeros") if isinstance(loss, str) else getattr(loss, "initialisation", None)
-        )
-        return None if value == usual else value
+        named = {"isomax+": "normal"}.get(loss, "zeros") if isinstance(loss, str) else None
+        return None if value == (named or getattr(loss, "initialisation", None)) else value
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -372,7 +362,7 @@ class Experiment(BaseModel):
             raise ValueError(f"outlier_data={self.outlier_data!r} is what the network learns. Choose another set.")
         if self.outliers == "energy" and self.loss != "softmax" and self.energy_margins is None:
             raise ValueError(
-                f"outliers='energy' has margins for SoftMax only (-25, -7); {_name_of(self.loss)!r} has energies of "
+                f"outliers='energy' has margins for SoftMax only (-25, -7); {name_of(self.loss)!r} has energies of "
                 "another range. Set energy_margins=(known below, outliers above)."
             )
         if self.energy_margins is not None and not self.energy_margins[0] < self.energy_margins[1]:
@@ -520,7 +510,7 @@ class Experiment(BaseModel):
     @property
     def method(self) -> str:
         """What figures and tables call the training: the loss, and the method that uses extra data."""
-        return f"{_name_of(self.loss)}+{self.outliers}" if self.outliers else _name_of(self.loss)
+        return f"{name_of(self.loss)}+{self.outliers}" if self.outliers else name_of(self.loss)
 
     @property
     def id(self) -> str:
@@ -537,13 +527,13 @@ class Experiment(BaseModel):
         if self.recipe is not None:
             content["outliers"] = self.recipe.described()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        words = (self.data, _name_of(self.backbone), self.method, self.preset, f"s{self.seed}", digest)
+        words = (self.data, name_of(self.backbone), self.method, self.preset, f"s{self.seed}", digest)
         return "-".join(re.sub(r"[^A-Za-z0-9._+=]", "_", word) for word in words)
 
     @property
     def title(self) -> str:
         """Words for progress bars and messages."""
-        return " · ".join([loss_style(self.method).label, self.data, _name_of(self.backbone), f"seed {self.seed}"])
+        return " · ".join([loss_style(self.method).label, self.data, name_of(self.backbone), f"seed {self.seed}"])
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -560,7 +550,7 @@ class Experiment(BaseModel):
         used = {name: value for name, value in told.items() if self.uses(name)}
         if self.outliers is None:
             del used["outliers"]
-        shown = {"loss": self.method, "backbone": _name_of(self.backbone)}
+        shown = {"loss": self.method, "backbone": name_of(self.backbone)}
         # What from_meta needs beyond the names that are shown.
         exact = {name: told[name] for name in shown if told[name] != shown[name]}
         changed = {name: told[name] for name, _ in self._changed() if name in used and name not in _NO_CHANGE}
@@ -685,10 +675,8 @@ def _documented(text: str) -> str:
     lines = []
     for name, setting in SETTINGS.items():
         types = ", ".join(_TYPES.get(kind, "class or function") for kind in types_of(name))
-        words = textwrap.fill(
-            f"{setting.words} {setting.own}".strip(), 112, initial_indent=" " * 8, subsequent_indent=" " * 8
-        )
-        lines.append(f"{name} : {types}\n{words}")
+        words = textwrap.fill(f"{setting.words} {setting.own}".strip(), 112)
+        lines.append(f"{name} : {types}\n{textwrap.indent(words, ' ' * 8)}")
     return text.replace("<settings>", "\n    ".join(lines))
 
 
@@ -732,14 +720,6 @@ def _typed(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.__qualname__ if callable(value) else repr(value)
-
-
-def _name_of(thing: Any) -> str:
-    if isinstance(thing, str):
-        return thing
-    from isomax_viz.learning.custom_code import name_of
-
-    return name_of(thing)
 
 
 def _reference(thing: Any) -> str:

@@ -38,12 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    experiment: Experiment,
-    ood: Sets,
-    *,
-    store: Store,
-    device: str | torch.device | None,
-    **options: Any,
+    experiment: Experiment, ood: Sets, *, store: Store, device: str | torch.device | None, **options: Any
 ) -> Capture:
     """Train once, then read the store; see :meth:`isomax_viz.Experiment.run`.
 
@@ -122,10 +117,8 @@ def _wanted(experiment: Experiment, ood: Sets) -> dict[str, str | ImageSet]:
             if name == experiment.data:
                 raise ValueError(f"ood={name!r} is what the network is trained on. Choose another set.")
         elif name in datasets.OOD_SETS or name in ("train", "test", *wanted):
-            raise ValueError(
-                f"An ImageSet named {name!r} would be taken for another set of that name. Rename it: "
-                f"dataclasses.replace(images, name='my_{name}')."
-            )
+            remedy = f"Rename it: dataclasses.replace(images, name='my_{name}')."
+            raise ValueError(f"An ImageSet named {name!r} would be taken for another set of that name. {remedy}")
         wanted[name] = item
     return wanted
 

@@ -148,13 +148,11 @@ def _as_list(experiments: Iterable[Experiment] | Experiment) -> list[Experiment]
     listed = list(experiments) if isinstance(experiments, Iterable) else [experiments]
     for item in listed:
         if not isinstance(item, Experiment):
-            raise TypeError(
-                f"experiments must be a list of Experiment, but holds {item!r:.80}. Build one with "
-                "iv.Experiment.grid(loss=[...])."
-            )
+            remedy = "Build one with iv.Experiment.grid(loss=[...])."
+            raise TypeError(f"experiments must be a list of Experiment, but holds {item!r:.80}. {remedy}")
     if not listed:
         raise ValueError(
-            "experiments is empty. Give at least one Experiment, for instance iv.Experiment.grid(loss='isomax')."
+            "experiments is empty. Give at least one Experiment, such as iv.Experiment.grid(loss='isomax')."
         )
     return listed
 

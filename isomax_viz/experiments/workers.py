@@ -79,14 +79,12 @@ class Outcome:
         """Return why a result that a worker says it stored is not found here."""
         if self.id != experiment_id:
             return (
-                f"The worker on {self.host} calls the experiment {self.id}, here it is {experiment_id}: its isomax_viz "
-                f"({self.version} there, {isomax_viz.__version__} here) or your own loss or backbone is another "
-                "version. Make them the same."
+                f"The worker on {self.host} calls the experiment {self.id}, here it is {experiment_id}: isomax_viz is "
+                f"another ({self.version} there, {isomax_viz.__version__} here), or your code. Make them the same."
             )
         return (
             f"The worker on {self.host} finished it and wrote it to {self.folder} there, but it is not in {folder} as "
-            f"{socket.gethostname()} sees it. Choose a folder that all machines share, with store=... or "
-            "ISOMAX_VIZ_STORE."
+            f"{socket.gethostname()} sees it. Choose a folder that all machines share (store=..., ISOMAX_VIZ_STORE)."
         )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from isomax_viz._common.checks import name_of
 from isomax_viz.datasets import InDistribution
 from isomax_viz.learning.backbones import BACKBONES, Classifier
-from isomax_viz.learning.custom_code import name_of
 from isomax_viz.learning.losses import HEADS, Head
 from isomax_viz.learning.training.history import scales_of
 
@@ -59,10 +59,8 @@ def assemble(
             if isinstance(part, nn.Module) and "_modules" not in vars(part):
                 raise TypeError(f"{parameter}={name_of(thing)} must call super().__init__(...) first in its __init__.")
         if not isinstance(head, Head):
-            raise TypeError(
-                f"loss={name_of(loss)} must give a head derived from isomax_viz.learning.losses.Head, but gave "
-                f"{type(head).__name__}."
-            )
+            wanted = f"loss={name_of(loss)} must give a head derived from isomax_viz.learning.losses.Head"
+            raise TypeError(f"{wanted}, but gave {type(head).__name__}.")
         if type(head).loss is not Head.loss:
             raise TypeError(
                 f"loss={name_of(loss)} has a method loss of its own, which training would not use: write what shall be "
@@ -120,10 +118,8 @@ def try_out(
         _check_shape(f"class_logits of loss={name_of(loss)}", "vector", class_logits, head.num_classes)
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         found = _shape(value) if isinstance(value, Tensor) and value.ndim else f"{value!r:.80}"
-        raise TypeError(
-            f"{name_of(loss)}.criterion must give one number that can be differentiated, such as the mean over a "
-            f"batch, but gave {found}."
-        )
+        wanted = "one number that can be differentiated, such as the mean over a batch"
+        raise TypeError(f"{name_of(loss)}.criterion must give {wanted}, but gave {found}.")
 
 
 @contextmanager
@@ -139,10 +135,8 @@ def _noted(parameter: str, thing: Part, how: str) -> Iterator[None]:
 
 def _check_shape(what: str, kind: str, found: Any, length: int) -> None:
     if not isinstance(found, Tensor) or found.shape != (2, length):
-        raise ValueError(
-            f"{what} must give one {kind} of length {length} per picture, so shape (2, {length}) for two pictures, but "
-            f"gave {_shape(found)}."
-        )
+        wanted = f"one {kind} of length {length} per picture, so shape (2, {length}) for two pictures"
+        raise ValueError(f"{what} must give {wanted}, but gave {_shape(found)}.")
     if not found.isfinite().all():
         raise ValueError(f"{what} gives NaN or infinite numbers before anything is trained. Look for a division by 0.")
 

@@ -26,7 +26,7 @@ from torch import nn
 
 from isomax_viz.learning.losses import Head
 
-__all__ = ["Unidentified", "check_own", "find_own", "fingerprint", "is_own", "name_of", "reference"]
+__all__ = ["Unidentified", "check_own", "find_own", "fingerprint", "is_own", "reference"]
 
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 # What Python adds to a class by itself; its methods and values say the same.
@@ -141,12 +141,8 @@ class _Hasher(hashing.NumpyHasher):
 
 @functools.cache
 def _caches(kind: type) -> set[str]:
-    return {
-        name
-        for base in kind.__mro__
-        for name, value in vars(base).items()
-        if isinstance(value, functools.cached_property)
-    }
+    members = (item for base in kind.__mro__ for item in vars(base).items())
+    return {name for name, value in members if isinstance(value, functools.cached_property)}
 
 
 def _parts(thing: Any) -> tuple[Any, ...]:
@@ -158,10 +154,8 @@ def _parts(thing: Any) -> tuple[Any, ...]:
     if hasattr(thing, "__wrapped__") and _is_installed(code.co_filename):  # by a library's decorator, such as no_grad()
         return code.co_qualname, thing.__wrapped__  # whose source has the decorator's line, with what that was given
     used = {name for part in _codes(code) for name in part.co_names}
-    looked_up = {
-        item.argval for part in _codes(code) for item in dis.get_instructions(part) if item.opname in _LOOK_UPS
-    }
-    there = sorted(looked_up & thing.__globals__.keys())
+    instructions = (item for part in _codes(code) for item in dis.get_instructions(part))
+    there = sorted({item.argval for item in instructions if item.opname in _LOOK_UPS} & thing.__globals__.keys())
     return (
         _source(code),
         (thing.__defaults__, thing.__kwdefaults__, vars(thing)),
@@ -292,22 +286,6 @@ class or a function (def my_backbone(...)) and pass that: its source tells resul
     except Unidentified as error:
         raise ValueError(f"{parameter} {thing.__qualname__!r} can't be identified: it uses {error}.") from None
     return thing
-
-
-def name_of(thing: Any) -> str:
-    """Return what figures and tables call it: its attribute ``label`` where there is one, else its name.
-
-    Examples
-    --------
-    >>> class CosineHead:
-    ...     label = "Cosine"
-    >>> name_of(CosineHead), name_of(len), name_of("isomax+")
-    ('Cosine', 'len', 'isomax+')
-    """
-    if isinstance(thing, str):
-        return thing
-    label = vars(thing).get("label") if isinstance(thing, (type, FunctionType)) else None
-    return label if isinstance(label, str) and label else thing.__name__
 
 
 def reference(thing: Callable[..., Any]) -> str:

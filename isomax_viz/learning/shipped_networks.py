@@ -92,8 +92,6 @@ def network_file(model: Classifier, *, meta: Mapping[str, Any], settings: Mappin
     told = {key: meta[key] for key in ("id", "data", "backbone", "loss", "seed", "protocol", "computing", "versions")}
     channels = next(model.backbone.parameters()).shape[1]
     told |= {"channels": channels, "classes": model.head.num_classes, "settings": dict(settings)}
-    halves = {
-        name: value.half() if value.dtype == torch.float32 else value for name, value in model.state_dict().items()
-    }
-    tensors = copies(halves)
+    state = model.state_dict()
+    tensors = copies({name: part.half() if part.dtype == torch.float32 else part for name, part in state.items()})
     return save(tensors, metadata=checked_header(tensors, "network", json.dumps(told, sort_keys=True)))

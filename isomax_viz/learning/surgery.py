@@ -125,8 +125,8 @@ def _layer_to_replace(model: nn.Module, layer: str | None, images: Tensor | None
         return _last_linear(model, layers)
     with evaluated(model):
         found = find_output_layer(model, images)
-    how = "are made by several layers" if found.name not in layers else f"are multiplied by {found.factor:g} afterwards"
     if found.name not in layers or found.factor != 1:
+        how = "are made by several layers" if found.name not in layers else f"are multiplied by {found.factor:g} then"
         raise ValueError(
             f"The logits of {type(model).__name__} come from {found.name!r} and {how}, so a head there would not be "
             "what the network returns. Take that out first, or name the layer to replace all the same: layer=..."
@@ -167,10 +167,8 @@ def _claimed(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, nn.Mod
     inside = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
     found = {name: layer for name, layer in layers.items() if layer in inside}
     if inside and not found:
-        raise ValueError(
-            f"model must contain a torch.nn.Linear that gives the logits, but what {type(model).__name__} calls its "
-            "classifier has none."
-        )
+        wanted = "model must contain a torch.nn.Linear that gives the logits"
+        raise ValueError(f"{wanted}, but what {type(model).__name__} calls its classifier has none.")
     return found or layers
 
 

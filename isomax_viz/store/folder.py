@@ -197,10 +197,8 @@ class Store:
             document |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
             document |= {name: value for name, value in manifest.items() if name != "history"}
             document |= {"entropic_scale": capture.meta.get("entropic_scale"), "accuracy": capture.test.accuracy}
-            sizes = {name: (folder / name).stat().st_size for name in _UNCHANGING}
-            document["files"] = {
-                name: {"bytes": size, "sha256": file_digest(folder / name)} for name, size in sizes.items()
-            }
+            paths = [folder / name for name in _UNCHANGING]
+            document["files"] = {p.name: {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in paths}
             document["sha256"] = json_digest(document)
             (folder / "manifest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
             discard(target)  # an incomplete or damaged one; a whole one is never written twice

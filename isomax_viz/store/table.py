@@ -131,11 +131,7 @@ def verify(id: str | None = None, *, folder: Folder = None) -> pd.DataFrame:
     """
     store = Store(folder)
     names = _names(store) if id is None else [_present(store, id)]
-    rows = [
-        {"id": name, "file": file, "problem": problem}
-        for name in names
-        for file, problem in _problems(store, name).items()
-    ]
+    rows = [(name, *problem) for name in names for problem in _problems(store, name).items()]
     table = pd.DataFrame(rows, columns=["id", "file", "problem"])
     table.attrs["experiments"] = len(names)
     return table
@@ -149,9 +145,8 @@ def _names(store: Store) -> Sequence[str]:
 
 def _present(store: Store, experiment_id: str) -> str:
     if not os.path.isdir(store.path(experiment_id)) and experiment_id not in store:
-        raise StoreError(
-            f"There is no experiment {experiment_id} in {store.folder}. iv.store.list() shows what is there."
-        )
+        remedy = "iv.store.list() shows what is there."
+        raise StoreError(f"There is no experiment {experiment_id} in {store.folder}. {remedy}")
     return experiment_id
 
 

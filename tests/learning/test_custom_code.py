@@ -17,9 +17,10 @@ from torch import nn
 
 import isomax_viz as iv
 from isomax_viz import Experiment
+from isomax_viz._common.checks import name_of
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.learning.backbones import SmallCNN
-from isomax_viz.learning.custom_code import fingerprint, name_of, reference
+from isomax_viz.learning.custom_code import fingerprint, reference
 from isomax_viz.learning.losses import Head, IsoMaxHead, PrototypeHead
 
 ROOT = Path(__file__).resolve().parents[2]

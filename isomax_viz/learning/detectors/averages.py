@@ -88,10 +88,8 @@ class Ensemble(Detector):
     def __init__(self, *, members: Iterable[Capture] = (), networks: Iterable[nn.Module] = ()) -> None:
         self.members, self.networks = list(members), list(networks)
         if not self.members:
-            raise ValueError(
-                "members must hold at least one capture of another seed. Give iv.add_scores(capture, 'ensemble', "
-                "members=[Experiment(..., seed=1).run(), ...])."
-            )
+            remedy = "Give iv.add_scores(capture, 'ensemble', members=[Experiment(..., seed=1).run(), ...])."
+            raise ValueError(f"members must hold at least one capture of another seed. {remedy}")
         for member in self.members:
             if not isinstance(member, Capture):
                 raise TypeError(f"members must hold captures, but holds a {type(member).__name__}.")
@@ -113,10 +111,8 @@ class Ensemble(Detector):
             found = member.samples.get(name)
             told = [item.meta.get("ood", {}).get(name, {}).get("fingerprint") for item in (capture, member)]
             if found is None or len(found) != len(samples) or (None not in told and told[0] != told[1]):
-                raise ValueError(
-                    f"A member of the ensemble has no capture of the same pictures of the set {name!r}. Record it with "
-                    f"Experiment.run(ood=...)."
-                )
+                lacks = f"A member of the ensemble has no capture of the same pictures of the set {name!r}"
+                raise ValueError(f"{lacks}. Record it with Experiment.run(ood=...).")
             answers.append(found.probabilities)
         return np.stack(answers).mean(axis=0, dtype=np.float64)
 

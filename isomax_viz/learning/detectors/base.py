@@ -85,20 +85,16 @@ class Known:
         """Raise an error if a score can't do without what is missing here."""
         for name in needs:
             if getattr(self, name) is None:
-                raise ValueError(
-                    f"The score {key!r} needs {_MEANING[name]}, but {name} is not given. Pass {name}=... to "
-                    "iv.add_scores, or use a capture of Experiment(...).run(), which knows it."
-                )
+                remedy = f"Pass {name}=... to iv.add_scores, or use a capture of Experiment(...).run(), which knows it."
+                raise ValueError(f"The score {key!r} needs {_MEANING[name]}, but {name} is not given. {remedy}")
 
     @property
     def train(self) -> Samples:
         """The training samples, with features."""
         train = self.capture.train
         if train is None or train.features is None:
-            raise ValueError(
-                "The capture carries no training features, which this score is fitted on. Record them with "
-                "Experiment.run() or learning.recording.record_capture."
-            )
+            remedy = "Record them with Experiment.run() or learning.recording.record_capture."
+            raise ValueError(f"The capture carries no training features, which this score is fitted on. {remedy}")
         return train
 
     @cached_property
@@ -244,10 +240,8 @@ class Detector:
             If it was not.
         """
         if self.known is None:
-            raise NotFittedError(
-                f"{type(self).__name__} is not fitted. Call .fit(known) first, or use "
-                f"iv.add_scores(capture, {self.key!r}), which does."
-            )
+            remedy = f"Call .fit(known) first, or use iv.add_scores(capture, {self.key!r}), which does."
+            raise NotFittedError(f"{type(self).__name__} is not fitted. {remedy}")
         return self.known
 
 

@@ -109,10 +109,8 @@ class ViM(_Adapted):
         features = known.features
         dimension = min(512, features.shape[1] // 2) if self.dimension is None else self.dimension
         if dimension >= features.shape[1]:
-            raise ValueError(
-                f"dimension must be below the number of features, {features.shape[1]}, but is {dimension}. "
-                "Leave it out for half of the features."
-            )
+            wrong = f"dimension must be below the number of features, {features.shape[1]}, but is {dimension}"
+            raise ValueError(f"{wrong}. Leave it out for half of the features.")
         detector = pytorch_ood().ViM(None, d=dimension, w=linear.weight, b=linear.bias)
         self._detector = detector.fit_features(features, known.labels)
         self.extra_parameters = numbers(detector.principal_subspace, detector.u) + 1

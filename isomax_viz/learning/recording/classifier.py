@@ -166,8 +166,7 @@ class _Recorder:
         if logits.shape[1] < 2:
             raise ValueError(
                 f"Layer {self.layer.name!r} gives {logits.shape[1]} logit per image; at least 2 are needed, one per "
-                "class. A binary classifier with one output z has the logits (0, z): put a layer behind it that gives "
-                "both."
+                "class. A binary classifier with one output z has the logits (0, z): a layer behind it can give both."
             )
         if reader.name != "train":
             check_complete(reader.name, value, len(logits))

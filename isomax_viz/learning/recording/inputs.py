@@ -95,9 +95,8 @@ class BatchReader:
         elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
             yield from self._of_batches(value)
         else:
-            raise TypeError(
-                f"{self.name} must be {_KINDS}, but is {type(value).__name__}. Wrap a Dataset in a DataLoader."
-            )
+            wrong = f"{self.name} must be {_KINDS}, but is {type(value).__name__}"
+            raise TypeError(f"{wrong}. Wrap a Dataset in a DataLoader.")
 
     def _of_batches(self, batches: Iterable[Any]) -> Iterator[Batch]:
         for batch in batches:
@@ -109,10 +108,8 @@ class BatchReader:
                     f"{type(images).__name__}{keys}. Give them as such: ((batch[...], batch[...]) for batch in loader)."
                 )
             if labels is None and self.is_labelled and isinstance(batches, (list, tuple)) and len(batches) == 2:
-                raise ValueError(
-                    f"{self.name} is a {type(batches).__name__} of batches without labels. If images and their labels "
-                    "are meant, pass both as arrays in a tuple: (images, labels)."
-                )
+                remedy = "If images and their labels are meant, pass both as arrays in a tuple: (images, labels)."
+                raise ValueError(f"{self.name} is a {type(batches).__name__} of batches without labels. {remedy}")
             yield from self._of_arrays(images, labels, len(images))
 
     def _of_pictures(self, images: ImageSet) -> Iterator[Batch]:
@@ -140,7 +137,7 @@ class BatchReader:
         known = self._known(labels, len(tensor)) if self.is_labelled else None
         if not tensor.isfinite().all():
             raise ValueError(
-                f"{self.name} holds images with NaN or infinite numbers. Mend the preprocessing, or drop them."
+                f"{self.name} has images with NaN or infinite numbers. Mend what makes them, or drop them."
             )
         size = size or self._batch_size(tensor.shape[2:])
         for start in range(0, len(tensor), size):
@@ -152,10 +149,8 @@ class BatchReader:
             raise ValueError(f"{self.name} has no labels. In-distribution data needs them: pass (images, labels).")
         array = as_numeric(f"The labels of {self.name}", labels)
         if array.shape != (n,):
-            raise ValueError(
-                f"The labels of {self.name} must be one class number for each of {n} images, but have shape "
-                f"{array.shape}."
-            )
+            wanted = f"The labels of {self.name} must be one class number for each of {n} images"
+            raise ValueError(f"{wanted}, but have shape {array.shape}.")
         return array
 
     def _batch_size(self, places: Sequence[int]) -> int:
@@ -191,22 +186,18 @@ def check_complete(name: str, batches: Data, recorded: int) -> None:
     how = drawing(batches)
     if how is not None:
         logger.warning(
-            "%s is %s: its images may come in another order each time, some of them never or repeatedly, so captures "
-            "of it can't be compared image by image. Use DataLoader(..., shuffle=False) without a sampler.",
-            name,
-            how,
+            f"{name} is {how}: its images may come in another order each time, some of them never or repeatedly, so "
+            "captures of it can't be compared image by image. Use DataLoader(..., shuffle=False) without a sampler."
         )
     if not isinstance(batches, DataLoader):
         return
     # Without a batch sampler the set holds batches.
-    is_counted = batches.batch_sampler is not None and hasattr(batches.dataset, "__len__")
-    there = len(batches.dataset) if is_counted else None
-    if there is None and batches.drop_last:
-        logger.warning("%s may lack its last images: its DataLoader drops an incomplete batch (drop_last=True).", name)
-    if there not in (None, recorded):
-        logger.warning(
-            "%s has %s images, but its DataLoader gave %s: look at its sampler and at drop_last.", name, there, recorded
-        )
+    if batches.batch_sampler is None or not hasattr(batches.dataset, "__len__"):
+        if batches.drop_last:
+            logger.warning("%s may lack its last images: its DataLoader drops an incomplete batch (drop_last).", name)
+    elif (there := len(batches.dataset)) != recorded:
+        told = "%s has %s images, but its DataLoader gave %s: look at its sampler and at drop_last."
+        logger.warning(told, name, there, recorded)
 
 
 def _is_array(value: Any) -> bool:

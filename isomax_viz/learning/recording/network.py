@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -173,9 +174,8 @@ def assemble_capture(
         what = f"distances to the class means of the training features (the head {reason})"
     if "train" in samples and not (given and prototypes is not None):
         points = class_means(samples["train"])
-        samples, ood = (
-            {name: with_distances_to(points, part) for name, part in sets.items()} for sets in (samples, ood)
-        )
+        with_means = partial(with_distances_to, points)
+        samples, ood = ({name: with_means(part) for name, part in sets.items()} for sets in (samples, ood))
     meta = dict(meta) | ({"distances": what} if given or "train" in samples else {})
     return Capture(**samples, ood=ood, meta=meta, history=history, prototypes=points)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,9 +143,8 @@ class Batches:
             How many pictures; by default all, once. More than there are begin again in another order.
         """
         total = len(self) if total is None else total
-        passes = [
-            torch.randperm(len(self), generator=generator, device=self.device) for _ in range(0, total, len(self))
-        ]
+        drawing: dict[str, Any] = {"generator": generator, "device": self.device}
+        passes = [torch.randperm(len(self), **drawing) for _ in range(0, total, len(self))]
         parts = torch.cat(passes)[:total].split(batch_size)
         if len(parts) > 1 and len(parts[-1]) == 1:
             parts = (*parts[:-2], torch.cat(parts[-2:]))
