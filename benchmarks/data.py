@@ -89,7 +89,7 @@ def fast_mode_rows(*, seeds: int = 8, epochs: int = 6, per_class: int = 100, tes
 def rows(*, tiny: bool = False) -> list[Row]:
     """All rows of this file."""
     if tiny:
-        return fast_mode_rows(seeds=2, epochs=1, per_class=7, tested=20)
+        return fast_mode_rows(seeds=2, epochs=1, per_class=2, tested=5)
     if cpu_features() & {"avx512_bf16", "amx_bf16"}:
         return [*cache_rows(), *fast_mode_rows()]
     # Emulated, bfloat16 takes ten times as long as float32; it is never chosen.

@@ -28,14 +28,17 @@ sys.meta_path.insert(0, Hidden())
 """
 
 
+@pytest.fixture(scope="session")
+def session_store(tmp_path_factory) -> Path:
+    """The store of tests that bring none, the same for all workers: what one has trained, the others read."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "store"
+
+
 @pytest.fixture(autouse=True)
-def _quiet_store(tmp_path_factory, monkeypatch):
+def _quiet_store(session_store, monkeypatch):
     """No test reads or writes the reader's own store."""
-    monkeypatch.setenv("ISOMAX_VIZ_STORE", os.environ.get("ISOMAX_VIZ_TEST_STORE", str(_store(tmp_path_factory))))
-
-
-def _store(tmp_path_factory) -> Path:
-    return tmp_path_factory.getbasetemp() / "store"
+    monkeypatch.setenv("ISOMAX_VIZ_STORE", os.environ.get("ISOMAX_VIZ_TEST_STORE", str(session_store)))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -87,21 +90,44 @@ def capture(rng) -> Capture:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> dict[str, Capture]:
+def trained(session_store) -> dict[str, Capture]:
     """One smoke training of each loss on the digits, from the session's store."""
     from isomax_viz import Experiment
 
-    store = _store(tmp_path_factory)
-    return {loss: Experiment(loss=loss, preset="smoke").run(store=store, progress=False) for loss in LOSSES}
+    return {loss: Experiment(loss=loss, preset="smoke").run(store=session_store, progress=False) for loss in LOSSES}
+
+
+# Files that take long, the longest first: begun early, they leave no worker idle at the end.
+LONG = ("experiments/test_sweep.py",)
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Fast tests first, then notebooks, then the browser.
+    """Long files first, then the other fast tests, then notebooks, then the browser.
 
     The browser's driver keeps an event loop running until the session ends, and a widget behaves otherwise beside one.
     """
-    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None) * 2
-               + (item.get_closest_marker("notebook") is not None))  # fmt: skip
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONG)}
+
+    def order(item) -> tuple[bool, bool, int]:
+        marks = (item.get_closest_marker(name) is not None for name in ("browser", "notebook"))
+        return *marks, places.get(item.path, len(LONG))
+
+    items.sort(key=order)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give a file to one worker, which makes its fixtures once; each notebook, which needs none, to whoever is free."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if "::test_notebook_runs[" in nodeid else super()._split_scope(nodeid)
+
+    return Files(config, log)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

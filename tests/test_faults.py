@@ -62,10 +62,10 @@ def hidden(folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def stored(trained, tmp_path_factory, tmp_path) -> Path:
+def stored(trained, session_store, tmp_path) -> Path:
     """A store of its own with the session's experiment in it."""
     folder = tmp_path / "store"
-    shutil.copytree(tmp_path_factory.getbasetemp() / "store" / EXPERIMENT.id, folder / EXPERIMENT.id)
+    shutil.copytree(session_store / EXPERIMENT.id, folder / EXPERIMENT.id)
     return folder
 
 

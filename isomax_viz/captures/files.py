@@ -230,7 +230,7 @@ def pack(
     groups = {"test": test} | {f"ood{number}": samples for number, samples in enumerate(ood.values())}
     if train is not None:
         groups["train"] = train
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for group, samples in groups.items():
         named = {name: getattr(samples, name) for name in _ARRAYS}
         named |= {f"score{number}": column for number, column in enumerate(samples.extra_scores.values())}

@@ -79,8 +79,8 @@ def scored(trained):
 
 
 @pytest.fixture(scope="module")
-def measured(scored, tmp_path_factory):
-    return methods.measure(scored, rounds=2, pictures=20, store=tmp_path_factory.getbasetemp() / "store")
+def measured(scored, session_store):
+    return methods.measure(scored, rounds=2, pictures=20, store=session_store)
 
 
 def test_costs_stand_beside_what_is_demanded(measured, scored):
@@ -109,10 +109,9 @@ def test_costs_stand_beside_what_is_demanded(measured, scored):
     assert joined.loc["SoftMax/k nearest neighbours", ["training_features", "ood"]].tolist() == [True, 1]
 
 
-def test_distances_to_class_means_are_measured_with_what_they_keep(scored, tmp_path_factory):
-    store = tmp_path_factory.getbasetemp() / "store"
+def test_distances_to_class_means_are_measured_with_what_they_keep(scored, session_store):
     plain = scored[1].replace(test=replace(scored[1].test, predictions=1 - scored[1].test.predictions % 2))
-    asked = {"approaches": [("softmax", "mds")], "rounds": 1, "pictures": 20, "store": store}
+    asked = {"approaches": [("softmax", "mds")], "rounds": 1, "pictures": 20, "store": session_store}
     row = methods.measure([plain, scored[0]], **asked).loc[0]
     assert row["extra_parameters"] == 10 * 128
     assert row["AUROC"] == iv.evaluate(scored[0], scores="mds").AUROC[0]

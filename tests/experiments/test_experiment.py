@@ -106,10 +106,10 @@ def test_global_random_state_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_capture_says_what_the_network_says(trained, loss, tmp_path_factory):
+def test_a_capture_says_what_the_network_says(trained, loss, session_store):
     capture = trained[loss]
     experiment = Experiment(loss=loss, **SMOKE)
-    model = experiment.network(store=tmp_path_factory.getbasetemp() / "store")
+    model = experiment.network(store=session_store)
     data = datasets.load_id("digits")
     assert tuple(capture.ood) == datasets.default_ood("digits")
     for name in ("test", "letters"):

@@ -392,19 +392,18 @@ def test_pictures_are_those_of_the_set(captures):
     view.close()
 
 
-def test_one_image_is_judged_by_the_network_of_the_capture_alone(trained, tmp_path_factory):
-    store = tmp_path_factory.getbasetemp() / "store"
+def test_one_image_is_judged_by_the_network_of_the_capture_alone(trained, session_store):
     capture = next(item for item in trained.values() if item.loss == "isomax+")
     pictures = load_id("digits").test.subset([0, 1])
-    said = Networks([capture], store).judge(0, pictures.with_provenance())
+    said = Networks([capture], session_store).judge(0, pictures.with_provenance())
     np.testing.assert_allclose(said.logits, capture.test.logits[:2], rtol=1e-4, atol=1e-6)
     other = capture.replace(test=dataclasses.replace(capture.test, logits=capture.test.logits + 0.1))
     with pytest.raises(StoreError, match="not the one behind this capture"):
-        Networks([other], store).judge(0, pictures)
+        Networks([other], session_store).judge(0, pictures)
 
 
-def test_what_is_drawn_is_scored_by_every_loss(trained, tmp_path_factory):
-    view = explore(list(trained.values()), store=tmp_path_factory.getbasetemp() / "store")
+def test_what_is_drawn_is_scored_by_every_loss(trained, session_store):
+    view = explore(list(trained.values()), store=session_store)
     blocks = [16 if column in (3, 4) else 0 for _ in range(8) for column in range(8)]
     content, buffers = asked(view, {"what": "judge", "network": 0, "pad": blocks})
     rows = content["answer"]["rows"]

@@ -126,10 +126,10 @@ def test_pictures_are_normalised_with_the_statistics_of_the_training_data(model)
     np.testing.assert_allclose(plain.test.logits, by_hand(model, pixels)[1], rtol=1e-3, atol=1e-4)
 
 
-def test_a_recorded_experiment_equals_its_own_capture(trained, tmp_path_factory):
+def test_a_recorded_experiment_equals_its_own_capture(trained, session_store):
     """The same network, recorded by the experiment and as if it were anyone's."""
     experiment, own = iv.Experiment(loss="isomax2", preset="smoke"), trained["isomax2"]
-    network = experiment.network(store=tmp_path_factory.getbasetemp() / "store")
+    network = experiment.network(store=session_store)
     capture = iv.record(network, datasets.load_id("digits"), {"letters": "letters"})
     assert capture.loss == "isomax2" and capture.meta["layer"] == "head"
     for name in ("train", "test", "letters"):

@@ -50,8 +50,8 @@ library = pytest.importorskip("pytorch_ood.detector")
 
 
 @pytest.fixture(scope="module")
-def network(trained, tmp_path_factory):
-    return Experiment(loss="softmax", preset="smoke").network(store=tmp_path_factory.getbasetemp() / "store")
+def network(trained, session_store):
+    return Experiment(loss="softmax", preset="smoke").network(store=session_store)
 
 
 @pytest.fixture(scope="module")
@@ -367,10 +367,9 @@ FAST = (ODIN(temperatures=[1000], steps=[0.0014]), GODIN(steps=[0.01]), Mahalano
 
 
 @pytest.fixture(scope="module")
-def scored(capture, trained, tmp_path_factory, lee):
-    store = tmp_path_factory.getbasetemp() / "store"
+def scored(capture, trained, session_store, lee):
     methods = (*FAST, Mahalanobis(steps=[0.0], pictures=40))
-    return iv.add_scores(capture, methods, members=[trained["isomax"]], store=store, device="cpu")
+    return iv.add_scores(capture, methods, members=[trained["isomax"]], store=session_store, device="cpu")
 
 
 def test_every_method_runs_through_evaluate_and_the_explorer(scored, tmp_path):

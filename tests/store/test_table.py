@@ -30,11 +30,11 @@ OOD = ("letters", "patches", "gaussian", "uniform")
 
 
 @pytest.fixture
-def folder(trained, tmp_path_factory, tmp_path):
+def folder(trained, session_store, tmp_path):
     """A store of its own with the session's four experiments in it."""
     for loss in LOSSES:
         name = Experiment(loss=loss, preset="smoke").id
-        shutil.copytree(tmp_path_factory.getbasetemp() / "store" / name, tmp_path / name)
+        shutil.copytree(session_store / name, tmp_path / name)
     return tmp_path
 
 
