@@ -32,13 +32,14 @@ sys.meta_path.insert(0, Hidden())
 def session_store(tmp_path_factory) -> Path:
     """The store of tests that bring none, the same for all workers: what one has trained, the others read."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "store"
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return Path(os.environ.get("ISOMAX_VIZ_TEST_STORE", shared / "store"))
 
 
 @pytest.fixture(autouse=True)
 def _quiet_store(session_store, monkeypatch):
     """No test reads or writes the reader's own store."""
-    monkeypatch.setenv("ISOMAX_VIZ_STORE", os.environ.get("ISOMAX_VIZ_TEST_STORE", str(session_store)))
+    monkeypatch.setenv("ISOMAX_VIZ_STORE", str(session_store))
 
 
 @pytest.fixture(autouse=True, scope="session")

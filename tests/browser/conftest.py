@@ -21,18 +21,11 @@ def _missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where trained networks lie: the given store, so that they are trained once."""
-    chosen = os.environ.get("ISOMAX_VIZ_STORE")
-    return Path(chosen).resolve() if chosen else tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(scope="session")
-def captures(store: Path) -> dict[str, Any]:
+def captures(session_store: Path) -> dict[str, Any]:
     """The four losses on digits, by key."""
     import isomax_viz as iv
 
-    return {loss: iv.Experiment(loss=loss).run(store=store, progress=False) for loss in LOSSES}
+    return {loss: iv.Experiment(loss=loss).run(store=session_store, progress=False) for loss in LOSSES}
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +38,9 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory, session_store: Path) -> Iterator[Lab]:
     """JupyterLab with nothing of the user's."""
-    environment = os.environ | {"ISOMAX_VIZ_STORE": str(store)}
+    environment = os.environ | {"ISOMAX_VIZ_STORE": str(session_store)}
     with start_lab(tmp_path_factory.mktemp("jupyter"), environment) as running:
         yield running
 
