@@ -72,11 +72,12 @@ look: .venv/installed-look
 lab: .venv/installed
 	$(LAB)
 
-# Two files at a time, each on one thread: more threads than cores would wait for each other.
+# Two files at a time, each on one thread: more threads than cores would wait for each other. Types are checked beside them.
 test: .venv/installed-test
 	$(BIN)/ruff check .
-	$(BIN)/python -m mypy
-	OMP_NUM_THREADS=1 ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m mypy & types=$$!; \
+	OMP_NUM_THREADS=1 ISOMAX_VIZ_SCREENSHOTS=$(CURDIR)/reports/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types || { echo "mypy has found something: see above"; exit 1; }; exit $$tests
 
 lesson: .venv/installed-look
 	$(BIN)/python -c 'import isomax_viz; print(isomax_viz.lesson())'

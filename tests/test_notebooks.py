@@ -14,15 +14,6 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 
 # They need recorded captures only, and run where PyTorch is not installed.
 WITHOUT_TORCH = ("01_logits_entropy_probability", "05_distance_score", "07_explorer")
-# What a class opens for the first time: everything is trained here.
-FROM_NOTHING = (
-    "10_two_moons",
-    "11_feature_space",
-    "12_threshold_and_cost",
-    "13_entropy_principle",
-    "20_your_own",
-    "21_hypotheses",
-)
 
 
 def code_cells(notebook):
@@ -31,17 +22,17 @@ def code_cells(notebook):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, request, tmp_path, monkeypatch, record_property):
-    from isomax_viz.experiments.reports import execute
+def test_notebook_runs(path, request, record_property):
+    from isomax_viz.experiments.reports import STUDIES, execute
+    from isomax_viz.experiments.sweep import sweep
 
     if path.stem in WITHOUT_TORCH:
         request.getfixturevalue("hide_torch")
-    if path.stem in FROM_NOTHING:
-        monkeypatch.setenv("ISOMAX_VIZ_STORE", str(tmp_path / "runs"))
     start = time.perf_counter()
+    if path.stem in STUDIES:  # in this process, where PyTorch is loaded already; the notebook would start others
+        sweep(STUDIES[path.stem], progress=False)
     notebook = execute(path)
-    where = "from an empty store" if path.stem in FROM_NOTHING else "networks shared with other tests"
-    record_property("notebook", f"{path.stem}: {time.perf_counter() - start:.0f} s, {where}")  # printed at the end
+    record_property("notebook", f"{path.stem}: {time.perf_counter() - start:.0f} s")  # printed at the end
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not any(output.output_type == "error" for output in outputs)

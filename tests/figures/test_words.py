@@ -154,7 +154,8 @@ def test_no_figure_is_forgotten():
 
 def shown(figure):
     """The words that a reader sees, with the boxes of pixels that they fill."""
-    FigureCanvasAgg(figure).draw()
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # lays out as a drawing does
     found = []
     for text in figure.findobj(Text):
         box = text.get_window_extent()
