@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -98,21 +99,16 @@ def trained(session_store) -> dict[str, Capture]:
     return {loss: Experiment(loss=loss, preset="smoke").run(store=session_store, progress=False) for loss in LOSSES}
 
 
-# Files that take long, the longest first: begun early, they leave no worker idle at the end.
-LONG = ("experiments/test_sweep.py",)
-
-
 def pytest_collection_modifyitems(items) -> None:
-    """Long files first, then the other fast tests, then notebooks, then the browser.
+    """Fast tests first, then notebooks, then the browser, there the longest files first: no worker is idle at the end.
 
     The browser's driver keeps an event loop running until the session ends, and a widget behaves otherwise beside one.
     """
-    tests = Path(__file__).parent
-    places = {tests / name: place for place, name in enumerate(LONG)}
+    sizes = Counter(item.path for item in items)
 
     def order(item) -> tuple[bool, bool, int]:
-        marks = (item.get_closest_marker(name) is not None for name in ("browser", "notebook"))
-        return *marks, places.get(item.path, len(LONG))
+        browser, notebook = (item.get_closest_marker(name) is not None for name in ("browser", "notebook"))
+        return browser, notebook, -sizes[item.path] * browser
 
     items.sort(key=order)
 
