@@ -378,8 +378,8 @@ def check_choice(parameter: str, value: Any, accepted: Iterable[str], *, remedy:
     written, names = str(value).lower().replace("plus", "+"), list(map(str, accepted))
     # Swapped letters are nearer than another one: "msd" means "mds", not "mps".
     near = [name for name in names if sorted(name) == sorted(written)] or difflib.get_close_matches(written, names)
-    hints = [f"Did you mean {near[0]!r}?"] * bool(near) + [remedy] * bool(remedy)
-    raise ValueError(" ".join([f"{parameter} must be one of {listed}, but is {value!r}.", *hints]))
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{parameter} must be one of {listed}, but is {value!r}.{hint} {remedy}".rstrip())
 
 
 _WITHIN = {"above": operator.gt, "of at least": operator.ge, "of at most": operator.le, "below": operator.lt}
