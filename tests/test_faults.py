@@ -103,7 +103,7 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "is_stored"),
     [
-        ("isomax_viz.captures.capture.write_capture", False),  # nothing is written yet
+        ("isomax_viz.captures.files.write_capture", False),  # nothing is written yet
         ("safetensors.numpy.save_file", False),  # the first file has another name still
         (BEFORE_THE_RENAME, False),  # all files are written, the folder has another name still
         ("isomax_viz.learning.training.checkpoint.Checkpoint.remove", True),  # all is done, but for cleaning up

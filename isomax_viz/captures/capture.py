@@ -24,16 +24,8 @@ from isomax_viz._common.checks import (
     missing_package,
 )
 from isomax_viz._common.files import new_entry
-from isomax_viz.captures.files import (
-    CaptureError,
-    DamagedCaptureError,
-    damaged,
-    narrowed,
-    pack,
-    read_capture,
-    unpack,
-    write_capture,
-)
+from isomax_viz.captures import files
+from isomax_viz.captures.files import CaptureError, DamagedCaptureError
 from isomax_viz.captures.provenance import loss_key
 from isomax_viz.captures.samples import Samples, are_log_probabilities, log_softmax
 from isomax_viz.catalog.style import loss_style
@@ -301,13 +293,13 @@ class Capture(Sealed):
             If a value is too large for float16 (above 65,504).
         """
         check_choice("dtype", dtype, ("float32", "float16"))
-        arrays, content = pack(self.test, self.ood, self.train)
+        arrays, content = files.pack(self.test, self.ood, self.train)
         if self.prototypes is not None:
             arrays["prototypes"] = self.prototypes
         meta, history = self.meta, None if self.history is None else self.history.to_dict(orient="list")
         if dtype == "float16":
-            arrays, meta = narrowed(arrays), {**meta, "stored_as": dtype}
-        return write_capture(Path(path).expanduser(), arrays, {"meta": meta, "history": history, **content})
+            arrays, meta = files.narrowed(arrays), {**meta, "stored_as": dtype}
+        return files.write_capture(Path(path).expanduser(), arrays, {"meta": meta, "history": history, **content})
 
     @classmethod
     def load(cls, path: str | Path, *, mmap: bool = False) -> Capture:
@@ -333,16 +325,16 @@ class Capture(Sealed):
             If the file is damaged, not a capture, or written by a newer version.
         """
         path = Path(path).expanduser()
-        arrays, content = read_capture(path, mmap=mmap)
+        arrays, content = files.read_capture(path, mmap=mmap)
         try:
             return cls(
-                **unpack(arrays, content, checked=not mmap),
+                **files.unpack(arrays, content, checked=not mmap),
                 meta=content["meta"],
                 history=None if content["history"] is None else pd.DataFrame(content["history"]),
                 prototypes=arrays.get("prototypes"),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise damaged(path, str(error)) from error
+            raise files.damaged(path, str(error)) from error
 
 
 def _check_keys(meta: Any) -> None:

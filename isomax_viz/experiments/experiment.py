@@ -39,16 +39,8 @@ from isomax_viz.captures.provenance import SOURCE_COLUMNS
 from isomax_viz.catalog.losses import LOSSES
 from isomax_viz.catalog.style import loss_style
 from isomax_viz.datasets import ImageSet
-from isomax_viz.learning.training.protocols import (
-    METHODS,
-    OUTLIER_DATA,
-    PRECISIONS,
-    PRESETS,
-    SELECTIONS,
-    Protocol,
-    Recipe,
-    protocol_for,
-)
+from isomax_viz.learning.training import protocols
+from isomax_viz.learning.training.protocols import METHODS, PRESETS, Protocol, Recipe
 from isomax_viz.store.folder import Store
 
 if TYPE_CHECKING:
@@ -210,9 +202,7 @@ class Experiment(BaseModel):
         accepted=PRESETS,
     )
     epochs: int | None = _setting(None, "Another number of epochs; milestones move in proportion.", bounds=_COUNT)
-    held_out_classes: tuple[int, ...] = _setting(
-        (), "Classes to train without; they become the near out-of-distribution set unseen."
-    )
+    held_out_classes: tuple[int, ...] = _setting((), "Classes to train without; they become the near OOD set unseen.")
     examples_per_class: int | None = _setting(
         None,
         "Train with so many pictures of each class (robustness study of the IsoMax2 paper); the seed says which.",
@@ -221,7 +211,7 @@ class Experiment(BaseModel):
     select: str = _setting(
         "last",
         "Which epoch's network is kept: last, best_validation, or best_test (the papers' code; optimistic accuracy).",
-        accepted=SELECTIONS,
+        accepted=protocols.SELECTIONS,
     )
     validation: float = _setting(
         0.0, "Share of the training pictures held out for watching.", bounds={"at_least": 0, "at_most": 0.9}
@@ -230,7 +220,7 @@ class Experiment(BaseModel):
         0.1, "Learning rate of the scales and tilts, as a factor.", bounds={"at_least": 0}, losses=("isomax2",)
     )
     scales_weight_decay: bool = _setting(False, "Whether the scales and tilts decay.", losses=("isomax2",))
-    precision: str = _setting("auto", "Number format of the backbone while training.", accepted=PRECISIONS)
+    precision: str = _setting("auto", "Number format of the backbone while training.", accepted=protocols.PRECISIONS)
     distance: str = _setting("euclidean", "d of the DisMax frame.", accepted=_DISTANCES, losses=("dismax",))
     training_function: str = _setting("scaled", "g of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))
     detection_function: str = _setting("identity", "h of the DisMax frame.", accepted=_FUNCTIONS, losses=("dismax",))
@@ -255,7 +245,7 @@ class Experiment(BaseModel):
     outlier_data: str = _setting(
         "noise",
         "What the extra data is; it can't be an out-of-distribution set of the same experiment.",
-        accepted=OUTLIER_DATA,
+        accepted=protocols.OUTLIER_DATA,
         methods=tuple(METHODS),
     )
     outlier_weight: float | None = _setting(
@@ -481,7 +471,7 @@ class Experiment(BaseModel):
     @property
     def protocol(self) -> Protocol:
         """The training protocol: the preset's, with this experiment's own settings applied."""
-        protocol = protocol_for(self.preset, data=self.data, backbone=self.backbone, loss=self.loss)
+        protocol = protocols.protocol_for(self.preset, data=self.data, backbone=self.backbone, loss=self.loss)
         if self.epochs is not None:
             protocol = protocol.with_epochs(self.epochs)
         own = _OF_PROTOCOL & SETTINGS.keys() - {"epochs"}

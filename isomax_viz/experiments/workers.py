@@ -271,12 +271,12 @@ def run(
     elif isinstance(executor, int):
         workers = min(executor, len(experiments))
         with Processes(workers, environments=_environments(task.device)) as processes:
-            yield from _submitted(experiments, processes, replace(task, threads=_share(workers)))
+            yield from _answers(experiments, processes, replace(task, threads=_share(workers)))
     elif isinstance(executor, ProcessPoolExecutor):
         workers = getattr(executor, "_max_workers", 1)
-        yield from _submitted(experiments, executor, replace(task, threads=_share(workers)))
+        yield from _answers(experiments, executor, replace(task, threads=_share(workers)))
     else:
-        yield from _submitted(experiments, executor, task)
+        yield from _answers(experiments, executor, task)
 
 
 def _share(workers: int) -> int | None:
@@ -293,9 +293,7 @@ def _environments(device: str | torch.device | None) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": name} for name in visible.split(",")]
 
 
-def _submitted(
-    experiments: Sequence[Experiment], executor: Submits, task: Task
-) -> Iterator[tuple[Experiment, Outcome]]:
+def _answers(experiments: Sequence[Experiment], executor: Submits, task: Task) -> Iterator[tuple[Experiment, Outcome]]:
     pending: dict[Any, Experiment] = {}
     told = pickle.dumps(task)  # once: it may hold pictures
     try:
