@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from isomax_viz import Capture, CaptureError, Samples, scores
 from isomax_viz._common.checks import sealed
-from isomax_viz.captures import capture as captures_module
+from isomax_viz.captures import files
 from isomax_viz.captures import files as _capture_files
 from isomax_viz.captures.files import read_capture
 from isomax_viz.datasets import from_arrays, load_toy
@@ -123,7 +123,7 @@ def test_what_nobody_can_change_is_not_copied(capture, tmp_path, mmap, monkeypat
     assert np.shares_memory(other.extra_scores["mine"], samples.extra_scores["mine"])
     full = scores.add_column(capture, "mine", {"test": np.ones(60)}).replace(prototypes=np.ones((4, 5)))
     path, read = full.save(tmp_path / "c.safetensors"), {}
-    monkeypatch.setattr(captures_module, "read_capture", lambda *a, **k: keep(read, read_capture(*a, **k)))
+    monkeypatch.setattr(files, "read_capture", lambda *a, **k: keep(read, read_capture(*a, **k)))
     loaded = Capture.load(path, mmap=mmap)
     parts = {"test/logits": loaded.test.logits, "test/features": loaded.test.features, "prototypes": loaded.prototypes}
     parts["test/score0"] = loaded.test.extra_scores["mine"]

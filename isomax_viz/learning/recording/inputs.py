@@ -136,9 +136,8 @@ class BatchReader:
             )
         known = self._known(labels, len(tensor)) if self.is_labelled else None
         if not tensor.isfinite().all():
-            raise ValueError(
-                f"{self.name} has images with NaN or infinite numbers. Mend what makes them, or drop them."
-            )
+            wrong = f"{self.name} holds images with NaN or infinite numbers"
+            raise ValueError(f"{wrong}. Mend the preprocessing, or drop them.")
         size = size or self._batch_size(tensor.shape[2:])
         for start in range(0, len(tensor), size):
             yield tensor[start : start + size], None if known is None else known[start : start + size]
