@@ -336,7 +336,8 @@ def _room(ax: Axes) -> tuple[float, float]:
 
 
 def _bars(ax: Axes) -> list[Axes]:
-    return [item.colorbar.ax for item in (*ax.images, *ax.collections) if item.colorbar is not None]
+    bars = [item.colorbar.ax for item in (*ax.images, *ax.collections) if item.colorbar is not None]
+    return [bar for bar in bars if bar.get_in_layout()]
 
 
 def break_words(text: Text, room: float) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ from isomax_viz.analysis.features import Snapshot, ToyRun, surface_table
 from isomax_viz.captures.provenance import note
 from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import data_style, known, loss_record, number, percent, plain, titles
-from isomax_viz.figures._canvas import Caption, as_table, attach, check_options, draw_legend, drawing
+from isomax_viz.figures import _canvas as canvas
 from isomax_viz.figures._words import score_label
 from isomax_viz.figures.feature_space import CLASS_COLORS, name_classes
 from isomax_viz.figures.grids import plot_grid
@@ -61,9 +60,14 @@ def draw_score(ax: Axes, plane: Grid, first: pd.Series, options: dict[str, Any])
     look = {"cmap": _SHADES, "origin": "lower", "interpolation": "bilinear", "vmin": low, "vmax": high}
     image = ax.imshow(plane.value, extent=plane.extent, **(look | options))
     label = score_label(first["score"])
-    scale = ax.get_figure().colorbar(image, ax=ax, pad=0.02, extend="min", ticks=MaxNLocator(5))
-    scale.set_label(f"{label}: bright = in-distribution", parse_math=False, usetex=False)
-    scale.outline.set_visible(False)
+    # Its numbers have room for six signs and no part in the layout: axes stand still from epoch to epoch.
+    bar = ax.inset_axes((1.03, 0, 0.05, 0.96))  # below the words over the axes
+    bar.set_in_layout(False)
+    ax.get_figure(root=True).colorbar(image, cax=bar, extend="min", ticks=MaxNLocator(5)).outline.set_visible(False)
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "rotation": 90}
+    words = ax.annotate(f"{label}: bright = in-distribution", (1.08, 0.5), (6.5 * canvas.small(), 0), **place)
+    words.set(fontsize=rcParams["axes.labelsize"], annotation_clip=False)
+    canvas.break_words(words, 0.75 * ax.bbox.height)
 
 
 def draw_regions(ax: Axes, plane: Grid, classes: int, options: dict[str, Any]) -> None:
@@ -148,6 +152,7 @@ _MODULE = "isomax_viz.analysis.features"
 _COLUMNS = ("loss", "data", "epoch", "space", "score", "group", "ood", "label", "name", "x", "y", "value", "threshold")
 WIDTH, HEIGHT = 4.4, 3.85  # of a panel, in inches
 _AXES = {"input": "coordinate", "features": "feature"}
+_PAD = "\N{FIGURE SPACE}"  # as wide as a digit
 
 
 def plot_surface(
@@ -199,14 +204,14 @@ def plot_surface(
     >>> plot_surface(train_toy("moons", loss="isomax", epochs=1, lines=9), score="mds").get_xlabel()
     'first coordinate'
     """
-    check_options(plot_surface, kwargs, AxesImage, Axes.imshow)
+    canvas.check_options(plot_surface, kwargs, AxesImage, Axes.imshow)
     kind = surface_table, _COLUMNS
-    table = as_table(plot_surface, data, *kind, module=_MODULE, score=score, space=space, ood=ood)
-    with drawing(ax, theme=theme, size=(5.2, 5.0)) as axes:
+    table = canvas.as_table(plot_surface, data, *kind, module=_MODULE, score=score, space=space, ood=ood)
+    with canvas.drawing(ax, theme=theme, size=(5.2, 5.0)) as axes:
         handles, caption = _draw(axes, table, regions, kwargs)
         if legend:
-            draw_legend(axes, handles, [str(handle.get_label()) for handle in handles])
-        return attach(axes, caption, own=ax is None)
+            canvas.draw_legend(axes, handles, [str(handle.get_label()) for handle in handles])
+        return canvas.attach(axes, caption, own=ax is None)
 
 
 def plot_surfaces(
@@ -255,7 +260,7 @@ def plot_surfaces(
     return plot_grid(plot_surface, tables, regions=regions, theme=theme, **options)
 
 
-def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any]) -> tuple[list[Line2D], Caption]:
+def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any]) -> tuple[list[Line2D], canvas.Caption]:
     first, points = table.iloc[0], table[table["group"] == "plane"]
     plane = Grid(points)
     classes = int(max(table["label"].max() + 1, 2))
@@ -271,15 +276,17 @@ def _draw(ax: Axes, table: pd.DataFrame, regions: bool, options: dict[str, Any])
     ax.set_ylabel(f"second {_AXES[first['space']]}{unit}")
     accepted, share = _accepted(table), float((points["value"] >= points["threshold"]).mean())
     parts, where = _parts(first), "features" if first["space"] == "features" else "input plane"
-    alt = f"{', '.join(parts)}: of the {where}, {percent(share)} is accepted; of the data: {accepted}."
-    return handles, Caption(parts, note(table), alt, tuple(wrap(f"accepted: {accepted}", 52, break_on_hyphens=False)))
+    told = accepted.replace(_PAD, "")
+    alt = f"{', '.join(parts)}: of the {where}, {percent(share)} is accepted; of the data: {told}."
+    return handles, canvas.Caption(parts, note(table), alt, (f"accepted: {accepted}",))
 
 
 def _accepted(table: pd.DataFrame) -> str:
+    """Return the accepted share of each set, all as wide as 100 %: lines must break alike at every epoch."""
     data = table[~table["group"].isin(["plane", "prototype"])]
     shares = (data["value"] >= data["threshold"]).groupby(data["group"], sort=False).mean()
-    told = ", ".join(f"{data_style(name).label} {share:.0%}" for name, share in shares.items())
-    return told.replace("%", "\N{NO-BREAK SPACE}%")
+    told = (f"{data_style(name).label}\N{NO-BREAK SPACE}{f'{share:.0%}':{_PAD}>4}" for name, share in shares.items())
+    return ", ".join(told).replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def _parts(first: pd.Series) -> tuple[str, ...]:

@@ -266,7 +266,9 @@ def test_the_words_over_a_surface_count_what_is_accepted(blobs):
     threshold = metrics.threshold_at_tpr(inside)
     share = (-blobs.capture.ood["ring"].distances.min(axis=1) >= threshold).mean()
     words = " ".join(text.get_text() for text in reversed(ax.texts) if not text.get_gid())
-    assert f"ring {share:.0%}".replace("%", "\N{NO-BREAK SPACE}%") in words
+    assert f"ring {share:.0%}" in words.replace("\N{FIGURE SPACE}", "").replace("\N{NO-BREAK SPACE}%", "%").replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
     assert f"{100 * share:.0f}" in figures.describe(ax)
 
 
@@ -287,6 +289,27 @@ def test_panels_are_in_the_order_of_networks_and_scores(runs):
     assert titles == [f"{network} · {score}" for score in ("MPS", "MDS") for network in networks]
     with pytest.raises(ValueError, match="data and score must each have at least one entry"):
         figures.plot_surfaces([])
+
+
+@pytest.mark.parametrize("score", ["es", "energy"])
+def test_axes_stand_still_from_epoch_to_epoch(runs, score):
+    places = set()
+    for epoch in (0, 1, 2):
+        figure = figures.plot_surfaces([runs["softmax"].at(epoch), runs["isomax"].at(epoch)], score=score)
+        png(figure)
+        places.add(tuple(round(side, 4) for ax in figure.axes for side in ax.get_position().bounds))
+    assert len(places) == 1
+
+
+def test_words_over_a_surface_break_alike_whatever_is_accepted(runs):
+    table = surface_table(runs["softmax"]).replace({"group": {"ring": "a set with a name of some length"}})
+    words = []
+    for threshold in (table["value"].min() - 1, table["value"].max() + 1):  # all is accepted, and nothing
+        figure = figures.plot_grid(figures.plot_surface, table.assign(threshold=threshold))
+        words += [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("accepted")]
+    assert [line.count("\n") for line in words] == [1, 1] and "100\N{NO-BREAK SPACE}%" in words[0]
+    lengths = [[len(line) for line in text.split("\n")] for text in words]
+    assert lengths[0] == lengths[1] and "100" not in words[1]
 
 
 def test_what_differs_between_panels_stands_over_each(runs):
