@@ -248,8 +248,13 @@ def mosaic(
 
 def lay_out(figure: Figure) -> None:
     """Run the layout until axes of equal scales are at their place, so that the first picture is like all others."""
+    former: list[float] = []
     for _ in range(1 if all(ax.get_aspect() == "auto" for ax in figure.axes) else 5):
         figure.get_layout_engine().execute(figure)
+        places = [place for ax in figure.axes for place in ax.get_position().bounds]
+        if former and np.allclose(places, former, rtol=0, atol=1e-6):
+            return
+        former = places
 
 
 @contextmanager
@@ -291,7 +296,7 @@ def draw_legend(ax: Axes, handles: Sequence[Any], labels: Sequence[str], **optio
         take_literally(ax.legend(handles, labels, loc="best", **options).get_texts())
         return
     look = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0.1, "borderaxespad": 0} | options
-    _fit(lambda columns: ax.legend(handles, labels, ncols=columns, **look), len(labels), _room(ax)[0])
+    _fit(lambda columns: ax.legend(handles, labels, ncols=columns, **look), len(labels), _room(ax))
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
@@ -318,21 +323,21 @@ def _fit(draw: Callable[[int], Legend], entries: int, room: float) -> Legend:
     return legend
 
 
-def _room(ax: Axes) -> tuple[float, float]:
-    """Return how wide and high words along the axes may be, in pixels, before the layout is known."""
+def _room(ax: Axes, way: str = "width") -> float:
+    """Return how much room words along the axes have that way, in pixels, before the layout is known."""
     figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
     if figure.get_layout_engine() is None or spec is None:
-        return float(ax.bbox.width), float(ax.bbox.height)
-    grid, parts = spec.get_gridspec(), []
-    for ratios, span in ((grid.get_width_ratios(), spec.colspan), (grid.get_height_ratios(), spec.rowspan)):
-        # Columns share their widest labels: a panel may be narrower than its part.
-        parts.append(sum(ratios[span.start : span.stop]) / sum(ratios) * (0.93 if len(ratios) > 1 else 1.0))
+        return float(getattr(ax.bbox, way))
+    grid, wide = spec.get_gridspec(), way == "width"
+    ratios, span = (grid.get_width_ratios(), spec.colspan) if wide else (grid.get_height_ratios(), spec.rowspan)
+    # Columns share their widest labels: a panel may be narrower than its part.
+    part = sum(ratios[span.start : span.stop]) / sum(ratios) * (0.93 if len(ratios) > 1 else 1.0)
     # What stands beside the axes: numbers, a label, and gaps.
-    sides = [axis.get_tightbbox() for axis in (ax.yaxis, ax.xaxis)]
-    wide, high = (sides[0].width if sides[0] else 0.0), (sides[1].height if sides[1] else 0.0)
-    wide += sum(bar.get_tightbbox().width + 0.03 * figure.bbox.width for bar in _bars(ax))
+    labels = (ax.yaxis if wide else ax.xaxis).get_tightbbox()
+    beside = getattr(labels, way) if labels else 0.0
+    beside += sum(bar.get_tightbbox().width + 0.03 * figure.bbox.width for bar in _bars(ax) if wide)
     gap = 2.5 * FontProperties(size=rcParams["axes.labelsize"]).get_size_in_points() * figure.dpi / 72
-    return parts[0] * figure.bbox.width - wide - gap, parts[1] * figure.bbox.height - high - gap
+    return part * getattr(figure.bbox, way) - beside - gap
 
 
 def _bars(ax: Axes) -> list[Axes]:
@@ -368,7 +373,7 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     for axis in (ax.xaxis, ax.yaxis):
         if isinstance(axis.get_major_formatter(), FixedFormatter):  # names; numbers of logarithmic axes are formulas
             take_literally(axis.get_ticklabels())
-    wide, high = _room(ax)
+    wide, high = _room(ax), _room(ax, "height")
     for line in reversed(caption.lines):
         up = 4 + ax.isomax_lines
         words = ax.annotate(line, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", va="bottom",
@@ -404,7 +409,7 @@ def entitle(ax: Axes, title: str) -> None:
         height += 2 + legend.get_window_extent().height * 72 / ax.get_figure(root=True).dpi
     words = ax.set_title(title, loc="left", pad=5 + height)
     take_literally([words])
-    break_words(words, _room(ax)[0])
+    break_words(words, _room(ax))
     ax.isomax_head = (5 + height) / 72 + words.get_window_extent().height / ax.get_figure(root=True).dpi
 
 
