@@ -1,4 +1,4 @@
-"""Which images a score is most wrong about."""
+"""Which images a score is most wrong about, and which training images are most like one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from isomax_viz.analysis.chosen import Names, set_scores
 from isomax_viz.analysis.scores import ScoreLike
 from isomax_viz.captures.capture import Capture
 
-__all__ = ["select_images"]
+__all__ = ["nearest_training", "select_images"]
 
 
 def select_images(
@@ -62,3 +62,54 @@ def select_images(
         parts.append(pd.DataFrame(columns | {"prediction": samples.predictions, "score": values}))
     table = pd.concat(parts).sort_values("score", ascending=which == "doubtful_id", kind="stable", ignore_index=True)
     return table.head(most)
+
+
+def nearest_training(capture: Capture, name: str, index: int, *, most: int = 6) -> pd.DataFrame:
+    """Return the training images whose features are most like those of one image.
+
+    Parameters
+    ----------
+    capture : Capture
+        With features of its training images and of the set.
+    name : str
+        "test" or an out-of-distribution set.
+    index : int
+        Number of the image there.
+    most : int
+        Images at most.
+
+    Returns
+    -------
+    DataFrame
+        One row per training image, the nearest first: ``index``, ``label`` and ``distance``, which is the Euclidean one
+        between unit vectors of features, as of the score ``"knn"`` (Sun et al. 2022).
+
+    Raises
+    ------
+    ValueError
+        If features were not recorded.
+
+    Examples
+    --------
+    >>> from isomax_viz.captures.samples import Samples
+    >>> train = Samples([[3.0, 0.0], [0.0, 3.0]], [0, 1], features=[[2.0, 0.0], [0.0, 2.0]])
+    >>> unknown = {"mine": {"logits": [[0.1, 0.0]], "features": [[3.0, 4.0]]}}
+    >>> capture = Capture.from_arrays([[3.0, 0.0]], [0], ood=unknown, features=[[1.0, 0.0]]).replace(train=train)
+    >>> nearest_training(capture, "mine", 0).round(3)
+       index  label  distance
+    0      1      1     0.632
+    1      0      0     0.894
+    """
+    if capture.train is None or capture.train.features is None:
+        raise ValueError(
+            "The capture holds no features of training images, so that none can be named as the nearest. "
+            "Experiment(...).run() records them."
+        )
+    one, others = capture.samples[name].require("features")[index], capture.train.features
+    distances = np.linalg.norm(_unit(others) - _unit(one), axis=-1)
+    rows = np.argsort(distances, kind="stable")[:most]
+    return pd.DataFrame({"index": rows, "label": capture.train.labels[rows], "distance": distances[rows]})
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.finfo(np.float32).tiny)

@@ -21,7 +21,7 @@ from isomax_viz.captures.samples import Samples
 from isomax_viz.catalog.style import Style, data_style, loss_style
 from isomax_viz.explorer.choices import DIMENSIONS, Shelf, word
 from isomax_viz.explorer.lessons import loss_lesson, score_lesson
-from isomax_viz.explorer.views import VIEWS, Answer, columns_of
+from isomax_viz.explorer.views import AXES, DRAWERS, FORMATS, START, VIEWS, Answer, columns_of
 
 __all__ = ["Numbers", "digest", "gives", "look_of", "networks_of", "packed", "scores_of", "sets_of"]
 
@@ -151,23 +151,22 @@ def digest(shelf: Shelf, scores: Sequence[Score], sets: Sequence[str]) -> Answer
     """
     return {
         "networks": [_network(shelf, number, scores, sets) for number in range(len(shelf))],
-        "dimensions": {
-            name: {
-                "label": label,
-                "tooltip": tooltip,
-                "options": [[value, word(name, value, short=True)] for value in shelf.options(name)],
-            }
-            for name, (label, tooltip) in DIMENSIONS.items()
-            if name in shelf.choosers
-        },
+        "dimensions": {name: _dimension(shelf, name) for name in shelf.choosers},
         "sets": {name: look_of(data_style(name)) for name in sets},
         "scores": {score.key: score_lesson(score) for score in scores},
         "losses": {loss: loss_lesson(loss) for loss in shelf.options("loss")},
-        "views": {
-            key: {"label": view.label, "tooltip": view.tooltip, "kind": view.kind} for key, view in VIEWS.items()
-        },
+        "views": {key: {"label": v.label, "tooltip": v.tooltip, "kind": v.kind} for key, v in VIEWS.items()},
         "metrics": metrics.METRICS,
+        "start": START,
+        "axes": AXES,
+        "drawers": DRAWERS,
+        "formats": FORMATS,
     }
+
+
+def _dimension(shelf: Shelf, name: str) -> Answer:
+    (label, tooltip), values = DIMENSIONS[name], shelf.options(name)
+    return {"label": label, "tooltip": tooltip, "options": [[value, word(name, value, short=True)] for value in values]}
 
 
 def _network(shelf: Shelf, number: int, scores: Sequence[Score], sets: Sequence[str]) -> Answer:
@@ -299,11 +298,9 @@ def networks_of(shelf: Shelf, scores: Sequence[Score], sets: Sequence[str]) -> l
     ValueError
         If there is none.
     """
-    kept = []
-    for number, capture in enumerate(shelf.captures):
-        held = [name for name in sets if name in capture.ood]
-        if any(gives(capture, score, held) for score in scores):
-            kept.append(number)
+    held = [[name for name in sets if name in capture.ood] for capture in shelf.captures]
+    pairs = list(zip(shelf.captures, held, strict=True))
+    kept = [k for k, pair in enumerate(pairs) if any(gives(pair[0], score, pair[1]) for score in scores)]
     if not kept:
         raise ValueError(
             f"No capture gives one of the scores {[score.key for score in scores]} for its test images and its sets "

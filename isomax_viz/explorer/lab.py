@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -122,7 +122,8 @@ class LabView(BrowserView):
         plain: Callable[..., Figure | None],
     ) -> None:
         self.title, self._show, self._plain = title, show, plain
-        self.controls = {control.name: control for control in (*controls, PRESENT)}
+        self.controls = {control.name: control for control in controls}
+        self.controls.setdefault("present", PRESENT)
         super().__init__({name: control.value for name, control in self.controls.items()})
 
     def __repr__(self) -> str:
@@ -267,13 +268,9 @@ def _temperatures(by_loss: Mapping[str, Capture], values: Sequence[float], *, lo
     detection: Answer = {"kind": "words", "text": "There is no out-of-distribution set to detect."}
     if table["ES"].notna().all():
         low = float(table[["ES", "MPS"]].min(axis=None))
-        y = {
-            "label": "AUROC, mean of the sets",
-            "low": max(0.0, low - 0.25 * (1 - low)),
-            "high": 1,
-            "percent": True,
-        }
-        detection = common | {"title": "Detection", "y": y, "curves": _curves(table, "temperature", ("ES", "MPS"))}
+        y = {"label": "AUROC, mean of the sets", "low": max(0.0, low - 0.25 * (1 - low)), "high": 1, "percent": True}
+        curves = _curves(table, "temperature", {"ES": "ES", "MPS": "MPS"})
+        detection = common | {"title": "Detection", "y": y, "curves": curves}
     fits = [reliability(at_temperature(capture, value)) for value in values]
     frames = [in_lines(panel | {"title": "Reliability"}, loss) for panel in fits]
     sentences = [_temperature_sentence(loss_style(loss).label, row) for row in table.to_dict("records")]
@@ -299,11 +296,10 @@ def _temperature_sentence(label: str, row: Mapping[str, Any]) -> str:
     )
 
 
-def _curves(table: pd.DataFrame, x: str, columns: Mapping[str, str] | Sequence[str]) -> list[Answer]:
-    labels = columns if isinstance(columns, Mapping) else dict(zip(columns, columns, strict=True))
+def _curves(table: pd.DataFrame, x: str, columns: Mapping[str, str]) -> list[Answer]:
     return [
         look_of(style) | {"label": label, "points": table[[x, column]].to_numpy(float).tolist()}
-        for (column, label), style in zip(labels.items(), SPARE_STYLES, strict=False)
+        for (column, label), style in zip(columns.items(), SPARE_STYLES, strict=False)
     ]
 
 
@@ -353,11 +349,9 @@ def explore_simplex(*, entropic_scale: float = 10.0) -> LabView:
         path = scale_table(logits, 0, np.unique([*scales, *np.linspace(0, max(20.0, 2 * entropic_scale), 240)]))
         marked = {"at": "scale", "marks": [[1.0, "detection"], [entropic_scale, "training"]]}
         points = path[["scale", "p0", "p1", "p2"]].to_numpy().tolist()
-        columns = {
-            "cross_entropy": "cross-entropy (what the training lowers)",
-            "entropy": "entropy (what detection sees)",
-        }
-        low = {"kind": "lines", "title": "Entropy and cross-entropy", "curves": _curves(path, "scale", columns)}
+        named = ("cross-entropy (what the training lowers)", "entropy (what detection sees)")
+        curves = _curves(path, "scale", dict(zip(("cross_entropy", "entropy"), named, strict=True)))
+        low = {"kind": "lines", "title": "Entropy and cross-entropy", "curves": curves}
         axes = {"x": {"label": "scale on the logits"}, "y": {"label": "nats", "low": 0}}
         chosen = path[path["scale"].isin(scales)].to_dict("records")
         return {
@@ -427,24 +421,25 @@ def explore_surfaces(
         _scores(check_known("scores", scores, SCORES), "Number that colours the plane; bright = in-distribution"),
         Control("space", "Plane", "Which plane to look at", planes, chosen[0]),
         Control("fill", "Fill", "What the colours say", fills, "score"),
+        replace(PRESENT, asks=True),  # the picture comes from the kernel
     ]
 
     def plain(*, epoch: int, fill: str, **options: Any) -> Figure:
         return plot_surfaces([run.at(epoch) for run in listed], regions=fill == "regions", **options)
 
-    def show(**settings: Any) -> Answer:
-        figure = plain(**settings)
+    def show(*, present: bool, **settings: Any) -> Answer:
+        figure = plain(theme="talk" if present else "paper", **settings)
         picture = np.frombuffer(png(figure), dtype=np.uint8)
         return {"panels": [{"kind": "picture", "png": picture}], "sentence": describe(figure)}
 
     return LabView("Surfaces of a score", controls, show, plain)
 
 
-# key -> (label, tooltip, plot function, its table function, whether it takes a score)
-ALPHA_VIEWS: dict[str, tuple[str, str, Callable[..., Any], Callable[..., pd.DataFrame], bool]] = {
-    "logits": ("Logits", "Logits at each entropic scale", figures.plot_logits, tables.logits_table, False),
-    "entropy": ("Entropy", "Entropies at each scale", figures.plot_entropy, tables.values_table, False),
-    "scores": ("Scores", "The chosen score at each scale", figures.plot_scores, tables.scores_table, True),
+# key -> (label, tooltip, plot function, its table function); only the last takes a score
+ALPHA_VIEWS: dict[str, tuple[str, str, Callable[..., Any], Callable[..., pd.DataFrame]]] = {
+    "logits": ("Logits", "Logits at each entropic scale", figures.plot_logits, tables.logits_table),
+    "entropy": ("Entropy", "Entropies at each scale", figures.plot_entropy, tables.values_table),
+    "scores": ("Scores", "The chosen score at each scale", figures.plot_scores, tables.scores_table),
 }
 SHOWN = ("accuracy", "TNR@TPR95", "AUROC", "DTACC")
 
@@ -499,12 +494,11 @@ def explore_alpha(captures: Captures) -> LabView:
     ]
 
     def plain(*, scale: float, loss: str, view: str, score: str, ood: list[str], theme: str) -> Figure:
-        _, _, plot, _, scored = ALPHA_VIEWS[view]
         if scale not in sweep[loss]:
             raise ValueError(_missing(loss, scale))
-        limits = _common_limits(sweep[loss], view, score, ood)
-        options = {"limits": limits, "theme": theme} | ({"score": score} if scored else {})
-        axes = plot(sweep[loss][scale][0], ood, **options)
+        options: dict[str, Any] = {"score": score} if view == "scores" else {}
+        limits = _common_limits(sweep[loss], ALPHA_VIEWS[view][3], ood=ood, **options)
+        axes = ALPHA_VIEWS[view][2](sweep[loss][scale][0], ood, limits=limits, theme=theme, **options)
         entitle(axes, f"{axes.get_title(loc='left')} · entropic scale {scale:g}")
         return axes.get_figure(root=True)
 
@@ -517,12 +511,10 @@ def _missing(loss: str, scale: float) -> str:
 
 
 def _common_limits(
-    by_scale: Mapping[float, list[Capture]], view: str, score: str, ood: list[str]
+    by_scale: Mapping[float, list[Capture]], table: Callable[..., pd.DataFrame], **options: Any
 ) -> tuple[float, float]:
     """Return limits that hold all scales, so that the picture moves and the axis stands still."""
-    _, _, _, table, scored = ALPHA_VIEWS[view]
-    options: dict[str, Any] = {"score": score} if scored else {}
-    parts = [table(item, ood=ood, bins=1, **options) for found in by_scale.values() for item in found]
+    parts = [table(item, bins=1, **options) for found in by_scale.values() for item in found]
     return min(part["left"].min() for part in parts), max(part["right"].max() for part in parts)
 
 
@@ -535,19 +527,24 @@ def _at_scales(
     score: str,
     ood: list[str],
 ) -> Answer:
-    _, _, _, table, scored = ALPHA_VIEWS[view]
-    options: dict[str, Any] = {"score": score} if scored else {}
-    limits, sentences = _common_limits(sweep[loss], view, score, ood), []
+    table = ALPHA_VIEWS[view][3]
+    options: dict[str, Any] = {"ood": ood} | ({"score": score} if view == "scores" else {})
+    limits, sentences = _common_limits(sweep[loss], table, **options), []
     panels: list[Answer] = []
     for scale in scales:
         if scale not in sweep[loss]:
             panels.append({"kind": "words", "text": _missing(loss, scale)})
             sentences.append(_missing(loss, scale))
             continue
-        rows = table(sweep[loss][scale][0], ood=ood, bins=60, limits=limits, **options)
+        rows = table(sweep[loss][scale][0], bins=60, limits=limits, **options)
         panels.append(_histogram(rows, loss))
         medians = ", ".join(f"{group['label']} {number(group['median'])}" for group in panels[-1]["groups"])
-        sentences.append(f"{loss_style(loss).label} at the entropic scale {scale:g}, {view}: medians {medians}.")
+        words = f"{loss_style(loss).label} at the entropic scale {scale:g}, {view}: medians {medians}."
+        if view == "scores":
+            threshold = float(rows["threshold"].iloc[0])
+            panels[-1]["marks"] = [[threshold, "95 % of ID"]]
+            words += f" From {number(threshold)} up, 95 % of ID are accepted."
+        sentences.append(words)
     captures = [item for found in sweep[loss].values() for item in found]
     found = evaluate(captures, scores=score, ood=ood).groupby(["entropic_scale", "ood"], sort=True)[list(SHOWN)].mean()
     rows = [
@@ -568,6 +565,8 @@ def _histogram(table: pd.DataFrame, loss: str) -> Answer:
         look = look_of(loss_style(loss) if known else data_style(str(name)))
         look |= {"fill": 0.45 if known else 0.16} | ({"dash": [2, 2], "fill": 0.15} if name == INTER else {})
         told = {"label": str(name) if known else look["label"], "n": int(rows["n"].iloc[0])}
+        if "AUROC" in rows and not known:
+            told["detected"] = ", ".join(f"{of} {percent(rows[of].iloc[0])}" for of in ("AUROC", "TNR@TPR95"))
         told |= {"median": float(rows["median"].iloc[0]), "look": look}
         groups.append(told | {name: rows[name].tolist() for name in ("count", "density")})
     edges = [*table["left"].unique().tolist(), float(table["right"].iloc[-1])]

@@ -32,7 +32,8 @@ from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.data import digest, scores_of
 from isomax_viz.explorer.page import READ, saved_answers, write_page
 from isomax_viz.explorer.pictures import Networks
-from isomax_viz.explorer.widget import COSTS, checked_costs
+from isomax_viz.explorer.views import COSTS
+from isomax_viz.explorer.widget import checked_costs
 from isomax_viz.figures import plot_scores
 from isomax_viz.figures._canvas import draw_legend, drawing, entitle, mosaic
 from isomax_viz.figures.surfaces import draw_points

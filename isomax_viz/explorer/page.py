@@ -177,15 +177,8 @@ def write_page(
     ascii_only = charset != "utf-8"
     text = json.dumps(content, allow_nan=False, ensure_ascii=ascii_only, separators=(",", ":")).replace("<", "\\u003c")
     digested = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = PAGE.format(
-        version=isomax_viz.__version__,
-        charset=charset,
-        hash=f"'sha256-{digested}'",
-        title=escape(title),
-        data=text,
-        more=more,
-        script=script,
-    )
+    about = {"version": isomax_viz.__version__, "charset": charset, "title": escape(title), "data": text, "more": more}
+    page = PAGE.format(**about, hash=f"'sha256-{digested}'", script=script)
     path = Path(path).expanduser()
     write_text(path, page, remedy="Choose another path.", encoding="latin-1" if ascii_only else "utf-8")
     return path
@@ -227,10 +220,8 @@ def saved_answers(
             key = hashlib.sha256(content).hexdigest()[:16]
             buffers.setdefault(key, base64.b64encode(zlib.compress(content, 9)).decode())
             places.append(key)
-        answers[json.dumps(request, ensure_ascii=False, separators=(",", ":"))] = {
-            "json": packed_answer,
-            "buffers": places,
-        }
+        asked = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+        answers[asked] = {"json": packed_answer, "buffers": places}
 
     for request in _requests(shelf, data):
         if lean and request["what"] != "scores":

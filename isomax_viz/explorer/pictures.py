@@ -29,7 +29,7 @@ def find_images(capture: Capture, name: str, given: Mapping[str, ImageSet]) -> I
     ----------
     capture : Capture
     name : str
-        "test", or an out-of-distribution set.
+        "test", "train", or an out-of-distribution set.
     given : mapping of str to ImageSet
         Pictures of the user's own, by the same names; they come first.
 
@@ -51,9 +51,9 @@ unknown. Give them: explore(captures, images={'test': image_set}).
         images = given[name]
     else:
         known = _trained_on(capture, f"so the pictures of {name!r} are unknown. {remedy}")
-        images = known.test if name == "test" else load_ood(name, known)
-    recorded = capture.meta.get("ood", {}).get(name, {}).get("fingerprint")
-    same = recorded in (None, images.fingerprint) if name != "test" else np.array_equal(images.labels, samples.labels)
+        images = load_ood(name, known) if name in capture.ood else getattr(known, name)
+    recorded = capture.meta.get("ood", {}).get(name, {}).get("fingerprint", images.fingerprint)
+    same = recorded == images.fingerprint and (name in capture.ood or np.array_equal(images.labels, samples.labels))
     if len(images) != len(samples) or not (same or name in given):
         raise ValueError(f"The pictures of {name!r} at hand are not those that the capture recorded. {remedy}")
     return images

@@ -21,12 +21,25 @@ from isomax_viz.figures.feature_space import plot_feature_space, plot_prototype_
 from isomax_viz.figures.histograms import quantity_label
 from isomax_viz.figures.thresholds import plot_operating_point, plot_risk
 
-__all__ = ["VIEWS", "View", "columns_of", "reliability", "training_panels"]
+__all__ = [
+    "AXES", "COSTS", "DRAWERS", "FORMATS", "START", "VIEWS", "View", "columns_of", "reliability", "training_panels",
+]  # fmt: skip
 
 BINS = 600  # of a histogram of logits; about ten of them make one bar on the screen
 POINTS = 1000  # of each set in the feature space
 
 Answer = dict[str, Any]  # JSON values, and arrays that travel as bytes
+
+# The figure, the data that it draws, the settings, and all captures as a page.
+FORMATS = ("png", "svg", "pdf", "csv", "json", "html")
+AXES = {"shared": "same axes", "own": "own axes", "rank": "rank axis"}
+DRAWERS = {"pictures": "Pictures", "explain": "Explain", "one": "One image", "take": "Take away"}
+COSTS = {"accept_unknown": 1.0, "reject_known": 1.0, "share_unknown": 0.5}
+# What a person can choose, beside the dimensions of the captures, and where it begins.
+START: dict[str, Any] = {
+    "network": 0, "beside": None, "score": "es", "ood": [], "view": "scores", "threshold": "tpr95", "costs": COSTS,
+    "axes": "shared", "quantity": "accuracy", "selection": None, "zoom": None, "drawer": "", "present": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,12 +125,8 @@ def reliability(capture: Capture) -> Answer:
     loss = calibration.negative_log_likelihood(test.logits, test.labels)
     at = number(capture.meta.get("logits_divided_by", 1.0))
     label = f"ECE {percent(error)} (15 bins of equal width), NLL {number(loss)}, temperature {at}"
-    curve = {
-        "label": label,
-        "dash": [],
-        "dots": True,
-        "points": table[["confidence", "accuracy"]].to_numpy(float).tolist(),
-    }
+    points = table[["confidence", "accuracy"]].to_numpy(float).tolist()
+    curve = {"label": label, "dash": [], "dots": True, "points": points}
     unit = {"low": 0, "high": 1, "percent": True}
     x, y = {"label": "confidence: probability of the predicted class"}, {"label": "accuracy in the bin"}
     return {"x": x | unit, "y": y | unit, "curves": [curve], "diagonal": True}

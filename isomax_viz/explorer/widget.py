@@ -20,6 +20,8 @@ from isomax_viz._common.files import csv_text, short_name, write_text
 from isomax_viz.analysis import metrics
 from isomax_viz.analysis import scores as scores_module
 from isomax_viz.analysis.chosen import Captures
+from isomax_viz.analysis.histograms import KNOWN
+from isomax_viz.analysis.images import nearest_training
 from isomax_viz.analysis.risks import cheapest_threshold
 from isomax_viz.analysis.thresholds import RULES, find_threshold, same_share
 from isomax_viz.captures.capture import Capture
@@ -29,40 +31,13 @@ from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.data import Numbers, digest, gives, scores_of, sets_of
 from isomax_viz.explorer.page import to_html
 from isomax_viz.explorer.pictures import Networks, find_images, on_pad, read_image, sheet
-from isomax_viz.explorer.views import VIEWS, View
+from isomax_viz.explorer.views import AXES, COSTS, DRAWERS, FORMATS, START, VIEWS, View
 from isomax_viz.figures import describe, save_figure
 from isomax_viz.figures._canvas import png
 
-__all__ = ["COSTS", "FORMATS", "Explorer", "checked_costs", "explore", "plain_call"]
+__all__ = ["Explorer", "checked_costs", "explore", "plain_call"]
 
-FORMATS = {
-    "png": "the figure as pixels",
-    "svg": "the figure for the web and for editing",
-    "pdf": "the figure for papers",
-    "csv": "the data that the figure draws",
-    "json": "the settings of the explorer, for restore()",
-    "html": "all captures as a page whose controls work in any browser, without a kernel",
-}
-AXES = ("shared", "own", "rank")
-DRAWERS = ("", "pictures", "explain", "one", "take")
-COSTS = {"accept_unknown": 1.0, "reject_known": 1.0, "share_unknown": 0.5}
 PANEL = (4.8, 3.3)  # inches of each of two panels
-# What a person can choose, beside the dimensions of the captures, and where it begins.
-START: dict[str, Any] = {
-    "network": 0,
-    "beside": None,
-    "score": "es",
-    "ood": [],
-    "view": "scores",
-    "threshold": "tpr95",
-    "costs": COSTS,
-    "axes": "shared",
-    "quantity": "accuracy",
-    "selection": None,
-    "zoom": None,
-    "drawer": "",
-    "present": False,
-}
 
 
 class Explorer(BrowserView):
@@ -123,6 +98,10 @@ class Explorer(BrowserView):
             drawn, place = sheet(self._images(request["network"], request["name"]), request["indices"])
             found.append(drawn)
             return place
+        if what == "nearest":
+            capture, name = self.shelf.captures[request["network"]], request["name"]
+            rows = nearest_training(capture, "test" if name == KNOWN else name, request["index"])
+            return rows.to_dict("list")
         if what == "judge":
             return self._judge(request, buffers, found)
         if what == "save":
@@ -130,7 +109,7 @@ class Explorer(BrowserView):
         return {"code": self.code()} if what == "code" else self._numbers.answer(request)
 
     def _find_images(self, number: int, name: str) -> ImageSet:
-        return find_images(self.shelf.captures[number], "test" if name == "ID" else name, self._own_images)
+        return find_images(self.shelf.captures[number], "test" if name == KNOWN else name, self._own_images)
 
     def _judge(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> dict[str, Any]:
         """Return what the networks that differ in their loss only say about one picture."""
@@ -161,10 +140,9 @@ class Explorer(BrowserView):
 
     def state(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; :meth:`restore` takes them back."""
-        look = dict(self.look)
-        place = self.shelf.places[look.pop("network")]
-        beside = look["beside"] and {**self._named(look["beside"]["network"]), "score": look["beside"]["score"]}
-        return {name: place[name] for name in self.shelf.choosers} | look | {"beside": beside}
+        look, beside = dict(self.look), self.look["beside"]
+        look["beside"] = beside and {**self._named(beside["network"]), "score": beside["score"]}
+        return self._named(look.pop("network")) | look
 
     def _named(self, number: int) -> dict[str, Any]:
         return {name: self.shelf.places[number][name] for name in self.shelf.choosers}
@@ -206,8 +184,7 @@ class Explorer(BrowserView):
         if wanted.get("beside") is not None:
             other = dict(_mapping("beside", wanted["beside"]))
             look["beside"] = {"score": other.pop("score", None), "network": self.shelf.find(other)}
-        by_cost = isinstance(look["threshold"], Mapping) and "costs" in look["threshold"]
-        if by_cost and "threshold" not in wanted:
+        if _by_cost(look) and "threshold" not in wanted:
             look["threshold"] = {"costs": look["costs"]}
         self._check(look)
         self.look = look
@@ -222,15 +199,14 @@ class Explorer(BrowserView):
         check_choice("view", look["view"], [key for key, view in VIEWS.items() if view.given(capture)])
         check_choice("quantity", look["quantity"], [START["quantity"], *self.shelf.quantities])
         check_choice("axes", look["axes"], AXES)
-        check_choice("drawer", look["drawer"], DRAWERS)
+        check_choice("drawer", look["drawer"], ["", *DRAWERS])
         if not isinstance(look["present"], bool):
             raise ValueError(f"present must be True or False, but is {look['present']!r}.")
         for name in ("selection", "zoom"):
             if not isinstance(look[name], (Mapping, list, type(None))):
                 raise TypeError(f"{name} must be None or what state() returned, but is {look[name]!r}.")
         look["threshold"] = _threshold(look["threshold"])
-        by_cost = isinstance(look["threshold"], dict) and look["threshold"].get("costs")
-        look["costs"] = by_cost or checked_costs(look["costs"])
+        look["costs"] = look["threshold"]["costs"] if _by_cost(look) else checked_costs(look["costs"])
 
     def code(self) -> str:
         """Return the plain Python that draws the same figure."""
@@ -423,12 +399,10 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     if "ood" in view.uses:
         options["ood"] = _drawable(look, view, chosen)
     if "score" in view.uses:
-        scores = list(dict.fromkeys(_scores(look)))
-        options["score"] = scores[0] if len(scores) == 1 else scores
-        values = [float(f"{value:.9g}") for value in _thresholds(look, chosen)]
-        options["threshold"] = values[0] if len(values) == 1 else values
+        options["score"] = _one_or_all(list(dict.fromkeys(_scores(look))))
+        options["threshold"] = _one_or_all([float(f"{value:.9g}") for value in _thresholds(look, chosen)])
     if "costs" in view.uses:
-        options |= _costs(look)
+        options |= dict(look["costs"]) | ({"threshold": "cheapest"} if _by_cost(look) else {})
     if "quantity" in view.uses:
         options["quantity"] = look["quantity"]
     options |= dict(view.options)
@@ -436,7 +410,8 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     if len(numbers) == 2 and view.kind in ("scores", "compare"):
         options |= {"panels": "scores", "share": shared}
     elif len(numbers) == 2 and view.kind in EACH:
-        options |= {"sharex": shared, "sharey": shared, "size": PANEL}
+        # Of the feature space, each network has a plane of its own.
+        options |= {"size": PANEL} | ({} if view.kind == "points" else {"sharex": shared, "sharey": shared})
     if look["present"]:
         options["theme"] = "talk"
     name = view.plot.__name__
@@ -445,10 +420,12 @@ def plain_call(look: Mapping[str, Any], captures: list[Capture]) -> tuple[str, l
     return f"iv.{name}" if name in isomax_viz.__all__ else f"iv.figures.{name}", numbers, options
 
 
-def _costs(look: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the costs, with the rule where they give the threshold."""
-    by_cost = isinstance(look["threshold"], Mapping) and "costs" in look["threshold"]
-    return dict(look["costs"]) | ({"threshold": "cheapest"} if by_cost else {})
+def _one_or_all(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _by_cost(look: Mapping[str, Any]) -> bool:
+    return isinstance(look["threshold"], Mapping) and "costs" in look["threshold"]
 
 
 def _drawable(look: Mapping[str, Any], view: View, captures: list[Capture]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Explorer", "Notebook", "PictureView", "Shown"]
+__all__ = ["Explorer", "Notebook", "PictureView", "Shown", "move_simplex"]
 
 
 class Notebook:
@@ -157,3 +157,9 @@ class Explorer(Shown):
         cells = self.root.locator(f"tr[data-side='0'][data-set='{name}'] td")
         values = cells.evaluate_all("all => all.map(cell => cell.dataset.value)")
         return [float(value) for value in values if value is not None]
+
+
+def move_simplex(page: Any) -> None:
+    """Move the scale of the simplex, a view of the teaching lab, to its end and wait for what it says there."""
+    page.locator("input[name=scale]").press("End")
+    page.get_by_text("Sample 'near one' at scale 20: probabilities 99.8").wait_for()

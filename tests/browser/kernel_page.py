@@ -66,6 +66,10 @@ class KernelPage:
         """Click an option by its words."""
         self.root.locator("label.option").get_by_text(label, exact=True).first.locator("xpath=..").click()
 
+    def wait_drawn(self, before: int) -> None:
+        """Wait until it is drawn more often than before."""
+        self.page.wait_for_function("n => Number(document.querySelector('[data-drawn]').dataset.drawn) > n", arg=before)
+
     def settle(self) -> None:
         """Wait for the next two frames."""
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -119,6 +119,22 @@ test("what was asked for once is not asked for again; columns come sorted beside
   );
 });
 
+test("the answers that were used last are kept, so that a long session does not grow", async () => {
+  let asked = 0;
+  const ask = ({ name }) => {
+    asked += 1;
+    return Promise.resolve({ json: { name }, buffers: [] });
+  };
+  const numbers = source({ saved: null, ask });
+  for (let name = 0; name < 2000; name += 1) {
+    await numbers.load({ name: -1 }); // is always in use
+    await numbers.load({ name });
+  }
+  assert.equal(asked, 2001);
+  const kept = Array.from({ length: 2000 }, (_, name) => numbers.get({ name })).filter(Boolean);
+  assert.ok(kept.length < 300 && numbers.get({ name: 1999 }) && numbers.get({ name: -1 }));
+});
+
 const column = (...values) => ({ values: floats(...values), sorted: floats(...values).sort() });
 const data = { views: { scores: { kind: "scores" } }, sets: { letters: { label: "letters" } } };
 const about = { n: { ID: 3, letters: 2 }, seen: { ID: "a", letters: null }, known: "digits" };

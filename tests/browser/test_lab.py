@@ -125,6 +125,7 @@ def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
         sizes.append(float(page.root.locator("svg[role=img]").first.get_attribute("font-size")))
         assert sizes[1] > 1.25 * sizes[0]
         assert page.root.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") == pytest.approx(sizes[1])
+        assert page.page.evaluate("document.documentElement.scrollHeight") <= 720, name
 
 
 def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(shown):
@@ -201,6 +202,54 @@ def test_an_error_stands_in_the_view_and_goes_with_the_next_choice(shown, monkey
     view.choose("near one")  # shown before
     view.settle()
     assert message.is_hidden() and view.root.locator("svg[role=img]").count() == 2
+
+
+@pytest.fixture(scope="module")
+def surfaces():
+    return [iv.train_toy("moons", epochs=4, lines=21)]
+
+
+def test_a_surface_grows_for_the_back_row_and_leaves_no_picture_behind(shown, surfaces):
+    view = shown(iv.explore_surfaces(surfaces))
+    count = """() => { const [make, end] = [URL.createObjectURL, URL.revokeObjectURL];
+      globalThis.live = 1;  // that which is shown
+      URL.createObjectURL = (blob) => { live += 1; return make.call(URL, blob); };
+      URL.revokeObjectURL = (url) => { live -= 1; return end.call(URL, url); }; }"""
+    view.page.evaluate(count)
+
+    def drawn(theme, epoch):
+        return PictureView.picture(view) == png(figures.plot_surfaces([surfaces[0].at(epoch)], score="es", theme=theme))
+
+    view.image = view.root.locator("img.plate")
+    before = view.drawn
+    view.page.get_by_role("button", name="present").click()
+    view.wait_drawn(before)
+    assert drawn("talk", 4)
+    view.page.get_by_role("button", name="present").click()
+    view.root.locator("input[name=epoch]").focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowRight", "ArrowLeft"):
+        before = view.drawn
+        view.page.keyboard.press(key)
+        view.wait_drawn(before)
+    assert drawn("paper", 2) and view.page.evaluate("live") == 1
+    view.page.evaluate("view.close()")
+    assert view.page.evaluate("live") == 0
+
+
+def test_a_slider_plays_to_its_end_and_from_its_beginning(shown):
+    sweep = [made(scale) for scale in (1.0, 5.0, 10.0)]
+    view = shown(iv.explore_alpha(sweep))
+    play, slider = view.page.get_by_role("button", name="play"), view.root.locator("input[name=scale]")
+    play.click()
+    assert play.get_attribute("aria-pressed") == "true"
+    view.page.wait_for_function("() => view.state().scale === 10")
+    view.page.locator("button[aria-pressed=false]", has_text="play").wait_for()  # it has stopped
+    assert slider.get_attribute("aria-valuetext") == "10" and "entropic scale 10" in view.sentence
+    play.click()  # from the beginning
+    assert view.page.evaluate("view.state().scale") == 1
+    play.click()  # and no further
+    view.page.wait_for_timeout(700)
+    assert view.page.evaluate("view.state().scale") == 1
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import time
 import urllib.request
 
 import pytest
-from jupyterlab_driver import Explorer
+from jupyterlab_driver import Explorer, move_simplex
 
 from isomax_viz import load_example
 from isomax_viz.analysis.thresholds import threshold_table
@@ -28,6 +28,12 @@ app = marimo.App()
 def _():
     import isomax_viz as iv
 
+    iv.explore_simplex()
+    return (iv,)
+
+
+@app.cell
+def _(iv):
     explorer = iv.explore(iv.load_example("digits", seed=0))
     explorer
     return (explorer,)
@@ -63,7 +69,8 @@ def address(tmp_path):
 
 def test_the_explorer_draws_and_answers_in_marimo(page, address, screenshots):
     page.goto(address)
-    page.locator(".isomax-viz-explorer").wait_for(timeout=90_000)
+    page.locator("[data-name=loss]").wait_for(timeout=90_000)
+    move_simplex(page)
     explorer = Explorer(page)
     # It has its style, in the shadow tree where marimo puts it.
     assert explorer.root.locator(".parts").evaluate("e => getComputedStyle(e).display") == "grid"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jupyterlab_driver import Explorer
+from jupyterlab_driver import Explorer, move_simplex
 from lab_server import TOKEN
 
 from isomax_viz import load_example
@@ -17,11 +17,15 @@ import isomax_viz as iv
 captures = iv.load_example("digits", seed=0)
 iv.explore(captures)
 """
+SIMPLEX = """
+import isomax_viz as iv
+iv.explore_simplex()
+"""
 
 
 def test_the_explorer_works_in_notebook_7(page, lab, screenshots):
     capture = load_example("digits", loss="isomax+", seed=0)[0]
-    name = lab.write("notebook_7.ipynb", CODE)
+    name = lab.write("notebook_7.ipynb", SIMPLEX, CODE)
     page.goto(f"{lab.url}/notebooks/{name}?token={TOKEN}")
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.get_by_text("Python 3", exact=False).first.wait_for()
@@ -31,6 +35,8 @@ def test_the_explorer_works_in_notebook_7(page, lab, screenshots):
         page.wait_for_timeout(1500)
         if page.locator(".isomax-viz-explorer").count():
             break
+    page.locator("[data-name=loss]").wait_for()
+    move_simplex(page)
     explorer = Explorer(page)
     explorer.choose("IsoMax+")
     explorer.choose("patches")

@@ -368,6 +368,19 @@ def test_all_that_belongs_together_is_on_a_small_screen_and_present_keeps_the_cu
     view.press("present")
 
 
+@pytest.mark.parametrize("key", ["scores", "roc", "cost", "compare", "logits", "features"])
+def test_large_words_leave_room_for_what_belongs_together(view, key):
+    beside = None if key == "cost" else {"network": 0, "score": None}
+    drawer = "pictures" if key == "compare" else ""
+    view.set(network=2, view=key, beside=beside, drawer=drawer, present=True)
+    view.page.wait_for_timeout(100)  # what compare says comes after the picture
+    # But for the buttons below the threshold: one of the sets has a very long name here.
+    shown = ".parts > div > *, aside, [data-name=threshold]"
+    foot = f"Math.max(...[...document.querySelectorAll('{shown}')].map(e => e.getBoundingClientRect().bottom))"
+    assert view.page.evaluate(foot) <= 720
+    view.set(network=2, present=False)
+
+
 def test_a_phone_cuts_nothing_and_a_dark_page_is_legible(browser, made, tmp_path, screenshots):
     path = to_html(made[:2], tmp_path / "x.html")
     phone = opened_page(browser, path)

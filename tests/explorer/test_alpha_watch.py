@@ -42,6 +42,11 @@ def test_the_scale_slider_shows_the_tables_on_common_axes(sweep, key):
         np.testing.assert_array_equal([frame["edges"][0], frame["edges"][-1]], limits)
         assert [count for group in frame["groups"] for count in group["count"]] == expected["count"].tolist()
         assert [group["median"] for group in frame["groups"]] == expected["median"].unique().tolist()
+        if key == "scores":  # with what plot_scores says: the threshold, and what it detects
+            assert frame["marks"] == [[expected["threshold"].iloc[0], "95 % of ID"]]
+            row = evaluate(capture, scores="es", ood="letters").iloc[0]
+            said = f"AUROC {percent(row['AUROC'])}, TNR@TPR95 {percent(row['TNR@TPR95'])}"
+            assert [group.get("detected") for group in frame["groups"]] == [None, said]
     means = evaluate(sweep, scores="es", ood="letters").groupby("entropic_scale")["AUROC"].mean()
     assert [(row["of"], row["cells"][4]) for row in summary["rows"]] == [
         (scale, percent(mean)) for scale, mean in means.items()

@@ -735,14 +735,15 @@ def test_the_surface_view_is_the_plain_figure_at_every_setting(runs):
         ({"epoch": 0}, {"score": "es"}),
         ({"epoch": 1, "score": "mds"}, {"score": "mds"}),
         ({"space": "features", "fill": "regions"}, {"score": "mds", "space": "features", "regions": True}),
+        ({"present": True}, {"score": "mds", "space": "features", "regions": True, "theme": "talk"}),
     ):
         view.restore(state)
         figure = figures.plot_surfaces([run.at(view.state()["epoch"]) for run in chosen], **plain)
         assert drawn(view) == png(figure)
-        settings = {name: value for name, value in view.state().items() if name != "present"}
-        assert asked(view, {"what": "show", "settings": settings})["sentence"] == figures.describe(figure)
+        answer = asked(view, {"what": "show", "settings": view.state()})
+        assert answer["sentence"] == figures.describe(figure)
         seen.add(drawn(view))
-    assert len(seen) == 3
+    assert len(seen) == 4
 
 
 def test_the_risk_view_begins_with_the_cheapest_threshold_and_draws_the_plain_figure(known):

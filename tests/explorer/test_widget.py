@@ -18,18 +18,21 @@ from explorer_captures import make_capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from isomax_viz import Capture, explore, figures, load_example, metrics, tables
 from isomax_viz.analysis.risks import cheapest_threshold
 from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.analysis.thresholds import same_share
+from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, load_id
 from isomax_viz.explorer import cells as lifetime
 from isomax_viz.explorer.bundle import module
 from isomax_viz.explorer.choices import Shelf
 from isomax_viz.explorer.pictures import Networks, on_pad
-from isomax_viz.explorer.views import VIEWS
-from isomax_viz.explorer.widget import START, plain_call
+from isomax_viz.explorer.views import START, VIEWS
+from isomax_viz.explorer.widget import plain_call
 from isomax_viz.figures._canvas import png
 from isomax_viz.store.folder import StoreError
 
@@ -390,6 +393,32 @@ def test_pictures_are_those_of_the_set(captures):
     np.testing.assert_array_equal(pixels[:, :8], digits.images[7, :, :, 0])
     np.testing.assert_array_equal(pixels[:, 8:16], digits.images[3, :, :, 0])
     view.close()
+
+
+def test_the_nearest_training_pictures_are_those_of_scikit_learn(captures):
+    rng, train = np.random.default_rng(0), load_id("digits").train
+    logits = rng.normal(size=(len(train), 4))
+    recorded = Samples(logits, train.labels % 4, features=rng.normal(size=(len(train), 5)))
+    view = explore(captures[2].replace(train=recorded))
+    found = NearestNeighbors(n_neighbors=6).fit(normalize(recorded.features))
+    for name, samples in (("ID", captures[2].test), ("patches", captures[2].ood["patches"])):
+        content, _ = asked(view, {"what": "nearest", "network": 0, "name": name, "index": 7})
+        distances, rows = found.kneighbors(normalize(samples.features[7:8]))
+        assert content["answer"]["index"] == rows[0].tolist()
+        assert content["answer"]["label"] == (train.labels[rows[0]] % 4).tolist()
+        np.testing.assert_allclose(content["answer"]["distance"], distances[0], rtol=1e-5)
+    request = {"what": "pictures", "network": 0, "name": "train", "indices": [3]}
+    assert "not those that the capture recorded" in asked(view, request)[0]["error"]  # it has other labels
+    view.close()
+    digits = explore(captures[2].replace(train=recorded), images={"train": train})
+    pixels = np.asarray(Image.open(BytesIO(asked(digits, request)[1][0])))
+    np.testing.assert_array_equal(pixels[:, :8], train.images[3, :, :, 0])
+    digits.close()
+
+
+def test_a_capture_without_training_features_says_so(view):
+    content, _ = asked(view, {"what": "nearest", "network": 0, "name": "ID", "index": 0})
+    assert content["error"].startswith("The capture holds no features of training images")
 
 
 def test_one_image_is_judged_by_the_network_of_the_capture_alone(trained, session_store):

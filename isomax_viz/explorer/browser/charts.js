@@ -1,123 +1,86 @@
 // Charts: one function a kind of picture. Each returns { node, move?, mark? }: move follows the threshold, mark a range.
 import { count, number, percent } from "./numbers.js";
-import { answers, colors, dashes, html, plot, svg } from "./marks.js";
+import { answers, canvasOf, colors, dashes, html, lineOf, path, plot, spot, svg } from "./marks.js";
 
-const lineOf = (axes, points) =>
-  points.map(([x, y], k) => `${k ? "L" : "M"}${axes.px(x).toFixed(1)},${axes.py(y).toFixed(1)}`).join("");
+/** Return in which bin a value lies. */
+const bin = (edges, value) => {
+  let k = 0;
+  while (k < edges.length - 2 && edges[k + 1] <= value) k += 1;
+  return k;
+};
+/** Return the place of a value between other edges: of a score on an axis of ranks, or the score at a place there. */
+const moved = (value, from, to) => {
+  if (from === to) return value;
+  const k = bin(from, value), share = (value - from[k]) / (from[k + 1] - from[k] || 1);
+  return to[k] + Math.min(1, Math.max(0, share)) * (to[k + 1] - to[k]);
+};
 
-/** Histograms over shared bins. With a threshold, its line can be dragged and has the keys of a slider. */
-export function histogram(
-  {
-    edges,
-    positions = edges,
-    groups,
-    x,
-    top,
-    box,
-    words,
-    threshold = false,
-    chosen = null,
-    drag = null,
-    step = null,
-    tell,
-  },
-) {
-  const axes = plot({ ...box, x, y: { low: 0, high: top, label: "density" }, words });
-  const { px, py, size } = axes;
-  const clip = `clip-${Math.random().toString(36).slice(2)}`;
-  const ends = [axes.left, axes.top, axes.right, axes.bottom];
-  axes.body.append(
-    svg(
-      "clipPath",
-      { id: clip },
-      svg("rect", { x: ends[0], y: ends[1], width: ends[2] - ends[0], height: ends[3] - ends[1] }),
-    ),
+/** The line of a threshold, which can be dragged and has the keys of a slider; place(px, value, share) moves it. */
+function thresholdLine(axes, step) {
+  const { size, top, bottom, left, right } = axes, label = svg("text", { class: "label", y: top - 0.5 * size });
+  const named = { role: "slider", "aria-label": "Threshold", "aria-orientation": "horizontal" };
+  const line = svg(
+    "g",
+    { class: "threshold", tabindex: 0, ...named, onkeydown: (event) => step(event) },
+    svg("line", { y1: top, y2: bottom }),
+    svg("rect", { x: -5, y: top - 0.35 * size, width: 10, height: 0.7 * size, rx: 3 }),
   );
-  const marks = svg("g", { "clip-path": `url(#${clip})` });
-  for (const { look, density } of groups) {
-    let path = `M${px(positions[0]).toFixed(1)},${py(0)}`;
-    density.forEach((value, k) => {
-      path += `V${py(Math.min(value, 2 * top)).toFixed(1)}H${px(positions[k + 1]).toFixed(1)}`;
-    });
-    marks.append(
-      svg("path", {
-        class: "area",
-        style: `${colors(look)};fill-opacity:${look.fill}`,
-        "stroke-dasharray": dashes(look),
-        d: `${path}V${py(0)}`,
-      }),
-    );
-  }
-  axes.body.append(marks);
-  const bin = (value) => {
-    let k = 0;
-    while (k < positions.length - 2 && positions[k + 1] <= value) k += 1;
-    return k;
+  axes.body.append(line, label);
+  return (at, value, share) => {
+    line.setAttribute("transform", `translate(${at},0)`);
+    line.setAttribute("aria-valuenow", value);
+    line.setAttribute("aria-valuetext", `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
+    const early = at < (left + right) / 2, room = early ? right - at : at - left;
+    const accepts = `${percent(share)} of ID \u2192`, most = room / (0.56 * size); // letters
+    const texts = [`score \u2265 ${number(value)} accepts ${accepts}`, `accepts ${accepts}`, accepts];
+    label.setAttribute("x", early ? at + 8 : at - 8);
+    label.setAttribute("text-anchor", early ? "start" : "end");
+    label.textContent = texts.find(({ length }) => length < most) || accepts;
   };
+}
+
+/** Histograms over shared bins, with a threshold where step is given. */
+export function histogram(given) {
+  const { edges, positions = edges, groups, x, top, box, words, tell, chosen = null, drag = null, step = null } = given;
+  const axes = plot({ ...box, x, y: { low: 0, high: top, label: "density" }, words }), { px, py } = axes;
+  const id = `clip-${Math.random().toString(36).slice(2)}`, [width, height] = [axes.right, axes.bottom];
+  const inside = { x: axes.left, y: axes.top, width: width - axes.left, height: height - axes.top };
+  const marks = svg("g", { "clip-path": `url(#${id})` });
+  for (const { look, density } of groups) {
+    const steps = density.map((value, k) =>
+      `V${py(Math.min(value, 2 * top)).toFixed(1)}H${px(positions[k + 1]).toFixed(1)}`
+    );
+    const d = `M${px(positions[0]).toFixed(1)},${py(0)}${steps.join("")}V${py(0)}`;
+    const style = `${colors(look)};fill-opacity:${look.fill}`;
+    marks.append(svg("path", { class: "area", style, "stroke-dasharray": dashes(look), d }));
+  }
   const said = ({ x: value }) => {
-    const k = bin(value),
+    const k = bin(positions, value),
       parts = groups.map((group) => `${group.label} ${count(group.counts[k])} (${percent(group.counts[k] / group.n)})`);
     return `${number(edges[k])} to ${number(edges[k + 1])}: ${parts.join(", ")}`;
   };
-  const score = (value) => { // where the axis shows ranks, the score at this place
-    if (positions === edges) return value;
-    const k = bin(value), share = (value - positions[k]) / (positions[k + 1] - positions[k]);
-    return edges[k] + share * (edges[k + 1] - edges[k]);
-  };
-  const there = (value) => {
-    if (positions === edges) return value;
-    let k = 0;
-    while (k < edges.length - 2 && edges[k + 1] <= value) k += 1;
-    return positions[k] +
-      Math.min(1, Math.max(0, (value - edges[k]) / (edges[k + 1] - edges[k] || 1))) * (positions[k + 1] - positions[k]);
-  };
+  const score = (value) => moved(value, positions, edges);
+  const there = (value) => px(Math.min(Math.max(moved(value, edges, positions), x.low), x.high));
   const mine = svg("line", { class: "mine", y1: axes.top, y2: axes.bottom, transform: "translate(-1e4,0)" });
-  axes.body.append(mine);
-  let at = null, line = null, label = null;
-  if (threshold) {
-    label = svg("text", { class: "label", y: axes.top - 0.5 * size });
-    line = svg(
-      "g",
-      {
-        class: "threshold",
-        tabindex: 0,
-        role: "slider",
-        "aria-label": "Threshold",
-        "aria-orientation": "horizontal",
-        onkeydown: (event) => step(event),
-      },
-      svg("line", { y1: axes.top, y2: axes.bottom }),
-      svg("rect", { x: -5, y: axes.top - 0.35 * size, width: 10, height: 0.7 * size, rx: 3 }),
-    );
-    axes.body.append(line, label);
-  }
+  axes.body.append(svg("clipPath", { id }, svg("rect", inside)), marks, mine);
+  const place = step && thresholdLine(axes, step);
+  let at = null;
   answers(axes, {
     tell,
     said,
     moved: (_, place) => drag(score(place.x)),
-    grabs: (place) => (line && Math.abs(place.px - at) < 9 ? "threshold" : null),
+    grabs: (pointed) => (place && Math.abs(pointed.px - at) < 9 ? "threshold" : null),
     chosen: chosen && (({ x: range }) => chosen(range.map(score))),
-    clicked: chosen && (({ x: value }) => chosen([edges[bin(value)], edges[bin(value) + 1]])),
+    clicked: chosen && (({ x: value }) => chosen(edges.slice(bin(positions, value)).slice(0, 2))),
   });
   return {
     node: axes.node,
-    mark: (range) => axes.show(range && { x: range.map(there), y: null }),
-    own: (value) => {
-      const place = value === null ? -1e4 : px(Math.min(Math.max(there(value), x.low), x.high));
-      mine.setAttribute("transform", `translate(${place},0)`);
-    },
+    axes,
+    mark: (range) => axes.show(range && { x: range.map((value) => moved(value, edges, positions)), y: null }),
+    own: (value) => mine.setAttribute("transform", `translate(${value === null ? -1e4 : there(value)},0)`),
     move: (value, share) => {
-      if (!line) return;
-      at = px(Math.min(Math.max(there(value), x.low), x.high));
-      line.setAttribute("transform", `translate(${at},0)`);
-      line.setAttribute("aria-valuenow", value);
-      line.setAttribute("aria-valuetext", `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
-      const early = at < (axes.left + axes.right) / 2, room = early ? axes.right - at : at - axes.left;
-      const accepts = `${percent(share)} of ID \u2192`, most = room / (0.56 * size); // letters
-      const texts = [`score \u2265 ${number(value)} accepts ${accepts}`, `accepts ${accepts}`, accepts];
-      label.setAttribute("x", early ? at + 8 : at - 8);
-      label.setAttribute("text-anchor", early ? "start" : "end");
-      label.textContent = texts.find(({ length }) => length < most) || accepts;
+      at = there(value);
+      place(at, value, share);
     },
   };
 }
@@ -147,18 +110,11 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
   });
   axes.body.append(svg("path", { class: "grid", d: lineOf(axes, [[0, 0], [1, 1]]) }));
   const points = curves.map(({ look, points: all }) => {
-    axes.body.append(
-      svg("path", {
-        class: "line",
-        style: colors(look),
-        "stroke-dasharray": dashes(look),
-        d: lineOf(axes, all.map(({ fpr, tpr }) => [fpr, tpr])),
-      }),
-    );
-    return svg("circle", { class: "point held", style: colors(look), r: 0.4 * axes.size });
+    axes.body.append(path(axes, look, all.map(({ fpr, tpr }) => [fpr, tpr])));
+    return spot(axes, look);
   });
   const line = svg("path", { class: "limit", visibility: equal ? "visible" : "hidden" });
-  axes.body.append(line, ...points);
+  axes.body.append(line, ...points.map(({ node }) => node));
   const far = (place, point) => Math.hypot(axes.px(point.fpr) - place.px, axes.py(point.tpr) - place.py);
   const nearest = (all, place) => all.reduce((found, point) => (far(place, point) < far(place, found) ? point : found));
   const held = [];
@@ -187,8 +143,7 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
     move: (places, costs = null) => {
       places.forEach((point, k) => {
         held[k] = point;
-        points[k].setAttribute("cx", axes.px(point.fpr));
-        points[k].setAttribute("cy", axes.py(point.tpr));
+        points[k].at(point.fpr, point.tpr);
       });
       if (equal) line.setAttribute("d", lineOf(axes, equalCost(places, costs)));
     },
@@ -199,30 +154,15 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
 export function lines({ curves, x, y, box, words, tell }) {
   const axes = plot({ ...box, x, y, words });
   for (const { look, points, dots } of curves) {
-    axes.body.append(
-      svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, points) }),
-      ...(dots ? points : []).map(([at, value]) =>
-        svg("circle", {
-          class: "point held",
-          style: colors(look),
-          cx: axes.px(at),
-          cy: axes.py(value),
-          r: 0.3 * axes.size,
-        })
-      ),
-    );
+    axes.body.append(path(axes, look, points), ...(dots ? points : []).map((at) => spot(axes, look, at, 0.3).node));
   }
-  answers(axes, {
-    tell,
-    said: ({ x: value }) =>
-      curves.map(({ label, points }) => {
-        const [at, here] = points.reduce((
-          found,
-          point,
-        ) => (Math.abs(point[0] - value) < Math.abs(found[0] - value) ? point : found));
-        return `${label} ${number(here)} at ${number(at)}`;
-      }).join("; "),
-  });
+  const far = ([at], value) => Math.abs(at - value);
+  const said = ({ x: value }) =>
+    curves.map(({ label, points }) => {
+      const [at, here] = points.reduce((found, point) => (far(point, value) < far(found, value) ? point : found));
+      return `${label} ${number(here)} at ${number(at)}`;
+    }).join("; ");
+  answers(axes, { tell, said });
   return { node: axes.node, axes };
 }
 
@@ -234,12 +174,9 @@ export function costs({ points, cheapest, x, box, words, drag, tell }) {
   const steps = points.flatMap(([at, cost], k) => (k ? [[points[k - 1][0], cost], [at, cost]] : [[at, cost]]));
   const line = svg("line", { class: "limit", y1: axes.top, y2: axes.bottom });
   const point = svg("circle", { class: "chosen", r: 0.45 * axes.size });
-  const best = svg("circle", {
-    class: "stop",
-    cx: axes.px(Math.min(cheapest[0], x.high)),
-    cy: axes.py(cheapest[1]),
-    r: 0.4 * axes.size,
-  }, svg("title", {}, "the cheapest threshold"));
+  const [cx, cy] = [axes.px(Math.min(cheapest[0], x.high)), axes.py(cheapest[1])];
+  const title = svg("title", {}, "the cheapest threshold");
+  const best = svg("circle", { class: "stop", cx, cy, r: 0.4 * axes.size }, title);
   axes.body.append(svg("path", { class: "way", d: lineOf(axes, steps) }), line, best, point);
   let held = null;
   answers(axes, {
@@ -267,22 +204,13 @@ export function matrix({ names, values, most, box, words, tell }) {
   const n = names.length,
     side = Math.min(box.width - 7 * box.size, box.height - 3 * box.size) / n,
     left = 6 * box.size;
-  const node = svg("svg", {
-    width: box.width,
-    height: box.height,
-    role: "img",
-    "aria-label": words,
-    "font-size": box.size,
-  });
+  const node = canvasOf(box, words), letters = Math.max(1, Math.floor(side / (0.6 * box.size)));
   names.forEach((name, row) => {
     if (side > 0.9 * box.size) {
+      const below = { x: left + (row + 0.5) * side, y: n * side + 1.2 * box.size, "text-anchor": "middle" };
       node.append(
         svg("text", { x: left - 5, y: (row + 0.65) * side, "text-anchor": "end" }, name.slice(0, 9)),
-        svg(
-          "text",
-          { x: left + (row + 0.5) * side, y: n * side + 1.2 * box.size, "text-anchor": "middle" },
-          name.slice(0, Math.max(1, Math.floor(side / (0.6 * box.size)))),
-        ),
+        svg("text", below, name.slice(0, letters)),
       );
     }
     names.forEach((other, column) => {

@@ -1,10 +1,8 @@
 // Controls: what can be chosen, as the fields of a form. Each knows what it would change (a patch of the state).
-import { html } from "./marks.js";
+import { button, html } from "./marks.js";
 import { scored } from "./stage.js";
 
-const AXES = { shared: "same axes", own: "own axes", rank: "rank axis" };
 const MANY = 9; // more than that are a list, not buttons
-const TABS = { pictures: "Pictures", explain: "Explain", one: "One image", take: "Take away" };
 const ATTRIBUTES = ["name", "value", "textContent"];
 
 /** Return the network at a value of a dimension: what was chosen last is kept, the rest gives way where none has both. */
@@ -42,8 +40,7 @@ function fields({ change, foresee, unique }) {
     const items = options.map((item) => option("radio", name, item, item[0] === value, patch(item[0])));
     return html("fieldset", { "data-name": name }, legend, items);
   };
-  const press = (text, patch, attributes = {}) =>
-    html("button", { type: "button", onclick: () => change(patch), ...attributes }, text);
+  const press = (text, patch, more = {}) => button(text, () => change(patch), more);
   return { option, select, choose, press };
 }
 
@@ -66,10 +63,10 @@ function besideFields({ data, state, kind }, { select }) {
     (score) => ({ beside: { ...beside, score } }),
   );
   const ranks = kind === "scores" || kind === "columns";
-  const axes = (ranks || (beside && (kind === "binned" || kind === "points"))) && select(
+  const axes = (ranks || (beside && kind === "binned")) && select(
     "axes",
     "Axes of A and B",
-    Object.entries(AXES).filter(([key]) => (key === "rank" ? ranks : key === "own" || beside)),
+    Object.entries(data.axes).filter(([key]) => (key === "rank" ? ranks : key === "own" || beside)),
     state.axes === "shared" && !beside ? "own" : state.axes,
     (value) => ({ axes: value, zoom: null, selection: null }),
   );
@@ -93,16 +90,8 @@ export function fillControls(form, context) {
   if (scored(kind)) {
     const words = "Number by which known and unknown images are told apart";
     const beside = state.beside && { ...state.beside, score: null };
-    items.push(
-      choose(
-        "Score",
-        "score",
-        described(about.scores, data.scores),
-        state.score,
-        words,
-        (score) => ({ score, beside }),
-      ),
-    );
+    const options = described(about.scores, data.scores);
+    items.push(choose("Score", "score", options, state.score, words, (score) => ({ score, beside })));
   }
   if (!["lines", "matrix"].includes(kind) && sets.length > 1) {
     const chosen = sets.map((name) => {
@@ -114,13 +103,8 @@ export function fillControls(form, context) {
     });
     items.push(html("fieldset", { "data-name": "ood" }, html("legend", {}, "Against"), chosen));
   }
-  const view = select(
-    "view",
-    "What the picture shows",
-    described(views, data.views),
-    state.view,
-    (key) => ({ view: key }),
-  );
+  const listed = described(views, data.views);
+  const view = select("view", "What the picture shows", listed, state.view, (key) => ({ view: key }));
   items.push(html("fieldset", {}, html("legend", {}, "View"), view));
   if (quantities.length > 1) {
     const named = quantities.map((name) => [name, name.replaceAll("_", " ")]);
@@ -130,21 +114,17 @@ export function fillControls(form, context) {
   if (kind !== "cost") items.push(besideFields(context, { select }));
   items.push(threshold);
   const pressed = (value) => ({ "aria-pressed": String(value) });
-  const drawers = Object.entries(TABS).map(([key, label]) =>
+  const drawers = Object.entries(data.drawers).map(([key, label]) =>
     press(label, { drawer: state.drawer === key ? "" : key }, pressed(state.drawer === key))
   );
   const large = { title: "Everything larger, for the back row", ...pressed(state.present) };
   const back = { title: "Back to the first settings" };
-  items.push(
-    html("fieldset", {}, html("legend", {}, "More"), drawers),
-    html(
-      "fieldset",
-      {},
-      press("present", { present: !state.present }, large),
-      press("reset", { ...first, present: state.present }, back),
-      state.zoom && press("zoom back", { zoom: null }),
-    ),
-  );
+  const others = [
+    press("present", { present: !state.present }, large),
+    press("reset", { ...first, present: state.present }, back),
+    state.zoom && press("zoom back", { zoom: null }),
+  ];
+  items.push(html("fieldset", {}, html("legend", {}, "More"), drawers), html("fieldset", {}, others));
   form.replaceChildren(...items.filter(Boolean));
   const again = focused && [...form.elements].find((item) => ATTRIBUTES.every((name) => item[name] === focused[name]));
   if (again) again.focus();

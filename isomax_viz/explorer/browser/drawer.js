@@ -1,126 +1,101 @@
 // Drawer: what stands beside the plot: pictures behind the numbers, one image of one's own, words, files.
 import { below, count, held, ID, number, percent, sum } from "./numbers.js";
-import { colors, html, row, table } from "./marks.js";
+import { button, colors, html, paragraph, problem, row, small, table, titleOf } from "./marks.js";
 import { bitmap, markup, pictures } from "./pictures.js";
 import { PRESETS, selected, selectionWords, WRONG } from "./select.js";
 import { chosenColumns, labelOf, look, scored } from "./stage.js";
 
 const PAGE = 16;
+const OF_RIVALS = ["loss", "entropic_scale", "name"]; // in which networks for the same task may differ
 
-const bar = (label, value, low, high, text) =>
-  html(
-    "div",
-    { class: "bar" },
-    html("span", {}, label),
-    html("i", { style: `width:${(100 * (value - low)) / (high - low || 1)}%` }),
-    html("span", {}, text),
-  );
+const bar = (label, value, low, high, text) => {
+  const width = `width:${(100 * (value - low)) / (high - low || 1)}%`;
+  return html("div", { class: "bar" }, html("span", {}, label), html("i", { style: width }), html("span", {}, text));
+};
 
 /** Build the drawer. place: all that the explorer shows; it is read anew at every refresh. */
 export function drawer(node, { data, source: numbers, saved, ask, place, change, told, judged }) {
   let page = 0, turn = 0, about = null;
   const draw = pictures({ saved, ask });
   const body = html("div", {});
-  const shows = (items) => body.replaceChildren(...items);
-  const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
+  const shows = (...items) => body.replaceChildren(...items.flat().filter(Boolean));
+  const sideOf = ({ state, sides }) => sides[state.selection?.side || 0];
+  const open = (item) => {
+    about = item;
+    refresh();
+  };
+  const load = (request) => numbers.load(request).catch(() => null);
 
-  async function showPictures(mine) {
-    const { state, sides, stage: shown, failed } = place(),
-      side = sides[(state.selection && state.selection.side) || 0];
-    const presets = scored(data.views[state.view].kind)
-      ? Object.entries(PRESETS).map(([by, [label, words]]) =>
-        button(label, () => change({ selection: { by, side: 0 } }), {
-          title: words,
-          "aria-pressed": String(Boolean(state.selection && state.selection.by === by)),
-        })
-      )
-      : [];
+  /** What can be chosen without a gesture in the plot, and how A and B fail where they are compared. */
+  function choices({ state, failed }, side) {
+    const choose = (by, which, label, title = null) => {
+      const held = state.selection?.by === by && state.selection.which === which;
+      const selection = { by, side: 0, ...(which && { which }) };
+      return button(label, () => change({ selection }), { title, "aria-pressed": String(held) });
+    };
+    const presets = scored(data.views[state.view].kind) ? Object.entries(PRESETS) : [];
     const tallies = (failed || []).map(({ name, a, b, both, n }) =>
       row(labelOf(data, side.about, name), [a, b, both, n].map((value) => [count(value), value]))
     );
-    const wrong = failed ? table(["", "A only", "B only", "both", "of"], tallies) : "";
-    const which = failed
-      ? Object.entries(WRONG).map(([name, label]) =>
-        button(label, () => change({ selection: { by: "wrong", which: name, side: 0 } }), {
-          "aria-pressed": String(Boolean(state.selection && state.selection.which === name)),
-        })
-      )
-      : [];
-    const head = [html("div", { class: "tabs" }, presets, which), wrong];
-    const found = selected(data, state, sides, shown.values);
-    if (!state.selection) {
-      return shows([
-        ...head,
-        html(
-          "p",
-          { class: "small" },
-          "Draw a range in the plot with the pointer, click on a bar, or choose above: the images behind it stand here.",
-        ),
-      ]);
-    }
-    if (!found) return shows([...head, html("p", {}, "This page holds counts only: it has no images to name.")]);
-    const pages = Math.max(1, Math.ceil(found.length / PAGE));
-    page = Math.min(page, pages - 1);
-    const here = found.slice(page * PAGE, (page + 1) * PAGE),
-      zooms = state.selection.range || (state.selection.by === "plane" && state.selection);
-    const turnTo = (step) => {
+    const wrong = Object.entries(failed ? WRONG : {}).map(([which, label]) => choose("wrong", which, label));
+    const buttons = [...presets.map(([by, [label, words]]) => choose(by, undefined, label, words)), ...wrong];
+    return [html("div", { class: "tabs" }, buttons), failed && table(["", "A only", "B only", "both", "of"], tallies)];
+  }
+
+  /** Turn the pages, zoom to what is chosen, or clear the choice. */
+  function tools({ selection }, pages) {
+    const turnTo = (step) => () => {
       page += step;
       refresh();
     };
-    const words = html(
-      "p",
-      { class: "chosen", role: "status" },
-      selectionWords(data, state, sides, shown.values, found),
-    );
-    const tools = html(
+    const zoom = selection.range || (selection.by === "plane" && { x: selection.x, y: selection.y });
+    return html(
       "div",
       { class: "tabs" },
-      pages > 1
-        ? [
-          button("\u2039", () => turnTo(-1), { disabled: page === 0, title: "Former page" }),
-          html("span", {}, `page ${page + 1} of ${pages}`),
-          button("\u203a", () => turnTo(1), { disabled: page === pages - 1, title: "Next page" }),
-        ]
-        : "",
-      zooms
-        ? button("zoom in", () =>
-          change({
-            zoom: state.selection.range || { x: state.selection.x, y: state.selection.y },
-            selection: state.selection,
-          }))
-        : "",
+      pages > 1 && [
+        button("\u2039", turnTo(-1), { disabled: page === 0, title: "Former page" }),
+        html("span", {}, `page ${page + 1} of ${pages}`),
+        button("\u203a", turnTo(1), { disabled: page === pages - 1, title: "Next page" }),
+      ],
+      zoom && button("zoom in", () => change({ zoom, selection })),
       button("clear", () => change({ selection: null })),
     );
-    const thumbs = html("div", { class: "thumbs" });
-    shows([...head, words, tools, thumbs]);
+  }
+
+  async function showPictures(mine) {
+    const shown = place(), { state, sides, stage: { values } } = shown, side = sideOf(shown);
+    const head = choices(shown, side), found = selected(data, state, sides, values);
+    if (!state.selection) {
+      const how = "Draw a range in the plot with the pointer, click on a bar, or choose above: the images behind it " +
+        "stand here.";
+      return shows(head, small(how));
+    }
+    if (!found) return shows(head, paragraph("This page holds counts only: it has no images to name."));
+    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+    page = Math.min(page, pages - 1);
+    const here = found.slice(page * PAGE, (page + 1) * PAGE), { classes } = side.about, labels = {};
+    const said = selectionWords(data, state, sides, values, found);
+    const words = html("p", { class: "chosen", role: "status" }, said), thumbs = html("div", { class: "thumbs" });
+    shows(head, words, tools(state, pages), thumbs);
     if (!here.length) return null;
-    const labels = {};
     for (const set of new Set(here.map((item) => item.set))) {
-      labels[set] = await numbers.load({ what: "labels", network: side.network, name: set }).catch(() => null);
+      labels[set] = await load({ what: "labels", network: side.network, name: set });
     }
     if (mine !== turn) return null;
     const holders = new Map(here.map((item) => [item, html("div", { class: "picture" })]));
     thumbs.append(...here.map((item) => {
-      const { classes } = side.about,
-        known = labels[item.set],
-        own = known && known.labels[item.index],
-        set = labelOf(data, side.about, item.set);
+      const known = labels[item.set], own = known?.labels[item.index], set = labelOf(data, side.about, item.set);
       const text = [
-        known && own >= 0 ? `${item.set === ID ? "" : `${set} `}${classes[own]}` : set,
+        own >= 0 ? `${item.set === ID ? "" : `${set} `}${classes[own]}` : set,
         known ? `says ${classes[known.predictions[item.index]]}` : `no. ${item.index}`,
         item.value === null ? "" : `${item.of === undefined ? "" : `${classes[item.of]}: `}${number(item.value, 4)}`,
       ];
-      const shown_ = button("", () => {
-        about = item;
-        refresh();
-      }, {
-        style: colors(look(data, side.about, item.set)),
-        title: `${set}, image ${item.index}: ${text.join(", ")}. Click: why is it there?`,
-      });
-      shown_.append(holders.get(item), ...text.map((line) => html("div", {}, line)));
-      return shown_;
+      const title = `${set}, image ${item.index}: ${text.join(", ")}. Click: why is it there?`;
+      const made = button("", () => open(item), { style: colors(look(data, side.about, item.set)), title });
+      made.append(holders.get(item), ...text.map((line) => html("div", {}, line)));
+      return made;
     }));
-    const wait = html("p", { class: "small" }, "Looking for the pictures \u2026");
+    const wait = small("Looking for the pictures \u2026");
     words.after(wait);
     try {
       const images = await draw(side.network, here);
@@ -133,69 +108,54 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
     return null;
   }
 
+  /** The logits or distances of one image as bars, those of most classes only where there are many. */
+  function bars(title, all, index, classes, largest) {
+    const values = [...all.subarray(index * classes.length, (index + 1) * classes.length)];
+    const order = values.map((_, k) => k), many = classes.length > 20, way = largest ? -1 : 1;
+    if (many) order.sort((a, b) => way * (values[a] - values[b]));
+    const from = Math.min(...values, ...(largest ? [] : [0])), high = Math.max(...values);
+    const shown = order.slice(0, 20).map((k) => bar(classes[k], values[k], from, high, number(values[k])));
+    return [titleOf(`${title}${many ? " (first 20)" : ""}`), ...shown];
+  }
+
   async function showOne(mine) {
-    const { state, sides } = place(),
-      item = about,
-      side = sides[(state.selection && state.selection.side) || 0],
-      set = labelOf(data, side.about, item.set);
-    const back = button("\u2039 back to the pictures", () => {
-      about = null;
-      refresh();
-    });
-    shows([back, html("p", {}, "\u2026")]);
-    const classes = side.about.classes, parts = [];
-    const [labels, said, image] = await Promise.all([
-      numbers.load({ what: "labels", network: side.network, name: item.set }).catch(() => null),
-      numbers.load({ what: "logits", network: side.network, name: item.set }).catch(() => null),
-      draw(side.network, [item]).catch(() => new Map()),
+    const { state, ...shown } = place(), item = about, side = sideOf({ state, ...shown });
+    const { network, about: { classes, title, place: own } } = side, { set, index } = item;
+    const back = button("\u2039 back to the pictures", () => open(null));
+    shows(back, paragraph("\u2026"));
+    const [labels, said, images] = await Promise.all([
+      load({ what: "labels", network, name: set }),
+      load({ what: "logits", network, name: set }),
+      draw(network, [item]).catch(() => new Map()),
     ]);
-    if (image.get(item)) {
-      image.get(item).classList.add("large");
-      parts.push(image.get(item));
-    }
-    const own = labels && labels.labels[item.index];
-    parts.push(
-      html(
-        "p",
-        {},
-        html("b", {}, `${set}, image ${item.index}`),
-        own >= 0 ? `: ${classes[own]}` : "",
-        labels ? `. ${side.about.title} says ${classes[labels.predictions[item.index]]}.` : "",
-      ),
+    images.get(item)?.classList.add("large");
+    const label = labels?.labels[index], called = html("b", {}, `${labelOf(data, side.about, set)}, image ${index}`);
+    const says = labels ? `. ${title} says ${classes[labels.predictions[index]]}.` : "";
+    const places = table(["", "score", "ID below", "threshold", ""], []), like = html("div", {});
+    shows(
+      back,
+      images.get(item),
+      html("p", {}, called, label >= 0 ? `: ${classes[label]}` : "", says),
+      said?.logits && bars("Logits", said.logits, index, classes, true),
+      said?.distances && bars("Distances", said.distances, index, classes, false),
+      like,
+      titleOf("Its place under every loss and score"),
+      places,
     );
-    for (const [name, title] of [["logits", "Logits"], ["distances", "Distances"]]) {
-      if (!said || !said[name]) continue;
-      const values = [...said[name].subarray(item.index * classes.length, (item.index + 1) * classes.length)],
-        order = values.map((_, k) => k);
-      if (classes.length > 20) {
-        order.sort((a, b) => (name === "logits" ? values[b] - values[a] : values[a] - values[b]));
-      }
-      const [low, high] = [Math.min(0, ...values), Math.max(...values)],
-        from = name === "logits" ? Math.min(...values) : low;
-      parts.push(
-        html("div", { class: "title" }, `${title}${classes.length > 20 ? " (first 20)" : ""}`),
-        ...order.slice(0, 20).map((k) => bar(classes[k], values[k], from, high, number(values[k]))),
-      );
-    }
-    const rivals = data.networks.map((network, k) => [network, k]).filter(([network]) =>
-      Object.hasOwn(network.n, item.set) &&
-      Object.entries(network.place).every(([name, value]) =>
-        ["loss", "entropic_scale", "name"].includes(name) || value === side.about.place[name]
-      )
-    );
-    const places = table(["", "score", "ID below", "threshold", ""], []);
-    parts.push(html("div", { class: "title" }, "Its place under every loss and score"), places);
-    shows([back, ...parts]);
-    for (const [network, k] of rivals) {
-      for (const name of network.scores) {
-        const answer = await numbers.load({ what: "scores", network: k, name }).catch(() => null);
+    showNearest(like, side, item);
+    const rival = ({ n, place: other }) =>
+      Object.hasOwn(n, set) &&
+      Object.keys(other).every((name) => OF_RIVALS.includes(name) || other[name] === own[name]);
+    for (const [k, other] of data.networks.entries()) {
+      for (const name of rival(other) ? other.scores : []) {
+        const answer = await load({ what: "scores", network: k, name });
         if (mine !== turn) return;
-        if (!answer || !answer.columns[item.set].values) continue;
-        const value = answer.columns[item.set].values[item.index], same = k === side.network && name === side.score;
+        if (!answer?.columns[set].values) continue;
+        const value = answer.columns[set].values[index], same = k === network && name === side.score;
         const rule = typeof state.threshold === "number" && !same ? "tpr95" : state.threshold;
-        const [known, ...unknown] = chosenColumns({ about: network, answer }, state).map(({ sorted }) => sorted),
+        const [known, ...unknown] = chosenColumns({ about: other, answer }, state).map(({ sorted }) => sorted),
           { threshold } = held(rule, known, unknown);
-        places.tBodies[0].append(row(`${network.title} \u00b7 ${data.scores[name].label}`, [
+        places.tBodies[0].append(row(`${other.title} \u00b7 ${data.scores[name].label}`, [
           number(value),
           percent(below(known, value) / known.length),
           number(threshold),
@@ -205,186 +165,150 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
     }
   }
 
+  /** The training pictures with the most similar features, or why there are none. */
+  async function showNearest(holder, { network, about: { classes } }, { set: name, index: own }) {
+    holder.append(titleOf("Nearest training pictures (features as unit vectors)"));
+    try {
+      if (!ask) throw new Error("They need a running kernel: iv.explore(captures) in a notebook.");
+      const { index, label, distance } = (await ask({ what: "nearest", network, name, index: own })).json;
+      const items = index.map((place) => ({ set: "train", index: place })), images = await draw(network, items);
+      const near = (item, k) => html("div", {}, images.get(item), small(`${classes[label[k]]} ${number(distance[k])}`));
+      holder.append(html("div", { class: "thumbs" }, items.map(near)));
+    } catch (error) {
+      holder.append(small(error.message));
+    }
+  }
+
   function showExplain() {
-    const { sides } = place(), items = [];
-    for (const key of new Set(sides.map((side) => side.score))) {
-      const { label, name, formula, explanation, source: from } = data.scores[key];
-      items.push(
-        html(
-          "p",
-          {},
-          html("b", {}, name === label ? name : `${label}: ${name}`),
-          formula ? markup(formula) : "",
-          ` ${explanation} Higher = more in-distribution.${from ? ` Source: ${from}.` : ""}`,
-        ),
-      );
-    }
-    for (const loss of new Set(sides.map((side) => side.about.place.loss))) {
-      const { label, formula, words, distances } = data.losses[loss] || {};
-      if (words) {
-        items.push(html(
-          "p",
-          {},
-          html("b", {}, label),
-          formula ? markup(formula) : "",
-          ` ${words}${sides.some((side) => side.score === "mds") && distances ? ` ${distances}` : ""}`,
-        ));
-      }
-    }
-    items.push(
-      html(
-        "dl",
-        {},
-        Object.entries(data.metrics).flatMap((
-          [name, words],
-        ) => [html("dt", {}, html("b", {}, name)), html("dd", {}, words)]),
-      ),
-    );
-    items.push(
-      html(
-        "p",
-        { class: "small" },
-        "In-distribution (ID) is the positive class: rejected ID images and accepted OOD images are errors. Bars count images; counts are exact at every threshold.",
-      ),
-    );
-    shows(items);
-  }
-
-  function verdict({ rows, problem }, seen) {
-    const { state } = place();
-    const said = rows.map(({ network, scores, called, probability, words }) => {
-      const entry = data.networks[network];
-      if (words) return row(entry.title, ["", "", words]);
-      const says = `${called} (${percent(probability)})`, value = scores[state.score];
-      if (value === undefined) {
-        const stored = `${data.scores[state.score].label} is stored beside the recorded images: others have none.`;
-        return row(entry.title, [says, "", stored]);
-      }
-      const answer = numbers.get({ what: "scores", network, name: state.score });
-      if (!answer) return row(entry.title, [says, number(value), ""]);
-      const [known, ...unknown] = chosenColumns({ about: entry, answer }, state).map(({ sorted }) => sorted);
-      const rule = typeof state.threshold === "number" && network !== state.network ? "tpr95" : state.threshold;
-      const passed = value >= held(rule, known, unknown).threshold ? "accepted" : "rejected";
-      const share = (all) =>
-        percent(sum(all.map((sorted) => below(sorted, value))) / sum(all.map(({ length }) => length)));
-      return row(entry.title, [
-        says,
-        number(value),
-        `${passed}; above ${share([known])} of ID, ${share(unknown)} of OOD`,
-      ]);
+    const { sides } = place(), told = (name, formula, words) => html("p", {}, html("b", {}, name), formula, words);
+    const scores = [...new Set(sides.map(({ score }) => data.scores[score]))].map((score) => {
+      const { label, name, formula, explanation, source: from } = score;
+      const words = ` ${explanation} Higher = more in-distribution.${from ? ` Source: ${from}.` : ""}`;
+      return told(name === label ? name : `${label}: ${name}`, formula && markup(formula), words);
     });
-    return [
-      seen || "",
-      problem ? html("p", { role: "alert" }, problem) : "",
-      html("div", { class: "scroll" }, table(["", "says", data.scores[state.score].label, "where"], said)),
-      html("p", { class: "small" }, "The dashed line in the plot is this image."),
-    ];
+    const far = sides.some(({ score }) => score === "mds");
+    const losses = [...new Set(sides.map(({ about: { place: { loss } } }) => data.losses[loss]))].map((loss) => {
+      const { label, formula, words, distances } = loss;
+      return words && told(label, formula && markup(formula), ` ${words}${far && distances ? ` ${distances}` : ""}`);
+    });
+    const metrics = Object.entries(data.metrics).map((
+      [name, words],
+    ) => [html("dt", {}, html("b", {}, name)), html("dd", {}, words)]);
+    const counted = "In-distribution (ID) is the positive class: rejected ID images and accepted OOD images are " +
+      "errors. Bars count images; counts are exact at every threshold.";
+    shows(scores, losses, html("dl", {}, metrics.flat()), small(counted));
   }
 
-  function showOwn() {
-    if (!ask || !data.judges) {
-      return shows([
-        html(
-          "p",
-          {},
-          ask
-            ? "No trained network is at hand for these captures: scoring an image needs one. iv.Experiment(...).run() keeps it."
-            : "Scoring an image of your own needs the trained network: open the explorer in a notebook, iv.explore(captures).",
-        ),
-      ]);
+  /** What one network says of an image of one's own, as a row. */
+  function verdict({ network, scores, called, probability, words }) {
+    const { state } = place(), entry = data.networks[network], { label } = data.scores[state.score];
+    if (words) return row(entry.title, ["", "", words]);
+    const says = `${called} (${percent(probability)})`, value = scores[state.score];
+    if (value === undefined) {
+      return row(entry.title, [says, "", `${label} is stored beside the recorded images: others have none.`]);
     }
-    const out = html("div", { class: "verdict", role: "status" }), busy = { now: false, next: null };
-    const send = async (request, buffers) => {
-      if (busy.now) {
-        busy.next = [request, buffers];
+    const answer = numbers.get({ what: "scores", network, name: state.score });
+    if (!answer) return row(entry.title, [says, number(value), ""]);
+    const [known, ...unknown] = chosenColumns({ about: entry, answer }, state).map(({ sorted }) => sorted);
+    const rule = typeof state.threshold === "number" && network !== state.network ? "tpr95" : state.threshold;
+    const passed = value >= held(rule, known, unknown).threshold ? "accepted" : "rejected";
+    const share = (all) =>
+      percent(sum(all.map((sorted) => below(sorted, value))) / sum(all.map(({ length }) => length)));
+    return row(entry.title, [
+      says,
+      number(value),
+      `${passed}; above ${share([known])} of ID, ${share(unknown)} of OOD`,
+    ]);
+  }
+
+  /** A field of 32 by 32 points, counted in 4 by 4 blocks as the scans of the digits were. */
+  function drawingPad(send) {
+    const words = "Drawing pad, 32 by 32 points, counted in 4 by 4 blocks";
+    const pad = html("canvas", { class: "pad", width: 32, height: 32, "aria-label": words });
+    const pen = pad.getContext("2d", { willReadFrequently: true });
+    const dot = ({ buttons, clientX, clientY }) => {
+      if (!(buttons & 1)) return;
+      const { left, top, width, height } = pad.getBoundingClientRect();
+      pen.fillStyle = "#fff";
+      pen.beginPath();
+      pen.arc((32 * (clientX - left)) / width, (32 * (clientY - top)) / height, 1.8, 0, 7);
+      pen.fill();
+      const pixels = pen.getImageData(0, 0, 32, 32).data, blocks = new Array(64).fill(0);
+      for (let k = 0; k < 1024; k += 1) {
+        if (pixels[4 * k] > 127) blocks[8 * Math.floor(k / 128) + Math.floor((k % 32) / 4)] += 1;
+      }
+      send({ pad: blocks }, []);
+    };
+    pad.addEventListener("pointerdown", dot);
+    pad.addEventListener("pointermove", dot);
+    return { pad, clear: () => pen.clearRect(0, 0, 32, 32) };
+  }
+
+  /** An image of one's own, { items, say }: the fields to give it, and what every network says of it. */
+  function ownImage() {
+    const out = html("div", { class: "verdict", role: "status" }), seen = html("canvas", { class: "picture large" });
+    let busy = false, next = null, rows = [], drawn = false;
+    const say = async () => {
+      const { score: name } = place().state, able = ({ network }) => data.networks[network].scores.includes(name);
+      await Promise.all(rows.filter(able).map(({ network }) => load({ what: "scores", network, name })));
+      const said = table(["", "says", data.scores[place().state.score].label, "where"], rows.map(verdict));
+      const dashed = small("The dashed line in the plot is this image.");
+      out.replaceChildren(...(rows.length ? [drawn ? "" : seen, html("div", { class: "scroll" }, said), dashed] : []));
+    };
+    const send = async (request, buffers) => { // one question at a time; of those that wait, the last counts
+      if (busy) {
+        next = [request, buffers];
         return;
       }
-      busy.now = true;
-      const { state } = place();
+      busy = true;
+      const { network } = place().state;
       try {
-        const answer = await ask({ what: "judge", network: state.network, ...request }, buffers);
-        const seen = html("canvas", { class: "picture large" }), image = await bitmap(answer.buffers[0]);
+        const answer = await ask({ what: "judge", network, ...request }, buffers),
+          image = await bitmap(answer.buffers[0]);
         [seen.width, seen.height] = [image.width, image.height];
         seen.getContext("2d").drawImage(image, 0, 0);
-        judged(answer.json.rows);
-        for (const { network } of answer.json.rows) {
-          if (data.networks[network].scores.includes(state.score)) {
-            await numbers.load({ what: "scores", network, name: state.score });
-          }
-        }
-        out.replaceChildren(...verdict(answer.json, request.pad ? null : seen));
+        [rows, drawn] = [answer.json.rows, "pad" in request];
+        judged(rows);
       } catch (error) {
-        out.replaceChildren(html("p", { class: "error", role: "alert" }, error.message));
+        out.replaceChildren(problem(error.message));
       }
-      busy.now = false;
-      if (busy.next) {
-        const next = busy.next;
-        busy.next = null;
-        send(...next);
-      }
+      busy = false;
+      const waiting = next;
+      next = null;
+      if (waiting) send(...waiting);
     };
-    const file = html("input", {
-      type: "file",
-      accept: "image/*",
-      "aria-label": "An image file to score",
-      onchange: async () => {
-        if (file.files[0]) send({ name: file.files[0].name }, [await file.files[0].arrayBuffer()]);
-      },
-    });
-    const items = [
-      html(
-        "p",
-        { class: "small" },
-        "Choose or drop an image file: it is cropped and scaled to what the network knows, and stays between this page and the kernel.",
-      ),
-      file,
-    ];
-    if (data.pad) {
-      const pad = html("canvas", {
-          class: "pad",
-          width: 32,
-          height: 32,
-          "aria-label": "Drawing pad, 32 by 32 points, counted in 4 by 4 blocks",
-        }),
-        pen = pad.getContext("2d", { willReadFrequently: true });
-      const dot = (event) => {
-        if (!(event.buttons & 1)) return;
-        const box = pad.getBoundingClientRect();
-        pen.fillStyle = "#fff";
-        pen.beginPath();
-        pen.arc(
-          (32 * (event.clientX - box.left)) / box.width,
-          (32 * (event.clientY - box.top)) / box.height,
-          1.8,
-          0,
-          7,
-        );
-        pen.fill();
-        const pixels = pen.getImageData(0, 0, 32, 32).data, blocks = new Array(64).fill(0);
-        for (let k = 0; k < 1024; k += 1) {
-          if (pixels[4 * k] > 127) blocks[8 * Math.floor(k / 128) + Math.floor((k % 32) / 4)] += 1;
-        }
-        send({ pad: blocks }, []);
-      };
-      pad.addEventListener("pointerdown", dot);
-      pad.addEventListener("pointermove", dot);
-      items.unshift(
-        html("p", { class: "small" }, "Draw a digit; the networks answer as the pen moves."),
-        pad,
-        button("wipe", () => {
-          pen.clearRect(0, 0, 32, 32);
-          judged([]);
-          out.replaceChildren();
-        }),
-      );
+    const take = async (given) => given && send({ name: given.name }, [await given.arrayBuffer()]);
+    const onchange = () => take(file.files[0]);
+    const file = html("input", { type: "file", accept: "image/*", "aria-label": "An image file to score", onchange });
+    const how = "Choose or drop an image file: it is cropped and scaled to what the network knows, and stays between " +
+      "this page and the kernel.";
+    const { pad, clear } = drawingPad(send);
+    const wipe = () => {
+      clear();
+      rows = [];
+      judged(rows);
+    };
+    const pen = [small("Draw a digit; the networks answer as the pen moves."), pad, button("wipe", wipe)];
+    return { items: [...(data.pad ? pen : []), small(how), file, out], say, take };
+  }
+
+  let own = null; // what was drawn stays while something else is chosen
+  function showOwn() {
+    if (!ask || !data.judges) {
+      const why = ask
+        ? "No trained network is at hand for these captures: scoring an image needs one. iv.Experiment(...).run() keeps it."
+        : "Scoring an image of your own needs the trained network: open the explorer in a notebook, iv.explore(captures).";
+      return shows(paragraph(why));
     }
+    own ??= ownImage();
+    if (!body.contains(own.items[0])) shows(own.items); // the pen may be on the pad
+    own.say();
     body.ondragover = (event) => event.preventDefault();
-    body.ondrop = async (event) => {
+    body.ondrop = (event) => {
       event.preventDefault();
-      const dropped = event.dataTransfer.files[0];
-      if (dropped) send({ name: dropped.name }, [await dropped.arrayBuffer()]);
+      own.take(event.dataTransfer.files[0]);
     };
-    return shows([...items, out]);
+    return null;
   }
 
   function showTake() {
@@ -393,42 +317,26 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
       try {
         say(made((await ask(request)).json));
       } catch (error) {
-        say(html("p", { class: "error", role: "alert" }, error.message));
+        say(problem(error.message));
       }
     };
     const copy = (text) => async () => {
       try {
         await navigator.clipboard.writeText(text);
-        say(html("p", {}, "Copied."), html("pre", {}, text));
+        say(paragraph("Copied."), html("pre", {}, text));
       } catch {
         say(html("pre", {}, text));
       }
     };
-    const items = ask
-      ? ["png", "svg", "pdf", "csv", "json", "html"].map((suffix) =>
-        button(suffix.toUpperCase(), asked({ what: "save", suffix }, ({ path }) => html("p", {}, `Saved ${path}`)))
-      )
-      : [];
-    const text = JSON.stringify(state);
-    shows([
-      html(
-        "div",
-        { class: "tabs" },
-        items,
-        ask
-          ? button("show code", asked({ what: "code" }, ({ code }) => html("pre", {}, code)))
-          : button("copy link", copy(`${location.href.split("#")[0]}#${encodeURIComponent(text)}`)),
-        button("copy settings", copy(text)),
-      ),
-      html(
-        "p",
-        { class: "small" },
-        ask
-          ? "Files lie beside the notebook. Settings are what restore() takes."
-          : "A link opens this page as it stands now.",
-      ),
-      out,
-    ]);
+    const save = (suffix) =>
+      button(suffix.toUpperCase(), asked({ what: "save", suffix }, ({ path }) => paragraph(`Saved ${path}`)));
+    const text = JSON.stringify(state), link = `${location.href.split("#")[0]}#${encodeURIComponent(text)}`;
+    const code = () => button("show code", asked({ what: "code" }, (json) => html("pre", {}, json.code)));
+    const items = ask ? [...data.formats.map(save), code()] : [button("copy link", copy(link))];
+    const where = ask
+      ? "Files lie beside the notebook. Settings are what restore() takes."
+      : "A link opens this page as it stands now.";
+    shows(html("div", { class: "tabs" }, items, button("copy settings", copy(text))), small(where), out);
   }
 
   function refresh() {

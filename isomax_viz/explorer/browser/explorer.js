@@ -10,25 +10,9 @@ import { fillControls } from "./controls.js";
 import { drawer } from "./drawer.js";
 import { thresholdControls } from "./threshold.js";
 
-const START = {
-  network: 0,
-  beside: null,
-  score: "es",
-  ood: [],
-  view: "scores",
-  threshold: "tpr95",
-  costs: { accept_unknown: 1, reject_known: 1, share_unknown: 0.5 },
-  axes: "shared",
-  quantity: "accuracy",
-  selection: null,
-  zoom: null,
-  drawer: "",
-  present: false,
-};
-
 /** Make a state whole and possible: what a network lacks gives way to what it has. */
 function possible(data, wanted) {
-  const state = { ...START, ...wanted }, about = data.networks[state.network] || data.networks[0];
+  const state = { ...data.start, ...wanted }, about = data.networks[state.network] || data.networks[0];
   state.network = data.networks.indexOf(about);
   const first = (list, value) => (list.includes(value) ? value : list[0]);
   state.ood = Object.keys(data.sets).filter((name) => state.ood.includes(name) && Object.hasOwn(about.n, name));
@@ -39,7 +23,7 @@ function possible(data, wanted) {
   if (other && !other.scores.includes(state.beside.score || state.score)) {
     state.beside = { ...state.beside, score: other.scores[0] };
   }
-  state.costs = { ...START.costs, ...(state.threshold.costs || state.costs) };
+  state.costs = { ...data.start.costs, ...(state.threshold.costs || state.costs) };
   const views = Object.keys(data.views).filter((key) =>
     about.views.includes(key) && (!other || (other.views.includes(key) && key !== "cost")) &&
     (key !== "compare" || (other && !data.counts_only && paired(about, other, ID)))
@@ -138,26 +122,20 @@ export function mount(
       return hold(value);
     },
     step: (event) => {
-      const columns = chosenColumns(sides[0], state).map(({ sorted }) => sorted),
-        [low, high] = extent(columns),
-        at = shown.values[0].threshold;
-      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
-      const next = event.key === "Home"
-        ? low
-        : event.key === "End"
-        ? high
-        : step
-        ? at + (step * (high - low)) / 400
-        : null;
-      if (next === null) return;
+      const [low, high] = span(), by = (steps) => shown.values[0].threshold + (steps * (high - low)) / 400;
+      const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
+      const next = steps ? by(steps) : { Home: low, End: high }[event.key];
+      if (next === undefined) return;
       event.preventDefault();
       hold(next);
     },
   };
 
+  const span = () => extent(chosenColumns(sides[0], state).map(({ sorted }) => sorted));
+
   /** Hold a number as the threshold; one picture a frame, whatever the pointer sends. */
   function hold(value) {
-    const [low, high] = extent(chosenColumns(sides[0], state).map(({ sorted }) => sorted));
+    const [low, high] = span();
     state = { ...state, threshold: Math.min(Math.max(value, low), high) };
     if (waiting) return;
     waiting = true;
@@ -189,7 +167,6 @@ export function mount(
   let threshold = null;
   function drawControls() {
     const { kind } = data.views[state.view];
-    const span = () => extent(chosenColumns(sides[0], state).map(({ sorted }) => sorted));
     const take = (wanted_) => {
       state = { ...state, threshold: wanted_, costs: wanted_.costs || state.costs };
       follow();
@@ -211,7 +188,7 @@ export function mount(
       foresee,
       threshold: threshold?.node,
       quantities: Object.keys(panels).filter(Boolean),
-      first: { ...START, ...wanted },
+      first: { ...data.start, ...wanted },
     });
   }
 
@@ -310,16 +287,11 @@ export function mount(
     drawControls();
     const width = Math.max(220, Math.floor(main.getBoundingClientRect().width) - 2);
     tell("");
-    shown = stage(plotted, {
-      data,
-      state,
-      sides,
-      width,
-      size,
-      hands,
-      mine: Object.fromEntries(Object.entries(mine).map(([network, scores]) => [network, scores[state.score]])),
-    });
+    const own = Object.fromEntries(Object.entries(mine).map(([network, scores]) => [network, scores[state.score]]));
+    shown = stage(plotted, { data, state, sides, width, size, hands, mine: own });
     spoken.textContent = shown.sentence;
+    // For the back row, what the table says too is heard only, so that the rest fits the screen.
+    spoken.classList.toggle("heard", state.present && Boolean(shown.counts && (state.beside || state.drawer)));
     note.textContent = [...new Set(sides.map(({ about }) => about.note).filter(Boolean))].join(" ");
     drawTable();
     if (shown.counts) fillThreshold();

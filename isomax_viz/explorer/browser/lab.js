@@ -1,9 +1,9 @@
 // Lab: the teaching lab's views and the watched training. Panels follow controls; most changes need no kernel.
 import { count, densityTop } from "./numbers.js";
 import { source } from "./source.js";
-import { colors, html, legend, svg } from "./marks.js";
-import { histogram, lines } from "./charts.js";
-import { NO_LOOK } from "./stage.js";
+import { button, canvasOf, html, legend, row, spot, svg, table, titleOf } from "./marks.js";
+import { histogram } from "./charts.js";
+import { linesOf, tallOf } from "./stage.js";
 import { dress, onLook } from "./surroundings.js";
 
 /** Return what a state shows of a part: one of its frames, where it has one for each value of a setting. */
@@ -22,62 +22,36 @@ function between(points, x, place) {
 }
 
 /** Mark named places along the abscissa, and the chosen one with its point on every curve. */
-function markAlong({ axes }, { curves, at, marks = [] }, state) {
+function markAlong({ axes }, { curves = [], at = null, marks = [] }, state = {}) {
   const upright = (x, cls) =>
     svg("line", { class: cls, x1: axes.px(x), x2: axes.px(x), y1: axes.top, y2: axes.bottom });
   const inside = marks.filter(([x]) => x >= axes.x.low && x <= axes.x.high);
   inside.sort(([one], [two]) => one - two).forEach(([x, name], k) => {
     const near = k > 0 && axes.px(x) - axes.px(inside[k - 1][0]) < 5 * axes.size;
-    const place = {
-      class: "label",
-      x: axes.px(x),
-      y: axes.top - (near ? 1.1 : 0.1) * axes.size,
-      "text-anchor": "middle",
-    };
-    axes.body.append(upright(x, "reference"), svg("text", place, name));
+    const place = { x: axes.px(x), y: axes.top - (near ? 1.1 : 0.1) * axes.size, "text-anchor": "middle" };
+    axes.body.append(upright(x, "reference"), svg("text", { class: "label", ...place }, name));
   });
   if (!at) return;
   axes.body.append(upright(state[at], "limit"));
   for (const { look, points } of curves) {
-    const y = between(points, state[at], axes.px);
-    axes.body.append(
-      svg("circle", {
-        class: "point held",
-        style: colors(look),
-        cx: axes.px(state[at]),
-        cy: axes.py(y),
-        r: 0.4 * axes.size,
-      }),
-    );
+    axes.body.append(spot(axes, look, [state[at], between(points, state[at], axes.px)]).node);
   }
 }
 
 function linesPanel(panel, { box, words, tell, state }) {
   const curves = panel.curves.map((curve) => ({ ...curve, look: curve }));
-  const span = (axis, k) => {
-    const flat = curves.flatMap(({ points }) => points.map((point) => point[k]));
-    return {
-      low: Math.min(...flat),
-      high: Math.max(...flat) + (k && !axis.high ? 0.05 * (Math.max(...flat) - Math.min(...flat)) : 0),
-      ...axis,
-    };
-  };
-  const diagonal = panel.diagonal ? [{ look: NO_LOOK, label: "calibrated", points: [[0, 0], [1, 1]] }] : [];
-  const chart = lines({ curves: [...diagonal, ...curves], x: span(panel.x, 0), y: span(panel.y, 1), box, words, tell });
+  const chart = linesOf(panel, curves, { box, words, tell });
   markAlong(chart, { ...panel, curves }, state);
   return html("div", {}, legend(curves), chart.node);
 }
 
-function histogramPanel({ edges, groups, label }, { box, words, tell }) {
+function histogramPanel({ edges, groups, label, marks }, { box, words, tell }) {
   const drawn = groups.map((group) => ({ ...group, counts: group.count }));
   const x = { low: edges[0], high: edges[edges.length - 1], label };
   const chart = histogram({ edges, groups: drawn, x, top: densityTop(drawn), box, words, tell });
-  return html(
-    "div",
-    {},
-    legend(drawn.map(({ look, label: name, n }) => ({ look, label: `${name} (n = ${count(n)})` }))),
-    chart.node,
-  );
+  markAlong(chart, { marks });
+  const named = ({ label: name, n, detected }) => `${name} (n = ${count(n)})${detected ? `: ${detected}` : ""}`;
+  return html("div", {}, legend(drawn.map((group) => ({ look: group.look, label: named(group) }))), chart.node);
 }
 
 const HEIGHT = Math.sqrt(3) / 2; // of a triangle with sides of length 1
@@ -118,7 +92,7 @@ function simplexPanel({ points, at, marks }, { box, words, state, root }) {
   const place = ([, , p1, p2]) => [left + side * (p1 + p2 / 2), bottom - side * HEIGHT * p2];
   const find = (scale) =>
     points.reduce((found, point) => (Math.abs(point[0] - scale) < Math.abs(found[0] - scale) ? point : found));
-  const node = svg("svg", { width, height, role: "img", "aria-label": words, "font-size": size });
+  const node = canvasOf(box, words);
   const canvas = shaded(root, { width, height, left, bottom, side });
   node.append(svg("path", { class: "way", d: points.map((point, k) => `${k ? "L" : "M"}${place(point)}`).join("") }));
   const corner = (text, p, anchor, down) => {
@@ -129,16 +103,9 @@ function simplexPanel({ points, at, marks }, { box, words, state, root }) {
   corner("class 1", [0, 1, 0], "middle", 1.5);
   corner("class 2", [0, 0, 1], "middle", -0.6);
   for (const [scale, name] of marks) {
-    const [x, y] = place(find(scale)), early = x < width / 2;
-    node.append(
-      svg("circle", { class: "stop", cx: x, cy: y, r: 0.35 * size }),
-      svg("text", {
-        class: "label",
-        x: x + (early ? -0.7 : 0.7) * size,
-        y: y - 0.4 * size,
-        "text-anchor": early ? "end" : "start",
-      }, name),
-    );
+    const [cx, cy] = place(find(scale)), way = cx < width / 2 ? -1 : 1, anchor = way < 0 ? "end" : "start";
+    const beside = { class: "label", x: cx + 0.7 * way * size, y: cy - 0.4 * size, "text-anchor": anchor };
+    node.append(svg("circle", { class: "stop", cx, cy, r: 0.35 * size }), svg("text", beside, name));
   }
   const [x, y] = place(find(state[at]));
   node.append(svg("circle", { class: "chosen", cx: x, cy: y, r: 0.55 * size }));
@@ -151,30 +118,16 @@ function simplexPanel({ points, at, marks }, { box, words, state, root }) {
 }
 
 function tablePanel({ head, rows, at }, { state }) {
-  const body = rows.map(({ of, cells: [name, ...cells] }) =>
-    html(
-      "tr",
-      of === state[at] ? { "aria-current": "true" } : {},
-      html("th", { scope: "row" }, name),
-      cells.map((text) => html("td", {}, text)),
-    )
-  );
-  return html(
-    "div",
-    { class: "scroll whole" },
-    html(
-      "table",
-      {},
-      html("thead", {}, html("tr", {}, head.map((text) => html("th", { scope: "col" }, text)))),
-      html("tbody", {}, body),
-    ),
-  );
+  const current = (of) => (of === state[at] ? { "aria-current": "true" } : {});
+  const body = rows.map(({ of, cells: [name, ...cells] }) => row(name, cells, current(of)));
+  return html("div", { class: "scroll whole" }, table(head, body));
 }
 
 function picturePanel(panel, { words }) {
-  panel.address ??= URL.createObjectURL(new Blob([panel.png], { type: "image/png" }));
-  return html("div", { class: "whole" }, html("img", { class: "plate", src: panel.address, alt: words }));
+  const src = URL.createObjectURL(new Blob([panel.png], { type: "image/png" }));
+  return html("div", { class: "whole" }, html("img", { class: "plate", src, alt: words }));
 }
+const withdraw = (node) => node.querySelectorAll("img.plate").forEach(({ src }) => URL.revokeObjectURL(src));
 
 const LAB_PANELS = {
   lines: linesPanel,
@@ -209,12 +162,9 @@ function labControl({ name, label, tooltip, options, kind, play }, take) {
     return { node: html("fieldset", {}, legendOf, slider, said, play && player(slider, options, take)), set, slider };
   }
   if (kind === "present") {
-    const button = html("button", {
-      type: "button",
-      title: tooltip,
-      onclick: () => take(button.getAttribute("aria-pressed") === "false"),
-    }, name);
-    return { node: html("fieldset", {}, button), set: (value) => button.setAttribute("aria-pressed", String(value)) };
+    const pressed = () => take(large.getAttribute("aria-pressed") === "false");
+    const large = button(name, pressed, { title: tooltip });
+    return { node: html("fieldset", {}, large), set: (value) => large.setAttribute("aria-pressed", String(value)) };
   }
   const several = kind === "several";
   const inputs = options.map(([value, text, words]) =>
@@ -224,12 +174,9 @@ function labControl({ name, label, tooltip, options, kind, play }, take) {
       value,
       "aria-label": words ? `${text}: ${words}` : text,
       onchange: () => {
-        const chosen = inputs.filter(({ checked }) => checked).map((input) => options[inputs.indexOf(input)][0]);
-        if (several && !chosen.length) {
-          inputs.find((input) => input.value === value).checked = true;
-          return;
-        } // one always stays
-        take(several ? chosen : value);
+        const chosen = options.filter((_, k) => inputs[k].checked).map(([option]) => option);
+        if (chosen.length) take(several ? chosen : value);
+        else inputs[options.findIndex(([option]) => option === value)].checked = true; // one always stays
       },
     })
   );
@@ -256,25 +203,20 @@ function player(slider, options, take) {
   const stop = () => {
     clearInterval(timer);
     timer = null;
-    button.setAttribute("aria-pressed", "false");
+    play.setAttribute("aria-pressed", "false");
   };
-  const button = html("button", {
-    type: "button",
-    "aria-pressed": "false",
-    onclick: () => {
-      if (timer) {
-        stop();
-        return;
-      }
-      if (slider.valueAsNumber === options.length - 1) take(options[0][0]);
-      button.setAttribute("aria-pressed", "true");
-      timer = setInterval(() => {
-        if (!slider.isConnected || slider.valueAsNumber === options.length - 1) stop();
-        else take(options[slider.valueAsNumber + 1][0]);
-      }, 450);
-    },
-  }, "play");
-  return button;
+  const start = () => {
+    if (timer) return stop();
+    if (slider.valueAsNumber === options.length - 1) take(options[0][0]);
+    play.setAttribute("aria-pressed", "true");
+    timer = setInterval(() => {
+      if (!slider.isConnected || slider.valueAsNumber === options.length - 1) stop();
+      else take(options[slider.valueAsNumber + 1][0]);
+    }, 450);
+    return null;
+  };
+  const play = button("play", start, { "aria-pressed": "false" });
+  return play;
 }
 
 /**
@@ -308,16 +250,11 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
     name: control.name,
     ...labControl(control, (value) => take({ [control.name]: value })),
   }));
-  const buttons = data.buttons.map(([name, tooltip]) =>
-    html("button", {
-      type: "button",
-      title: tooltip,
-      onclick: () => {
-        failed("");
-        ask({ what: "press", name }).catch((error) => failed(error.message));
-      },
-    }, name)
-  );
+  const press = (name) => () => {
+    failed("");
+    ask({ what: "press", name }).catch((error) => failed(error.message));
+  };
+  const buttons = data.buttons.map(([name, title]) => button(name, press(name), { title }));
   const form = html(
     "form",
     { autocomplete: "off", onsubmit: (event) => event.preventDefault() },
@@ -380,17 +317,14 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
     const narrow = panels.filter(({ kind }) => ["lines", "simplex", "histogram"].includes(kind)).length;
     const columns = Math.max(1, Math.min(narrow, Math.floor(room / (23 * size))));
     const width = Math.floor((room - (columns - 1) * size) / columns);
-    const box = { size, width, height: Math.min(23 * size, Math.max(15 * size, Math.floor(0.75 * width))) };
+    const tall = tallOf(size), several = narrow > columns;
+    const box = { size, width, height: tall * (several ? 15 : Math.min(23, Math.max(15, (0.75 * width) / tall))) };
     const sentence = answer.sentence.by ? framed(answer.sentence, state, data.controls) : answer.sentence;
+    withdraw(plotted);
     plotted.replaceChildren(...panels.map((panel) => {
-      const node = LAB_PANELS[panel.kind](panel, {
-        box,
-        tell,
-        state,
-        root,
-        words: panel.title ? `${data.title}: ${panel.title}` : sentence,
-      });
-      if (panel.title) node.prepend(html("div", { class: "title" }, panel.title));
+      const words = panel.title ? `${data.title}: ${panel.title}` : sentence;
+      const node = LAB_PANELS[panel.kind](panel, { box, tell, state, root, words });
+      if (panel.title) node.prepend(titleOf(panel.title));
       if (!node.classList.contains("whole")) node.style.width = `${width}px`;
       return node;
     }));
@@ -408,6 +342,9 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
       follow();
     },
     state: () => state,
-    close,
+    close: () => {
+      close();
+      withdraw(plotted);
+    },
   };
 }

@@ -12,9 +12,13 @@ function fill(node, attributes, children) {
 }
 // Names and words of data come in as text nodes and attributes only: they cannot become markup or code.
 export const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+export const paragraph = (...children) => html("p", {}, ...children);
+export const small = (...children) => html("p", { class: "small" }, ...children);
+export const problem = (text) => html("p", { class: "error", role: "alert" }, text);
+export const titleOf = (text) => html("div", { class: "title" }, text);
+export const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
 export const svg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-export const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }; // up is positive
 export const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
 export const dashes = (look) => (look.dash || []).join(" ");
@@ -24,6 +28,24 @@ export function chooser(title, name, options, value, take) {
   const choices = options.map(([key, text]) => html("option", { value: key, selected: key === value }, text));
   const onchange = ({ target }) => take(options[target.selectedIndex][0]);
   return html("label", {}, `${title} `, html("select", { name, onchange }, choices));
+}
+/** An empty picture of that size, for a screen reader in words. */
+export const canvasOf = ({ width, height, size }, words) =>
+  svg("svg", { width, height, role: "img", "aria-label": words, "font-size": size });
+export const lineOf = (axes, points) =>
+  points.map(([x, y], k) => `${k ? "L" : "M"}${axes.px(x).toFixed(1)},${axes.py(y).toFixed(1)}`).join("");
+/** A line through points, in some look. */
+export const path = (axes, look, points) =>
+  svg("path", { class: "line", style: colors(look), "stroke-dasharray": dashes(look), d: lineOf(axes, points) });
+/** A point, { node, at(x, y) }, at a place or where it is put later. */
+export function spot(axes, look, place = null, radius = 0.4) {
+  const node = svg("circle", { class: "point held", style: colors(look), r: radius * axes.size });
+  const at = (x, y) => {
+    node.setAttribute("cx", axes.px(x));
+    node.setAttribute("cy", axes.py(y));
+  };
+  if (place) at(...place);
+  return { node, at };
 }
 
 /** A row of a table; a cell is a text, or a text with the exact value behind it. */
@@ -71,14 +93,7 @@ export function plot({ width, height, size, x, y, words }) {
   };
   const px = scale(x, left, right), py = scale(y, bottom, top);
   const text = (axis, value) => (axis.percent ? `${Math.round(100 * value)}\u00a0%` : number(value, 4));
-  const node = svg("svg", {
-    width,
-    height,
-    viewBox: `0 0 ${width} ${height}`,
-    role: "img",
-    "aria-label": words,
-    "font-size": size,
-  });
+  const node = canvasOf({ width, height, size }, words);
   const most = Math.max(2, (right - left) / (5.5 * size));
   for (const value of x.log ? logTicks(x.low, x.high) : ticks(x.low, x.high, most)) {
     node.append(

@@ -39,6 +39,7 @@ export function pictures({ saved, ask }) {
         if (held) sheets.set(key, answer);
       }
       items.forEach((item, k) => found.set(item, cut(answer, held ? item.index : k, answer.columns)));
+      if (!held) answer.image.close();
     }
     return found;
   };

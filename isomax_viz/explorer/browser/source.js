@@ -29,9 +29,21 @@ function revived(value, buffers) {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, revived(item, buffers)]));
 }
 
-/** Return get(request), what is known already, and load(request), a promise; every answer is kept. */
+const KEPT = 256; // answers, those that were used last
+
+/** Return get(request), what is known already, and load(request), a promise; many answers are kept. */
 export function source({ saved, ask }) {
   const known = new Map(), coming = new Map();
+  const keep = (key, answer) => {
+    known.delete(key);
+    known.set(key, answer);
+    if (known.size > KEPT) known.delete(known.keys().next().value);
+    return answer;
+  };
+  const get = (request) => {
+    const key = JSON.stringify(request);
+    return known.has(key) ? keep(key, known.get(key)) : undefined;
+  };
   const fetched = async (key, request) => {
     if (saved && Object.hasOwn(saved.answers, key)) {
       const { json, buffers } = saved.answers[key];
@@ -41,8 +53,8 @@ export function source({ saved, ask }) {
     return ask(request);
   };
   const load = (request) => {
-    const key = JSON.stringify(request);
-    if (known.has(key)) return Promise.resolve(known.get(key));
+    const key = JSON.stringify(request), answer = get(request);
+    if (answer) return Promise.resolve(answer);
     if (!coming.has(key)) {
       coming.set(
         key,
@@ -57,8 +69,7 @@ export function source({ saved, ask }) {
               : values.sorted;
             answer.columns[name] = { values: all ? values : null, sorted };
           }
-          known.set(key, answer);
-          return answer;
+          return keep(key, answer);
         }).finally(() => coming.delete(key)),
       );
     }
@@ -66,7 +77,7 @@ export function source({ saved, ask }) {
   };
   return {
     load,
-    get: (request) => known.get(JSON.stringify(request)),
+    get,
     offers: (request) => Boolean(ask) || Boolean(saved && Object.hasOwn(saved.answers, JSON.stringify(request))),
   };
 }

@@ -16,11 +16,13 @@ import {
   percent,
   sum,
 } from "./numbers.js";
-import { html, legend } from "./marks.js";
+import { html, legend, small, titleOf } from "./marks.js";
 import { costs, histogram, lines, matrix, roc, scatter } from "./charts.js";
 
 const BARS = 60;
-export const NO_LOOK = { color: "#7a7a7a", dark: "#9a9aa2", dash: [4, 3] };
+/** Return the unit of heights: large words leave room on the screen for what belongs together. */
+export const tallOf = (size) => Math.min(size, innerHeight / 55);
+const NO_LOOK = { color: "#7a7a7a", dark: "#9a9aa2", dash: [4, 3] };
 
 /** Return both sides of what is shown: each a network with a score. */
 export function sidesOf(data, state) {
@@ -221,11 +223,12 @@ function sentence(data, state, sides, values, counts, hists) {
   return `${sides.map((side) => side.title).join(" and ")}: ${data.views[state.view].tooltip.toLowerCase()}.`;
 }
 
-const titled = ({ sides, two }, s) => (two ? html("div", { class: "title" }, sides[s].title) : "");
+const titled = ({ sides, two }, s) => (two ? titleOf(sides[s].title) : "");
+const holder = ({ width }, ...children) => html("div", { style: `width:${width}px` }, ...children);
 const pointLegend = (groups) => groups.map((group) => ({ ...group, mark: "point" }));
 
 /** One histogram a side, with the threshold where scores are shown. */
-function drawHistograms({ data, state, sides, width, size, kind, words, hands, mine, two, beside }) {
+function drawHistograms({ data, state, sides, width, size, tall, kind, words, hands, mine, two, beside }) {
   const hists = histograms(data, state, sides), shared = state.axes === "shared", notes = [];
   const ranked = state.axes === "rank" && kind !== "binned",
     ends = hists.map(({ positions: all }) => [all[0], all.at(-1)]);
@@ -234,9 +237,9 @@ function drawHistograms({ data, state, sides, width, size, kind, words, hands, m
   const box = {
     size,
     width: beside ? Math.floor(width * 0.6) : width,
-    height: (two || kind === "cost" ? 14 : kind === "scores" ? 21 : 27) * size,
+    height: (two ? 12 : { cost: 14, scores: 21 }[kind] || 27) * tall,
   };
-  const node = html("div", { style: `width:${box.width}px` });
+  const node = holder(box);
   const charts = hists.map((found, s) => {
     const span = shared ? { low, high } : { low: ends[s][0], high: ends[s][1] };
     const chart = histogram({
@@ -245,10 +248,9 @@ function drawHistograms({ data, state, sides, width, size, kind, words, hands, m
       top: tops[s],
       words: `${sides[s].title}: ${words}`,
       x: { ...(ranked ? { low: 0, high: 1, percent: true } : span), label: found.label },
-      threshold: kind === "scores" || kind === "cost",
       tell: hands.tell,
       drag: (value) => hands.drag(value, s),
-      step: hands.step,
+      step: scored(kind) && hands.step,
       chosen: (range) => hands.chosen({ by: "value", side: s, range }),
     });
     const names = found.groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }));
@@ -270,22 +272,19 @@ function drawHistograms({ data, state, sides, width, size, kind, words, hands, m
   };
 }
 
-function drawRoc({ data, state, sides, width, size, kind, hands, two, beside }) {
+function drawRoc({ data, state, sides, width, size, tall, kind, hands, two, beside }) {
   const curves = sides.flatMap((side, s) =>
-    chosenColumns(side, state).slice(1).map(({ name, sorted }) => ({
-      side: s,
-      name,
-      look: { ...data.sets[name], dash: two && s ? [2, 3] : [] },
-      label: `${two ? `${side.title}, ` : ""}${labelOf(data, side.about, name)} (AUROC ${
-        percent(side.answer.metrics[name].AUROC)
-      })`,
-      points: curve(side.answer.columns[ID].sorted, sorted),
-    }))
+    chosenColumns(side, state).slice(1).map(({ name, sorted }) => {
+      const auroc = percent(side.answer.metrics[name].AUROC), of = two ? `${side.title}, ` : "";
+      const label = `${of}${labelOf(data, side.about, name)} (AUROC ${auroc})`;
+      const points = curve(side.answer.columns[ID].sorted, sorted);
+      return { side: s, name, look: { ...data.sets[name], dash: two && s ? [2, 3] : [] }, label, points };
+    })
   );
-  const box = kind === "roc" ? { size, width: Math.min(width, 40 * size), height: 27 * size } : {
+  const box = kind === "roc" ? { size, width: Math.min(width, 40 * size), height: 27 * tall } : {
     size,
     width: beside ? Math.floor(width * 0.4 - 1.1 * size) : width,
-    height: (kind === "cost" ? 29 : 21) * size,
+    height: (kind === "cost" ? 29 : 21) * tall,
   };
   const known = sides[0].answer.columns[ID].sorted;
   const chart = roc({
@@ -301,7 +300,7 @@ function drawRoc({ data, state, sides, width, size, kind, hands, two, beside }) 
     },
   });
   return {
-    nodes: [html("div", { style: `width:${box.width}px` }, legend(curves), chart.node)],
+    nodes: [holder(box, legend(curves), chart.node)],
     follow: ({ counts, shares, now }) => {
       const places = curves.map(({ side, name }) => {
         const set = counts[side].find((item) => item.name === name);
@@ -314,10 +313,10 @@ function drawRoc({ data, state, sides, width, size, kind, hands, two, beside }) 
 
 /** The histogram, and below it over the same axis what every threshold costs. */
 function drawCosts(shown) {
-  const { sides: [side], hands } = shown, above = drawHistograms(shown), holder = html("div", {});
+  const { sides: [side], hands } = shown, above = drawHistograms(shown), below = html("div", {});
   const { positions, label } = above.hists[0], x = { low: positions[0], high: positions.at(-1), label };
   let drawnFor = null, chart = null, price = null, cheapest = null;
-  above.nodes[0].append(holder);
+  above.nodes[0].append(below);
   return {
     ...above,
     follow: (all) => {
@@ -330,7 +329,7 @@ function drawCosts(shown) {
         cheapest = [best, price(best)];
         const words = "Cost per image at every threshold", points = costCurve(known, unknown, now.costs);
         chart = costs({ points, cheapest, x, box: above.box, words, tell: hands.tell, drag: hands.drag });
-        holder.replaceChildren(chart.node);
+        below.replaceChildren(chart.node);
       }
       above.follow(all);
       chart.move(threshold, price(threshold));
@@ -342,7 +341,7 @@ function drawCosts(shown) {
   };
 }
 
-function drawLines({ state, sides, width, size, words, hands, two }) {
+function drawLines({ state, sides, width, size, tall, words, hands, two }) {
   const panels = sides.map((side) => side.answer.panels[state.quantity] || Object.values(side.answer.panels)[0]);
   const dashOf = (line, s) => (two && s ? [...(line.dash.length ? line.dash : [8]), 2, 1, 2] : line.dash);
   const curves = panels.flatMap((panel, s) =>
@@ -352,34 +351,33 @@ function drawLines({ state, sides, width, size, words, hands, two }) {
       label: `${sides[s].title}: ${line.label}`,
     }))
   );
+  const box = { size, width: Math.min(width, 62 * size), height: 27 * tall };
+  const chart = linesOf(panels[0], curves, { box, words, tell: hands.tell });
+  return { nodes: [html("div", {}, legend(chart.curves), chart.node)] };
+}
+
+/** Draw curves on the axes of a panel, which end where the curves do unless it says otherwise. */
+export function linesOf({ x, y, diagonal }, curves, given) {
   const span = (axis, k) => {
     const all = curves.flatMap(({ points }) => points.map((point) => point[k]));
-    return { low: Math.min(...all), high: Math.max(...all), ...axis };
+    const low = Math.min(...all), high = Math.max(...all);
+    return { low, high: k && !axis.high ? high + 0.05 * (high - low) : high, ...axis };
   };
-  const diagonal = panels[0].diagonal ? [{ look: NO_LOOK, label: "calibrated", points: [[0, 0], [1, 1]] }] : [];
-  const chart = lines({
-    curves: [...diagonal, ...curves],
-    x: span(panels[0].x, 0),
-    y: span(panels[0].y, 1),
-    box: { size, width: Math.min(width, 62 * size), height: 27 * size },
-    words,
-    tell: hands.tell,
-  });
-  return { nodes: [html("div", {}, legend([...diagonal, ...curves]), chart.node)] };
+  const calibrated = diagonal ? [{ look: NO_LOOK, label: "calibrated", points: [[0, 0], [1, 1]] }] : [];
+  const all = [...calibrated, ...curves];
+  return { curves: all, ...lines({ curves: all, x: span(x, 0), y: span(y, 1), ...given }) };
 }
 
 /** A plane a side, beside each other where there is room. */
-function inPlanes({ sides, width, size, two, narrow }, draw) {
+function inPlanes({ sides, width, size, tall, two, narrow }, draw) {
   const box = {
     size,
     width: Math.floor(two && !narrow ? width / 2 - size : Math.min(width, 52 * size)),
-    height: 27 * size,
+    height: 27 * tall,
   };
   const charts = sides.map((side, s) => draw(side, s, box));
   return {
-    nodes: charts.map(({ node, key }, s) =>
-      html("div", { style: `width:${box.width}px` }, titled({ sides, two }, s), key, node)
-    ),
+    nodes: charts.map(({ node, key }, s) => holder(box, titled({ sides, two }, s), key, node)),
     mark: (chosen) =>
       charts.forEach((chart, s) => chart.mark?.(chosen?.by === "plane" && chosen.side === s ? chosen : null)),
   };
@@ -388,7 +386,7 @@ function inPlanes({ sides, width, size, two, narrow }, draw) {
 const drawMatrix = (shown) =>
   inPlanes(shown, (side, _, box) => {
     const most = Math.max(...side.answer.values);
-    const key = html("div", { class: "small" }, `darker = nearer; from 0 to ${number(most)}`);
+    const key = small(`darker = nearer; from 0 to ${number(most)}`);
     return { key, ...matrix({ ...side.answer, most, box, words: shown.words, tell: shown.hands.tell }) };
   });
 
@@ -400,8 +398,7 @@ function roomy(zoom, axis, values) {
 }
 
 function drawPoints(shown) {
-  const { data, state, sides, words, hands } = shown;
-  const flat = (of, axis) => of.flatMap((side) => side.answer.groups.flatMap((group) => [...group[axis]]));
+  const { data, state, words, hands } = shown;
   return inPlanes(shown, (side, s, box) => {
     const { classes } = side.about;
     const groups = side.answer.groups.filter(({ name }) => name === ID || state.ood.includes(name)).map((group) => ({
@@ -411,7 +408,8 @@ function drawPoints(shown) {
       ys: group.y,
       names: (k) => (group.labels[k] < 0 ? "" : classes[group.labels[k]]),
     }));
-    const span = (axis) => roomy(state.zoom, axis, flat(state.axes === "shared" ? sides : [side], axis));
+    // Each network has a plane of its own: places in two of them have nothing in common.
+    const span = (axis) => roomy(state.zoom, axis, side.answer.groups.flatMap((group) => [...group[axis]]));
     const chart = scatter({
       groups,
       x: { ...span("x"), label: side.answer.label },
@@ -427,7 +425,7 @@ function drawPoints(shown) {
   });
 }
 
-function drawCompare({ data, state, sides, width, size, words, hands }) {
+function drawCompare({ data, state, sides, width, size, tall, words, hands }) {
   const [one, two] = sides.map(({ answer }) => answer.columns);
   const groups = pairedSets(sides, state).map((name) => ({
     name,
@@ -441,7 +439,7 @@ function drawCompare({ data, state, sides, width, size, words, hands }) {
     ...roomy(state.zoom, axis, extent(groups.map(({ name }) => answer.columns[name].sorted))),
     label: `${title} (${data.scores[score].label})`,
   });
-  const box = { size, width: Math.min(width, 56 * size), height: 24 * size };
+  const box = { size, width: Math.min(width, 56 * size), height: (state.present ? 19 : 24) * tall };
   const chart = scatter({
     groups,
     x: span(sides[0], "x"),
@@ -475,12 +473,13 @@ const DRAWN = {
 /** Draw a state into a node. Returns { follow(state), counts, values, sentence }; hands: what the charts report to. */
 export function stage(node, { data, state, sides, width, size, hands, mine }) {
   const { kind, tooltip: words } = data.views[state.view], narrow = width < 34 * size;
-  const shown = { data, state, sides, width, size, hands, mine, kind, words, narrow, two: sides.length === 2 };
+  const tall = tallOf(size);
+  const shown = { data, state, sides, width, size, hands, mine, kind, words, narrow, two: sides.length === 2, tall };
   const parts = DRAWN[kind].map((draw) => draw({ ...shown, beside: ["scores", "cost"].includes(kind) && !narrow }));
   const notes = parts.flatMap((part) => part.notes || []).filter(Boolean);
   node.replaceChildren(
     html("div", { class: "charts" }, parts.flatMap((part) => part.nodes)),
-    ...notes.map((text) => html("p", { class: "small" }, text)),
+    ...notes.map((text) => small(text)),
   );
   const answer = { counts: null, values: null, sentence: "" };
   answer.follow = (now) => {

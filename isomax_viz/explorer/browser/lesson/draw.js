@@ -266,7 +266,6 @@ export async function drawing(
             size,
           },
           words: `${titles[k]}: scores of known and unknown images`,
-          threshold: true,
           chosen: null,
           tell,
           drag: (value) => hold(value, k),

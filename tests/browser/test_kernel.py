@@ -1,0 +1,76 @@
+"""The explorer beside a kernel, in a page of its own: what it asks for, and how much of that it keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_page import KernelPage
+
+import isomax_viz as iv
+from isomax_viz.analysis.images import nearest_training
+from isomax_viz.analysis.scores import compute
+from isomax_viz.captures.samples import Samples
+from isomax_viz.datasets import load_id
+from isomax_viz.explorer.pictures import on_pad
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def captures():
+    """The recorded networks, the first of them with made-up training features."""
+    first, *others = iv.load_example("digits", seed=0)
+    train, rng = load_id("digits").train, np.random.default_rng(0)
+    logits = rng.normal(size=(len(train), 10))
+    recorded = Samples(logits, train.labels, features=rng.normal(size=(len(train), 128)))
+    return [first.replace(train=recorded), *others]
+
+
+@pytest.fixture
+def shown(browser, captures):
+    """The explorer at its 1280x720."""
+    page = KernelPage(browser, iv.explore(captures))
+    yield page
+    assert page.said == []
+    page.page.close()
+
+
+def test_why_an_image_is_out_shows_its_nearest_training_pictures(shown, captures):
+    shown.page.get_by_role("button", name="Pictures").click()
+    shown.page.get_by_role("button", name="least confident ID").click()
+    shown.page.locator(".thumbs button").first.click()
+    near = shown.page.locator("aside .thumbs > div")
+    near.nth(5).wait_for()
+    index = next(request["index"] for request in shown.asked if request["what"] == "nearest")
+    rows = nearest_training(captures[0], "test", index)
+    assert [text.split()[0] for text in near.all_inner_texts()] == [str(label) for label in rows["label"]]
+    sheet = next(request for request in shown.asked if request.get("name") == "train")
+    assert sheet["indices"] == rows["index"].tolist()
+    shown.choose("IsoMax")
+    shown.page.get_by_role("button", name="least confident ID").click()
+    shown.page.locator(".thumbs button").first.click()
+    shown.page.get_by_text("The capture holds no features of training images").wait_for()
+
+
+def test_the_pad_keeps_its_ink_and_every_loss_says_what_it_sees_as_the_pen_moves(shown):
+    shown.page.get_by_role("button", name="One image").click()
+    box = shown.page.locator("canvas.pad").bounding_box()
+    x, y, mouse = box["x"] + box["width"] / 2, box["y"] + 20, shown.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    verdicts = shown.page.locator(".verdict tbody tr")
+    verdicts.nth(3).wait_for()  # while the pen is down
+    mouse.move(x, y + 110, steps=8)
+    mouse.up()
+    shown.page.wait_for_timeout(1500)
+    blocks = [request["pad"] for request in shown.asked if request["what"] == "judge"]
+    assert len(blocks) > 1 and sum(blocks[-1]) > sum(blocks[0]) + 60  # one stroke, not its last point
+    ink = "canvas => canvas.getContext('2d').getImageData(0, 0, 32, 32).data.filter((v, k) => k % 4 === 0 && v > 127)"
+    assert shown.page.locator("canvas.pad").evaluate(f"canvas => ({ink})(canvas).length") == sum(blocks[-1])
+    said = [float(compute("es", shown.view._networks.judge(k, on_pad(blocks[-1])))[0]) for k in range(4)]
+    cells = [row.locator("td").nth(1).inner_text() for row in verdicts.all()]
+    assert [float(text.replace("\u2212", "-")) for text in cells] == pytest.approx(said, rel=5e-3)
+    shown.choose("MPS")  # what was drawn stays
+    shown.page.locator(".verdict th", has_text="MPS").wait_for()
+    shown.page.get_by_role("button", name="wipe").click()
+    assert verdicts.count() == 0
