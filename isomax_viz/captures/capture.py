@@ -14,15 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import (
-    Sealed,
-    check_choice,
-    check_known,
-    check_matrix,
-    check_names,
-    check_ood_names,
-    missing_package,
-)
+from isomax_viz._common.checks import Sealed, check_choice, check_known, check_matrix, check_ood_names, missing_package
 from isomax_viz._common.files import new_entry
 from isomax_viz.captures import files
 from isomax_viz.captures.files import CaptureError, DamagedCaptureError
@@ -171,7 +163,7 @@ class Capture(Sealed):
         _check_keys(meta)
         test = Samples(logits=logits, labels=labels, features=features, distances=distances)
         sets = {}
-        for name, value in check_names("ood", {} if ood is None else ood, "logits").items():
+        for name, value in check_ood_names({} if ood is None else ood, "logits").items():
             if isinstance(value, Samples):
                 sets[name] = value
                 continue

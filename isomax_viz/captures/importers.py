@@ -76,12 +76,7 @@ def _samples(
 
 
 def from_scores(
-    id_scores: Any,
-    ood_scores: Any,
-    *,
-    higher: str | None = None,
-    library: str | None = None,
-    name: str = "score",
+    id_scores: Any, ood_scores: Any, *, higher: str | None = None, library: str | None = None, name: str = "score"
 ) -> Capture:
     """Make a capture of scores alone: histogram, ROC, metrics, threshold and explorer work on it.
 

@@ -21,16 +21,8 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import Field, ValidationError, ValidationInfo, field_serializer, field_validator, model_validator
 
 from isomax_viz import datasets
 from isomax_viz._common.checks import check_choice, check_number, name_of, need_torch
@@ -145,7 +137,7 @@ _IN_EVERY_ID = (
 )
 
 
-class Experiment(BaseModel):
+class Experiment(pydantic.BaseModel):
     """One training, described completely: what is trained, on what, and how.
 
     Parameters
@@ -174,7 +166,7 @@ class Experiment(BaseModel):
     Experiment(seed=3, preset='smoke')
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     data: str = _setting("digits", "In-distribution data set.", accepted=datasets.ID_SETS)
     backbone: str | Callable[..., Any] = _setting(

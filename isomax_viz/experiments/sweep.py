@@ -151,9 +151,7 @@ def _as_list(experiments: Iterable[Experiment] | Experiment) -> list[Experiment]
             remedy = "Build one with iv.Experiment.grid(loss=[...])."
             raise TypeError(f"experiments must be a list of Experiment, but holds {item!r:.80}. {remedy}")
     if not listed:
-        raise ValueError(
-            "experiments is empty. Give at least one Experiment, such as iv.Experiment.grid(loss='isomax')."
-        )
+        raise ValueError("experiments is empty. Give at least one Experiment, as iv.Experiment.grid(loss='isomax').")
     return listed
 
 
