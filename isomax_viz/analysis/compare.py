@@ -97,10 +97,9 @@ def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, C
     """
     pairs = [(first[0], second[0])]
     if len(first) > 1 or len(second) > 1:
-        seeds = {
-            name: [capture.meta.get("seed") for capture in captures] for name, captures in (("a", first), ("b", second))
-        }
-        for name, found in seeds.items():
+        seeds: dict[str, list[Any]] = {}
+        for name, captures in (("a", first), ("b", second)):
+            found = seeds[name] = [capture.meta.get("seed") for capture in captures]
             if None in found or len(set(found)) < len(found):
                 raise ValueError(
                     f"{name} must hold one capture per seed, but has the seeds {found}. Give captures that differ in "

@@ -6,7 +6,7 @@ the values: figures only draw these rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -27,7 +27,7 @@ __all__ = ["VALUES", "logits_table", "scores_table", "values_table"]
 INTRA, INTER, KNOWN = "intra-class ID", "inter-class ID", "ID"
 
 _ATTRIBUTES = {"entropy": "entropies", "max_probability": "max_probabilities", "min_distance": "min_distances"}
-VALUES = {name: attrgetter(attribute) for name, attribute in _ATTRIBUTES.items()}
+VALUES: dict[str, Callable[..., Any]] = {name: attrgetter(several) for name, several in _ATTRIBUTES.items()}
 
 Bins = int | Sequence[float]
 Limits = tuple[float, float] | None
