@@ -207,7 +207,7 @@ def plot_surface(
     canvas.check_options(plot_surface, kwargs, AxesImage, Axes.imshow)
     kind = surface_table, _COLUMNS
     table = canvas.as_table(plot_surface, data, *kind, module=_MODULE, score=score, space=space, ood=ood)
-    with canvas.drawing(ax, theme=theme, size=(5.2, 5.0)) as axes:
+    with canvas.drawing(ax, theme=theme, size=(5.2, 5.1)) as axes:
         handles, caption = _draw(axes, table, regions, kwargs)
         if legend:
             canvas.draw_legend(axes, handles, [str(handle.get_label()) for handle in handles])
