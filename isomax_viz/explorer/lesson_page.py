@@ -309,7 +309,12 @@ def _shipped() -> tuple[list[Capture], list[bytes]]:
     return captures, [(folder / f"small_cnn-{capture.loss}-s0.safetensors").read_bytes() for capture in captures]
 
 
-FITS = {"data": ("digits",), "backbone": ("small_cnn",), "loss": LOSSES, "held_out_classes": (None, [], ())}
+FITS: dict[str, tuple[Any, ...]] = {
+    "data": ("digits",),
+    "backbone": ("small_cnn",),
+    "loss": LOSSES,
+    "held_out_classes": (None, [], ()),
+}
 
 
 def _check_fit(captures: Sequence[Capture]) -> list[str]:
