@@ -13,7 +13,7 @@ import {
   percent,
   sum,
 } from "../numbers.js";
-import { answers, ARROWS, button, chooser, colors, html, legend, plot, svg } from "../marks.js";
+import { answers, ARROWS, button, chooser, colors, html, legend, lineOf, plot, svg } from "../marks.js";
 
 /** Return what the page says: a share, a point of the ROC curve, or counts in bins. columns(loss, score, set): sorted scores. */
 export function truthOf({ what, loss, score, set, value, unknown }, { columns, classes, morph, far }) {
@@ -65,9 +65,8 @@ function upTo(sorted, value) {
 const SHARE = { low: 0, high: 1, percent: true }, BINS = 20;
 const clip = (value, most = 1) => Math.min(most, Math.max(0, value));
 const cross = ({ px, py }, { x, y }) => `M${px(x) - 7},${py(y)}h14m-7,-7v14`;
-const line = ({ px, py }, points) => points.map(([x, y], k) => `${k ? "L" : "M"}${px(x)},${py(y)}`).join("");
 const steps = (axes, edges, values) =>
-  line(axes, [[edges[0], 0], ...values.flatMap((y, k) => [[edges[k], y], [edges[k + 1], y]]), [edges[BINS], 0]]);
+  lineOf(axes, [[edges[0], 0], ...values.flatMap((y, k) => [[edges[k], y], [edges[k + 1], y]]), [edges[BINS], 0]]);
 
 /**
  * How a mark is made, by kind. take(guess, place, from, truth): the guess after a press or a stroke; nudge(guess, by, bin):
@@ -81,7 +80,7 @@ const KINDS = {
     take: (_guess, { x }) => x,
     nudge: (guess, [dx, dy]) => clip((guess ?? 0.5) + (dx + dy) / 100),
     mark: ({ px, py }, x) => `M${px(0)},${py(0.7)}H${px(x)}V${py(0.3)}H${px(0)}z`,
-    real: (axes, x) => line(axes, [[x, 1], [x, 0]]),
+    real: (axes, x) => lineOf(axes, [[x, 1], [x, 0]]),
     words: percent,
     gap: (guess, truth) => 100 * Math.abs(guess - truth),
   },
@@ -93,7 +92,7 @@ const KINDS = {
     nudge: (guess, [dx, dy]) => ({ x: clip((guess?.x ?? 0.5) + dx / 100), y: clip((guess?.y ?? 0.5) + dy / 100) }),
     mark: cross,
     real: (axes, { x, y, roc }) =>
-      `${line(axes, roc.map(({ fpr, tpr }) => [fpr, tpr]))}M${axes.px(x) - 8},${
+      `${lineOf(axes, roc.map(({ fpr, tpr }) => [fpr, tpr]))}M${axes.px(x) - 8},${
         axes.py(y)
       }a8,8 0 1 0 16,0a8,8 0 1 0 -16,0`,
     words: ({ x, y }) => `FPR ${percent(x)}, TPR ${percent(y)}`,
