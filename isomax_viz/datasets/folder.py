@@ -103,12 +103,8 @@ def _list_zip(root: Path) -> _Listing:
 
 
 # What reads files of arrays.
-_READERS = {
-    ".npz": "np.load(path)['images']",
-    ".npy": "np.load(path)",
-    ".pt": "torch.load(path, weights_only=True)",
-    ".pth": "torch.load(path, weights_only=True)",
-}
+_READERS = {".npz": "np.load(path)['images']", ".npy": "np.load(path)"}
+_READERS |= dict.fromkeys((".pt", ".pth"), "torch.load(path, weights_only=True)")
 
 
 def _listing(root: Path) -> _Listing:

@@ -25,21 +25,15 @@ Decoded = tuple[np.ndarray, np.ndarray, tuple[str, ...], list[str]]
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
+_ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
 
 
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy.core", "numpy._core")  # NumPy 2 moved the function; the files name the old place
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no picture file needs")
-        # NumPy 2 moved the function; the files name the old place.
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return super().find_class(module, name)
 
 
 def _read_cifar(path: Path, batches: tuple[str, ...], labels_key: str, names_key: str) -> Decoded:

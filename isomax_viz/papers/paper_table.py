@@ -123,17 +123,9 @@ def _written(text: str, path: str | Path | None) -> str:
 
 
 # What LaTeX reads as something else than the character.
-_LATEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "%_&#${}"},
-        "\\": r"\textbackslash{}",
-        "^": r"\textasciicircum{}",
-        "~": r"\textasciitilde{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "±": r"$\pm$",
-    }
-)
+_SIGNS = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+_SIGNS |= {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$"}
+_LATEX = str.maketrans(_SIGNS | {character: f"\\{character}" for character in "%_&#${}"})
 
 
 def _escaped(text: Any) -> str:
