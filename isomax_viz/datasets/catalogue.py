@@ -60,6 +60,7 @@ def _download(name: str, licence: str, citation: str, home: str, **more: Any) ->
     return Source("download", loader, licence, citation, home, recipe.classes, images, size, **more)
 
 
+_drawn = partial(Source, "drawn")
 _CIFAR = (
     "none stated; cite the report",
     "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
@@ -117,35 +118,23 @@ ID_SETS: dict[str, Source] = {
 }
 
 OOD_SETS: dict[str, Source] = {
-    "letters": Source(
-        "drawn",
+    "letters": _drawn(
         builtin.draw_letters,
         licence="drawn here; fonts: DejaVu, STIX and Computer Modern, as bundled with Matplotlib",
         home="https://matplotlib.org/stable/users/explain/text/fonts.html",
         classes=str(len(builtin.LETTERS)),
     ),
-    "patches": Source(
-        "drawn",
+    "patches": _drawn(
         builtin.draw_patches,
         licence="CC BY 2.0 (both photographs)",
         citation="Photographs from Flickr: danielbuechele (china.jpg), vultilion (flower.jpg)",
         home="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
         classes="2",
     ),
-    "gaussian": Source(
-        "drawn",
-        builtin.draw_gaussian,
-        licence="drawn here",
-        citation="Hendrycks & Gimpel 2017",
-        home="https://arxiv.org/abs/1610.02136",
+    "gaussian": _drawn(
+        builtin.draw_gaussian, "drawn here", "Hendrycks & Gimpel 2017", "https://arxiv.org/abs/1610.02136"
     ),
-    "uniform": Source(
-        "drawn",
-        builtin.draw_uniform,
-        licence="drawn here",
-        citation="Liang et al. 2018",
-        home="https://arxiv.org/abs/1706.02690",
-    ),
+    "uniform": _drawn(builtin.draw_uniform, "drawn here", "Liang et al. 2018", "https://arxiv.org/abs/1706.02690"),
     "unseen": Source(
         "held out",
         None,  # type: ignore[arg-type]  # they come with the set whose classes they are
