@@ -58,7 +58,7 @@ def test_the_pad_keeps_its_ink_and_every_loss_says_what_it_sees_as_the_pen_moves
     x, y, mouse = box["x"] + box["width"] / 2, box["y"] + 20, shown.page.mouse
     mouse.move(x, y)
     mouse.down()
-    verdicts = shown.page.locator(".verdict tbody tr")
+    verdicts = shown.page.locator(".verdict tbody tr:has(th)")
     verdicts.nth(3).wait_for()  # while the pen is down
     mouse.move(x, y + 110, steps=8)
     mouse.up()

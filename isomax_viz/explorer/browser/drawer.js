@@ -199,26 +199,24 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
     shows(scores, losses, html("dl", {}, metrics.flat()), small(counted));
   }
 
-  /** What one network says of an image of one's own, as a row. */
+  /** What one network says of an image of one's own, as two rows: the second has the words. */
   function verdict({ network, scores, called, probability, words }) {
-    const { state } = place(), entry = data.networks[network], { label } = data.scores[state.score];
-    if (words) return row(entry.title, ["", "", words]);
+    const { state } = place(), about_ = data.networks[network], { label } = data.scores[state.score];
+    const rows = (says, score, where) => {
+      const second = html("tr", {}, html("td", { colspan: 3, class: "small words" }, where));
+      return [row(about_.title, [says, score]), second];
+    };
+    if (words) return rows("", "", words);
     const says = `${called} (${percent(probability)})`, value = scores[state.score];
-    if (value === undefined) {
-      return row(entry.title, [says, "", `${label} is stored beside the recorded images: others have none.`]);
-    }
+    if (value === undefined) return rows(says, "", `${label} is stored beside the recorded images: others have none.`);
     const answer = numbers.get({ what: "scores", network, name: state.score });
-    if (!answer) return row(entry.title, [says, number(value), ""]);
-    const [known, ...unknown] = chosenColumns({ about: entry, answer }, state).map(({ sorted }) => sorted);
+    if (!answer) return rows(says, number(value), "");
+    const [known, ...unknown] = chosenColumns({ about: about_, answer }, state).map(({ sorted }) => sorted);
     const rule = typeof state.threshold === "number" && network !== state.network ? "tpr95" : state.threshold;
     const passed = value >= held(rule, known, unknown).threshold ? "accepted" : "rejected";
     const share = (all) =>
       percent(sum(all.map((sorted) => below(sorted, value))) / sum(all.map(({ length }) => length)));
-    return row(entry.title, [
-      says,
-      number(value),
-      `${passed}; above ${share([known])} of ID, ${share(unknown)} of OOD`,
-    ]);
+    return rows(says, number(value), `${passed}; above ${share([known])} of ID, ${share(unknown)} of OOD`);
   }
 
   /** A field of 32 by 32 points, counted in 4 by 4 blocks as the scans of the digits were. */
@@ -251,7 +249,7 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
     const say = async () => {
       const { score: name } = place().state, able = ({ network }) => data.networks[network].scores.includes(name);
       await Promise.all(rows.filter(able).map(({ network }) => load({ what: "scores", network, name })));
-      const said = table(["", "says", data.scores[place().state.score].label, "where"], rows.map(verdict));
+      const said = table(["", "says", data.scores[place().state.score].label], rows.flatMap(verdict));
       const dashed = small("The dashed line in the plot is this image.");
       out.replaceChildren(...(rows.length ? [drawn ? "" : seen, html("div", { class: "scroll" }, said), dashed] : []));
     };

@@ -107,16 +107,15 @@ export function plot({ width, height, size, x, y, words }) {
       svg("text", { x: left - 5, y: py(value) + 0.35 * size, "text-anchor": "end" }, text(y, value)),
     );
   }
+  const label = (words_, [middle, end], place) => { // as large as its side of the picture has room for
+    const fitting = Math.min(size, 2 * Math.min(middle, end - middle) / (0.56 * words_.length));
+    const look = { class: "label", "text-anchor": "middle", "font-size": fitting };
+    return svg("text", { ...look, transform: place(middle) }, words_);
+  };
   node.append(
     svg("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
-    svg("text", { class: "label", x: (left + right) / 2, y: height - 0.35 * size, "text-anchor": "middle" }, x.label),
-    svg("text", {
-      class: "label",
-      x: 0,
-      y: 0,
-      "text-anchor": "middle",
-      transform: `translate(${size},${(top + bottom) / 2}) rotate(-90)`,
-    }, y.label),
+    label(x.label, [(left + right) / 2, width], (middle) => `translate(${middle},${height - 0.35 * size})`),
+    label(y.label, [(top + bottom) / 2, height], (middle) => `translate(${size},${middle}) rotate(-90)`),
   );
   const body = svg("g");
   node.append(body);

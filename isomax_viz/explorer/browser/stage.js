@@ -227,6 +227,13 @@ const titled = ({ sides, two }, s) => (two ? titleOf(sides[s].title) : "");
 const holder = ({ width }, ...children) => html("div", { style: `width:${width}px` }, ...children);
 const pointLegend = (groups) => groups.map((group) => ({ ...group, mark: "point" }));
 
+/** How high a histogram is; for the back row, words need more of the screen. */
+function rowsOf(kind, { present, drawer }) {
+  if (kind === "cost") return present ? 11 : 14;
+  if (kind === "scores") return present && drawer ? 17 : 21;
+  return 27;
+}
+
 /** One histogram a side, with the threshold where scores are shown. */
 function drawHistograms({ data, state, sides, width, size, tall, kind, words, hands, mine, two, beside }) {
   const hists = histograms(data, state, sides), shared = state.axes === "shared", notes = [];
@@ -237,7 +244,7 @@ function drawHistograms({ data, state, sides, width, size, tall, kind, words, ha
   const box = {
     size,
     width: beside ? Math.floor(width * 0.6) : width,
-    height: (two ? 12 : { cost: 14, scores: 21 }[kind] || 27) * tall,
+    height: (two ? 12 : rowsOf(kind, state)) * tall,
   };
   const node = holder(box);
   const charts = hists.map((found, s) => {
@@ -284,7 +291,7 @@ function drawRoc({ data, state, sides, width, size, tall, kind, hands, two, besi
   const box = kind === "roc" ? { size, width: Math.min(width, 40 * size), height: 27 * tall } : {
     size,
     width: beside ? Math.floor(width * 0.4 - 1.1 * size) : width,
-    height: (kind === "cost" ? 29 : 21) * tall,
+    height: (kind === "cost" ? 2 * rowsOf(kind, state) + 1 : rowsOf("scores", state)) * tall,
   };
   const known = sides[0].answer.columns[ID].sorted;
   const chart = roc({
