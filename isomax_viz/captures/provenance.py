@@ -123,9 +123,7 @@ def chosen_ood(capture: Capture, ood: Names, *, required: bool = True) -> dict[s
     """
     if not isinstance(getattr(capture, "ood", None), Mapping):
         remedy = run_hint(capture) or "For several captures side by side use iv.plot_grid(plot, captures)."
-        raise TypeError(
-            f"data must be one Capture (or the table made from one), but is of type {type(capture).__name__}. {remedy}"
-        )
+        raise TypeError(f"data must be one Capture (or its table), but is of type {type(capture).__name__}. {remedy}")
     if ood is None and required and not capture.ood:
         raise ValueError(
             "This capture has no out-of-distribution set to compare with. Record one with "
