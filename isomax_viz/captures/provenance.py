@@ -132,5 +132,5 @@ def chosen_ood(capture: Capture, ood: Names, *, required: bool = True) -> dict[s
     names = check_ood(ood, capture.ood)
     for name in names:
         if not len(capture.ood[name]):
-            raise ValueError(f"The out-of-distribution set {name!r} is empty. Record images of it, or leave it out.")
+            raise ValueError(f"The out-of-distribution set {name!r} is empty. Record it anew, or leave it out.")
     return {name: capture.ood[name] for name in names}
