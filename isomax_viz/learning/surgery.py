@@ -126,7 +126,8 @@ def _layer_to_replace(model: nn.Module, layer: str | None, images: Tensor | None
     with evaluated(model):
         found = find_output_layer(model, images)
     if found.name not in layers or found.factor != 1:
-        how = "are made by several layers" if found.name not in layers else f"are multiplied by {found.factor:g} then"
+        scaled = f"are multiplied by {found.factor:g} afterwards"
+        how = "are made by several layers" if found.name not in layers else scaled
         raise ValueError(
             f"The logits of {type(model).__name__} come from {found.name!r} and {how}, so a head there would not be "
             "what the network returns. Take that out first, or name the layer to replace all the same: layer=..."
