@@ -182,6 +182,7 @@ def collect(*, rounds: int, pause: int) -> dict[str, list[float]]:
             result = run(page, rounds, pause)
             notebook.append(BUSY)
             page.wait_for_timeout(500)
+            page.locator(".isomax-viz-explorer .threshold").first.wait_for()
             page.evaluate(DRAG, 60)
             result["drag"] = page.evaluate(DRAG, 300)
             page.close()
