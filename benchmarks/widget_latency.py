@@ -121,12 +121,9 @@ def click(page: Any, button: Any, selector: str, kind: str) -> float:
     return took
 
 
-def worked(page: Any) -> float:
-    """Return how long the page has worked so far: milliseconds of scripts, styles and layout."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable")
+def worked(session: Any) -> float:
+    """Return how long a page has worked since its session began: milliseconds of scripts, styles and layout."""
     found = {item["name"]: item["value"] for item in session.send("Performance.getMetrics")["metrics"]}
-    session.detach()
     return 1000 * sum(found[name] for name in ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration"))
 
 
@@ -143,6 +140,8 @@ def run_large(page: Any, rounds: int, pause: int) -> dict[str, list[float]]:
 def run(page: Any, rounds: int, pause: int) -> dict[str, list[float]]:
     keys = ("softmax", "isomax", "isomax+", "isomax2")
     explorer, seaborn = page.locator(".isomax-viz-explorer").first, page.locator(".seaborn").first
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
     kinds = ("new", "known", "seaborn", "empty", "new work", "known work")
     result: dict[str, list[float]] = {kind: [] for kind in kinds}
     losses, scores = explorer.locator("[data-name=loss] input"), explorer.locator("[data-name=score] input")
@@ -152,9 +151,9 @@ def run(page: Any, rounds: int, pause: int) -> dict[str, list[float]]:
             scores.nth(turn // 3).click()  # another score, of which no other loss was shown yet
             page.wait_for_timeout(pause)
         for name, loss in (("new", place), ("known", 0)):
-            before = worked(page)
+            before = worked(session)
             result[name].append(click(page, losses.nth(loss), ".isomax-viz-explorer", "drawn"))
-            result[f"{name} work"].append(worked(page) - before)
+            result[f"{name} work"].append(worked(session) - before)
             page.wait_for_timeout(pause)
         other = seaborn.get_by_role("button", name=keys[(turn + 1) % 4], exact=True).first
         result["seaborn"].append(click(page, other, ".seaborn", "image"))
