@@ -85,7 +85,7 @@ def test_the_moons_learn_as_train_toy_does(page, seed):
 def test_why_leads_from_the_distances_to_the_score(page):
     digits = load_id("digits").test.images.reshape(-1, 64)
     network = iv.load_network("digits", loss="isomax+")
-    scale = abs(float(network.head.distance_scale))
+    scale = abs(network.head.distance_scale.item())
     page.evaluate("picture => lesson.draw.show(picture)", digits[3].tolist())
     page.locator("[data-loss='isomax+'] button").click()
     said = page.evaluate("lesson.draw.judged()[2]")

@@ -85,7 +85,7 @@ const unit = (vector) => {
   const length = Math.max(Math.hypot(...vector), 1e-12);
   return vector.map((value) => value / length);
 };
-const rowsOf = ({ shape: [rows, columns], values }) =>
+const rowsIn = ({ shape: [rows, columns], values }) =>
   Array.from({ length: rows }, (_, k) => values.subarray(k * columns, (k + 1) * columns));
 const distance = (one, other) => Math.sqrt(one.reduce((total, value, k) => total + (value - other[k]) ** 2, 0));
 
@@ -95,7 +95,7 @@ const distance = (one, other) => Math.sqrt(one.reduce((total, value, k) => total
  */
 const HEADS = {
   softmax: (tensor, means) => {
-    const rows = rowsOf(tensor("linear.weight")), bias = tensor("linear.bias").values;
+    const rows = rowsIn(tensor("linear.weight")), bias = tensor("linear.bias").values;
     return (features) => {
       const logits = rows.map((row, j) => row.reduce((total, value, k) => total + value * features[k], bias[j]));
       const distances = means.map((mean) => distance(features, mean));
@@ -103,14 +103,14 @@ const HEADS = {
     };
   },
   isomax: (tensor) => {
-    const prototypes = rowsOf(tensor("prototypes"));
+    const prototypes = rowsIn(tensor("prototypes"));
     return (features) => {
       const distances = prototypes.map((prototype) => distance(features, prototype)), logits = distances.map((d) => -d);
       return { logits, class_logits: logits, distances, scale: 1 };
     };
   },
   "isomax+": (tensor) => {
-    const prototypes = rowsOf(tensor("prototypes")).map(unit), scale = Math.abs(tensor("distance_scale").values[0]);
+    const prototypes = rowsIn(tensor("prototypes")).map(unit), scale = Math.abs(tensor("distance_scale").values[0]);
     return (features) => {
       const length1 = unit(features), distances = prototypes.map((prototype) => distance(length1, prototype));
       const logits = distances.map((d) => -scale * d);
@@ -118,7 +118,7 @@ const HEADS = {
     };
   },
   isomax2: (tensor) => {
-    const prototypes = rowsOf(tensor("prototypes")),
+    const prototypes = rowsIn(tensor("prototypes")),
       scales = tensor("class_scales").values,
       tilts = tensor("class_tilts").values;
     return (features) => {
