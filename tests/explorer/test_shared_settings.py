@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from isomax_viz.analysis.thresholds import RULES
-from isomax_viz.explorer.bundle import text
+from isomax_viz.explorer.bundle import lesson_module, module, text
 
 
 def test_rules_of_a_threshold_on_offer_are_those_that_restore_takes():
     assert re.findall(r'^  \["[^"]+", "(\w+)", ', text("threshold.js"), re.MULTILINE) == list(RULES)
+
+
+@pytest.mark.parametrize("joined", [module, lesson_module])
+def test_no_two_parts_of_a_module_call_something_alike(joined):
+    names = re.findall(r"^(?:async )?(?:const|let|function\*?) (\w+)", joined(), re.MULTILINE)
+    assert len(names) > 100 and len(set(names)) == len(names)
