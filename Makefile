@@ -66,7 +66,7 @@ student: .venv/installed
 LAB := $(BIN)/python -m jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 look: .venv/installed-look
-	@echo 'JupyterLab opens on the tour: choose Run > Run All Cells, then go to "2. The instrument". Ctrl-C here ends it. To train: make lab'
+	@echo 'JupyterLab opens on the tour: press Shift-Enter until the explorer appears. Ctrl-C here ends it. To train: make lab'
 	$(BIN)/python -m isomax_viz look notebooks
 
 lab: .venv/installed
