@@ -65,9 +65,8 @@ class BrowserView(anywidget.AnyWidget):
         figure = self._draw() if bundle else None
         if bundle is None or figure is None:
             return bundle
-        return bundle[0] | {"image/png": png(figure)}, bundle[1] | {
-            "image/png": {"alt": describe(figure) or repr(self)}
-        }
+        words = {"image/png": {"alt": describe(figure) or repr(self)}}
+        return bundle[0] | {"image/png": png(figure)}, bundle[1] | words
 
     def _heard(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         """Answer the browser; an error is what it shows."""

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from explorer_captures import asked, make_capture
 
-from isomax_viz import evaluate, figures, tables
+from isomax_viz import evaluate, explore_alpha, figures, tables, watch
 from isomax_viz.catalog.style import percent
-from isomax_viz.explorer import explore_alpha, watch
 from isomax_viz.explorer.lab import ALPHA_VIEWS
 from isomax_viz.explorer.watch import read_history
 from isomax_viz.figures._canvas import entitle, png
