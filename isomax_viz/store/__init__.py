@@ -1,8 +1,5 @@
 """Where results live on disk: what is there, whether it is whole, how large it is, and one table over all of it."""
 
-from __future__ import annotations
+import lazy_loader
 
-from isomax_viz.store.folder import Store, StoreError, default_folder
-from isomax_viz.store.table import frame, list, remove, size, verify
-
-__all__ = ["Store", "StoreError", "default_folder", "frame", "list", "remove", "size", "verify"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,15 +15,8 @@ from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, load_ood
 from isomax_viz.datasets.images import UNLABELLED
+from isomax_viz.learning import output_layer
 from isomax_viz.learning.losses import HEADS, Head
-from isomax_viz.learning.output_layer import (
-    OutputLayer,
-    evaluated,
-    find_output_layer,
-    layer_outputs,
-    linear_layers,
-    plain_network,
-)
 from isomax_viz.learning.recording.inputs import BatchReader, Data, check_complete, checked_normalisation, drawing
 from isomax_viz.learning.recording.network import assemble_capture, gather, head_outputs
 
@@ -97,8 +90,8 @@ def record(
     >>> record(model, (images, torch.arange(30) % 3), {"noise": torch.rand(20, 1, 8, 8)})
     Capture(SoftMax · Sequential: test 30, ood noise 20)
     """
-    model = plain_network(model)
-    linear_layers(model)
+    model = output_layer.plain_network(model)
+    output_layer.linear_layers(model)
     if isinstance(id_data, InDistribution):
         train = id_data if train is None else train
         normalise = (id_data.mean, id_data.std) if normalise is None else normalise
@@ -109,7 +102,7 @@ def record(
     others = {key: _pictures(value, like=id_data) for key, value in named.items()}
     how: dict[str, Any] = {"normalise": checked_normalisation(normalise), "batch_size": batch_size}
     recorder = _Recorder(model, layer)
-    with evaluated(model, device) as device:
+    with output_layer.evaluated(model, device) as device:
         samples = {key: recorder.samples(BatchReader(key, device=device, **how), value) for key, value in known.items()}
         outside = {
             key: recorder.samples(BatchReader(f"ood[{key!r}]", device=device, is_labelled=False, **how), value)
@@ -154,7 +147,7 @@ class _Recorder:
 
     def __init__(self, model: nn.Module, named: str | None) -> None:
         self.model, self.named = model, named
-        self.layer: OutputLayer = None  # type: ignore[assignment]  # found by the first images
+        self.layer: output_layer.OutputLayer = None  # type: ignore[assignment]  # found by the first images
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
     def samples(self, reader: BatchReader, value: Data) -> Samples:
@@ -192,8 +185,8 @@ class _Recorder:
     @torch.no_grad()
     def _of_batch(self, images: Tensor) -> dict[str, Tensor]:
         if self.layer is None:
-            self.layer = find_output_layer(self.model, images[:_FEW], self.named)
-        outputs = layer_outputs(self.model, self.layer, images)
+            self.layer = output_layer.find_output_layer(self.model, images[:_FEW], self.named)
+        outputs = output_layer.layer_outputs(self.model, self.layer, images)
         head = self.model.get_submodule(self.layer.name)
         return head_outputs(head, outputs["features"]) if isinstance(head, Head) else outputs
 
