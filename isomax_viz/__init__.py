@@ -16,8 +16,9 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str) -> Any:
     try:
         return _load(name)
-    except ModuleNotFoundError:
-        from isomax_viz._common.checks import need_torch
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            from isomax_viz._common.checks import need_torch
 
-        need_torch()
+            need_torch()
         raise

@@ -33,7 +33,7 @@ from isomax_viz.explorer.data import digest, scores_of
 from isomax_viz.explorer.page import READ, saved_answers, write_page
 from isomax_viz.explorer.pictures import Networks
 from isomax_viz.explorer.views import COSTS
-from isomax_viz.explorer.widget import checked_costs
+from isomax_viz.explorer.widget import check_mapping, checked_costs
 from isomax_viz.figures import plot_scores
 from isomax_viz.figures._canvas import draw_legend, drawing, entitle, mosaic
 from isomax_viz.figures.surfaces import draw_points
@@ -99,11 +99,11 @@ class Lesson(BrowserView):
         TypeError, ValueError
             If a name or value is not on offer. Nothing is changed then.
         """
-        wanted, look = json.loads(state) if isinstance(state, str) else state, self.state()
+        wanted, look = check_mapping("state", json.loads(state) if isinstance(state, str) else state), self.state()
         check_known("state", wanted, look)
         for name, value in wanted.items():
             if name in self._content["offered"]:
-                check_known(f"state[{name!r}]", value, look[name])
+                check_known(f"state[{name!r}]", check_mapping(name, value), look[name])
                 look[name] |= value
             else:
                 look[name] = value
@@ -112,11 +112,16 @@ class Lesson(BrowserView):
         return self
 
     def _check(self, look: dict[str, Any]) -> None:
-        draw, asked = look["draw"], self._content["list"]
+        draw, asked, points = look["draw"], self._content["list"], self._content["toy"]["points"]
         check_choice("part", look["part"], self._content["parts"])
+        check_choice("present", look["present"], (False, True))
         check_number("question", look["question"], at_least=0, at_most=len(asked) - 1, whole=True)
         check_number("focus", draw["focus"], at_least=0, at_most=len(self._captures) - 1, whole=True)
         check_number("seed", look["moons"]["seed"], at_least=0, whole=True)
+        check_known("gaps", check_mapping("gaps", look["gaps"]), map(str, range(len(asked))))
+        check_known("moved", check_mapping("moved", look["moons"]["moved"]), map(str, range(len(points))))
+        for value in (*look["gaps"].values(), *(half for place in look["moons"]["moved"].values() for half in place)):
+            check_number("A gap or place", value)
         for part, choices in self._content["offered"].items():
             for name in choices.keys() - {"focus"}:
                 check_choice(name, look[part][name], choices[name])

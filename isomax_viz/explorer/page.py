@@ -18,18 +18,9 @@ from isomax_viz._common.files import write_text
 from isomax_viz.analysis.chosen import Captures
 from isomax_viz.analysis.scores import Score
 from isomax_viz.captures.samples import Samples
+from isomax_viz.explorer import data
 from isomax_viz.explorer.bundle import module
 from isomax_viz.explorer.choices import Shelf
-from isomax_viz.explorer.data import (
-    Numbers,
-    digest,
-    in_single_precision,
-    networks_of,
-    order_keys,
-    packed,
-    scores_of,
-    sets_of,
-)
 from isomax_viz.explorer.pictures import find_images, sheet
 from isomax_viz.explorer.views import VIEWS
 
@@ -135,17 +126,17 @@ def to_html(
     ('explorer.html', True)
     """
     shelf = captures if isinstance(captures, Shelf) else Shelf(captures)
-    names, chosen = sets_of(shelf, ood), scores_of(shelf, scores)
-    kept = networks_of(shelf, chosen, names)
+    names, chosen = data.sets_of(shelf, ood), data.scores_of(shelf, scores)
+    kept = data.networks_of(shelf, chosen, names)
     wanted = _start(start or {}, kept, [score.key for score in chosen], names)
     shelf = shelf.only(kept, names)
-    data = digest(shelf, chosen, names)
-    amount = sum(sum(network["n"].values()) * len(network["scores"]) for network in data["networks"])
-    data["counts_only"] = amount > MANY
+    content = data.digest(shelf, chosen, names)
+    amount = sum(sum(network["n"].values()) * len(network["scores"]) for network in content["networks"])
+    content["counts_only"] = amount > MANY
     content = {
-        "data": data,
+        "data": content,
         "state": wanted,
-        "saved": saved_answers(shelf, data, {score.key: score for score in chosen}),
+        "saved": saved_answers(shelf, content, {score.key: score for score in chosen}),
     }
     return write_page(path, content, module() + READ + START, title=title or _title(shelf))
 
@@ -207,15 +198,15 @@ def _title(shelf: Shelf) -> str:
 
 
 def saved_answers(
-    shelf: Shelf, data: Mapping[str, Any], scores: Mapping[str, Score], *, lean: bool = False
+    shelf: Shelf, content: Mapping[str, Any], scores: Mapping[str, Score], *, lean: bool = False
 ) -> dict[str, Any]:
     """Return the answers to all requests, each content once; lean: sorted scores and pictures only."""
-    numbers = Numbers(shelf, scores)
+    numbers = data.Numbers(shelf, scores)
     answers: dict[str, Any] = {}
     buffers: dict[str, Any] = {}
 
     def keep(request: dict[str, Any], answer: Any, given: list[bytes]) -> None:
-        packed_answer, places = packed(answer, given), []
+        packed_answer, places = data.packed(answer, given), []
         for content in given:
             key = hashlib.sha256(content).hexdigest()[:16]
             buffers.setdefault(key, base64.b64encode(zlib.compress(content, 9)).decode())
@@ -223,15 +214,15 @@ def saved_answers(
         asked = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
         answers[asked] = {"json": packed_answer, "buffers": places}
 
-    for request in _requests(shelf, data):
+    for request in _requests(shelf, content):
         if lean and request["what"] != "scores":
             continue
         given: list[bytes] = []
         answer = numbers.answer(request)
-        if "columns" in answer and (lean or data["counts_only"]):
+        if "columns" in answer and (lean or content["counts_only"]):
             answer["columns"] = _counted(answer["columns"], given, negated=request["name"] == "entropy")
         keep(request, answer, given)
-    for name, images in _pictures(shelf, data):
+    for name, images in _pictures(shelf, content):
         drawn, place = sheet(images)
         keep({"what": "pictures", "name": name}, place, [drawn])
     return {"answers": answers, "buffers": buffers}
@@ -243,26 +234,26 @@ def _counted(columns: Mapping[str, np.ndarray], buffers: list[bytes], *, negated
     Entropies travel as the entropic score, which is their negative and on the page already.
     """
     given = {name: -values for name, values in columns.items()} if negated else columns
-    kept = in_single_precision(given, step=16)
+    kept = data.in_single_precision(given, step=16)
     return {name: {"sorted": _steps(values, buffers), "negated": negated} for name, values in kept.items()}
 
 
 def _steps(values: np.ndarray, buffers: list[bytes]) -> dict[str, Any]:
     """Append sorted float32 values as steps between their order keys, four planes of bytes: a third of the size."""
-    keys = np.sort(order_keys(values))
+    keys = np.sort(data.order_keys(values))
     steps = np.diff(keys, prepend=0).astype(np.int64) & 0xFFFFFFFF
     buffers.append(steps.astype("<u4").view(np.uint8).reshape(-1, 4).T.tobytes())
     return {"buffer": len(buffers) - 1, "type": "steps"}
 
 
-def _requests(shelf: Shelf, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for number, (capture, network) in enumerate(zip(shelf.captures, data["networks"], strict=True)):
+def _requests(shelf: Shelf, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, (capture, network) in enumerate(zip(shelf.captures, content["networks"], strict=True)):
         for key in network["scores"]:
             yield {"what": "scores", "network": number, "name": key}
         for key in network["views"]:
             if VIEWS[key].send is not None:
                 yield {"what": "view", "network": number, "name": key}
-        if data["counts_only"]:
+        if content["counts_only"]:
             continue
         few = sum(network["n"].values()) * capture.test.classes * len(shelf) <= FEW
         for name in network["n"]:
@@ -271,13 +262,13 @@ def _requests(shelf: Shelf, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]
                 yield {"what": "logits", "network": number, "name": name}
 
 
-def _pictures(shelf: Shelf, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _pictures(shelf: Shelf, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Go through the pictures of all sets, where all networks saw the same ones and they are small enough."""
     metas = [(capture.meta.get("data"), capture.meta.get("held_out_classes")) for capture in shelf.captures]
-    if data["counts_only"] or metas[0][0] is None or any(meta != metas[0] for meta in metas):
+    if content["counts_only"] or metas[0][0] is None or any(meta != metas[0] for meta in metas):
         return
     pixels = 0
-    for name in ["ID", *data["sets"]]:
+    for name in ["ID", *content["sets"]]:
         capture = next(item for item in shelf.captures if name == "ID" or name in item.ood)
         try:
             images = find_images(capture, "test" if name == "ID" else name, {})

@@ -35,7 +35,7 @@ from isomax_viz.explorer.views import AXES, COSTS, DRAWERS, FORMATS, START, VIEW
 from isomax_viz.figures import describe, save_figure
 from isomax_viz.figures._canvas import png
 
-__all__ = ["Explorer", "checked_costs", "explore", "plain_call"]
+__all__ = ["Explorer", "check_mapping", "checked_costs", "explore", "plain_call"]
 
 PANEL = (4.8, 3.3)  # inches of each of two panels
 
@@ -172,7 +172,7 @@ class Explorer(BrowserView):
         'entropy'
         """
         try:
-            wanted = dict(_mapping("state", json.loads(state) if isinstance(state, str) else state))
+            wanted = dict(check_mapping("state", json.loads(state) if isinstance(state, str) else state))
         except RecursionError as error:
             raise ValueError(f"state is no JSON of state(): {error}.") from error
         choosers = self.shelf.choosers
@@ -182,7 +182,7 @@ class Explorer(BrowserView):
         if place:
             look["network"] = self.shelf.find(place, near=self._named(look["network"]))
         if wanted.get("beside") is not None:
-            other = dict(_mapping("beside", wanted["beside"]))
+            other = dict(check_mapping("beside", wanted["beside"]))
             look["beside"] = {"score": other.pop("score", None), "network": self.shelf.find(other)}
         if _by_cost(look) and "threshold" not in wanted:
             look["threshold"] = {"costs": look["costs"]}
@@ -343,7 +343,8 @@ def explore(
     return Explorer(captures, images=images, folder=folder, store=store)
 
 
-def _mapping(parameter: str, value: Any) -> Mapping[str, Any]:
+def check_mapping(parameter: str, value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a mapping."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{parameter} must be a mapping, such as state() holds, but is {value!r}.")
     return value
@@ -369,7 +370,7 @@ def _threshold(wanted: Any) -> str | float | dict[str, Any]:
 
 def checked_costs(wanted: Any) -> dict[str, float]:
     """Return costs of errors, whole and checked."""
-    costs = COSTS | dict(_mapping("threshold['costs']", wanted))
+    costs = COSTS | dict(check_mapping("threshold['costs']", wanted))
     check_known("threshold['costs']", costs, COSTS)
     for name, value in costs.items():
         check_number(name, value, at_least=0, at_most=1 if name == "share_unknown" else None)

@@ -179,7 +179,7 @@ def plot_prototype_distances(
         look |= {"annot_kws": {"fontsize": small() - 1}, "linewidths": 0.5 if few else 0}
         look |= {"cbar_kws": {"label": f"{meaning} (unit vectors)" if loss_record(loss).unit_vectors else meaning}}
         ticks = [plain(name, most=16) for name in names] if few else "auto"
-        if kwargs.get("cbar", True):
+        if kwargs.get("cbar", True) and "cbar_ax" not in kwargs:
             look["cbar_ax"] = axes.inset_axes((1.05, 0, 0.05, 1))  # as high as the map
         sns.heatmap(shown, xticklabels=ticks, yticklabels=ticks, ax=axes, **(look | kwargs))
         axes.tick_params(axis="y", rotation=0)

@@ -127,11 +127,17 @@ def test_a_saved_notebook_keeps_a_picture_of_each_part():
         ({"draw": {"costs": {"share_unknown": 2}}}, "share_unknown must be"),
         ({"question": 12}, "question must be"),
         ({"moons": {"seed": -1}}, "seed must be"),
+        ({"moons": {"moved": {"999": [0, 0]}}}, "moved must be one of"),
+        ({"gaps": {"12": 1.0}}, "gaps must be one of"),
+        ({"gaps": None}, "gaps must be a mapping"),
+        ({"gaps": {"0": "far"}}, "A gap or place must be a number"),
+        ({"present": "yes"}, "present must be one of"),
+        ('["part"]', "state must be a mapping"),
     ],
 )
 def test_a_state_that_is_not_on_offer_changes_nothing(view, state, words):
     before = view.state()
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         view.restore(state)
     assert view.state() == before
 

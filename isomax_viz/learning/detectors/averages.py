@@ -86,6 +86,7 @@ class Ensemble(Detector):
     needs = ()
 
     def __init__(self, *, members: Iterable[Capture] = (), networks: Iterable[nn.Module] = ()) -> None:
+        super().__init__()
         self.members, self.networks = list(members), list(networks)
         if not self.members:
             remedy = "Give iv.add_scores(capture, 'ensemble', members=[Experiment(..., seed=1).run(), ...])."
