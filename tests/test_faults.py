@@ -333,6 +333,12 @@ def content(folder: Path) -> tuple:
     return tuple(found)
 
 
+@pytest.fixture
+def before(stored) -> tuple:
+    """What a whole store says."""
+    return content(stored)
+
+
 def test_every_file_of_a_store_is_missed_and_its_truncation_noticed(stored):
     assert sorted(path.name for path in (stored / EXPERIMENT.id).iterdir()) == sorted(FILES)
     for name in FILES:
@@ -353,9 +359,9 @@ def test_every_file_of_a_store_is_missed_and_its_truncation_noticed(stored):
 @given(name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @example(name="manifest.json", place=0.0, bit=0)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
-def test_a_flipped_bit_is_noticed_or_changes_nothing(stored, name, place, bit):
+def test_a_flipped_bit_is_noticed_or_changes_nothing(stored, before, name, place, bit):
     path = stored / EXPERIMENT.id / name
-    whole, before = path.read_bytes(), content(stored)
+    whole = path.read_bytes()
     assert None not in before
     position = int(place * len(whole))
     path.write_bytes(whole[:position] + bytes([whole[position] ^ (1 << bit)]) + whole[position + 1 :])
