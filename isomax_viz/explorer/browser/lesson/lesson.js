@@ -106,7 +106,7 @@ export async function lesson(
       changed: (gaps) => keep("gaps", gaps),
       attempt: ({ part = "draw", ...settings }) => {
         if (part === "draw") made.draw.set({ share: start.draw.share, ...settings });
-        open(part);
+        turnTo(part);
       },
     });
   const trained = () =>
@@ -127,7 +127,7 @@ export async function lesson(
     ? html(
       "nav",
       { class: "tabs" },
-      parts.map((part) => button(PARTS_OF[part], () => open(part), { "data-open": part })),
+      parts.map((part) => button(PARTS_OF[part], () => turnTo(part), { "data-open": part })),
     )
     : "";
   const theme = () => dress(root, element, state.present);
@@ -145,10 +145,13 @@ export async function lesson(
     present.setAttribute("aria-pressed", String(state.present));
     shown[state.part]();
   }
+  function turnTo(part) {
+    open(part);
+    changed(state);
+  }
   const present = button("present", () => {
     state.present = !state.present;
-    open(state.part);
-    changed(state);
+    turnTo(state.part);
   });
   root.append(
     html(
@@ -191,21 +194,22 @@ export async function lesson(
     });
   }
   open(state.part);
-  const read = Promise.all(buffers).then((files) => {
+  const read = Promise.all(buffers).then((files) =>
     judges.push(
       ...files.map((bytes, k) =>
         network(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), networks[k])
       ),
-    );
+    )
+  ).then(() => {
     if (made.draw) made.draw.judge();
     if (state.part === "units") open("units");
     root.dataset.ready = "";
-  }).catch(() => {
+  }, () => {
     const words =
       "The networks in this page cannot be read: a server called it UTF-8, or it is damaged. Open it from disk.";
     root.prepend(html("p", { class: "error", role: "alert" }, words));
   });
-  const close = onLook(root, element, () => {
+  const stop = onLook(root, element, () => {
     theme();
     shown[state.part]();
   });
@@ -222,6 +226,9 @@ export async function lesson(
       if (made.draw) made.draw.set(state.draw);
       open(state.part);
     },
-    close,
+    close: () => {
+      stop();
+      made.moons?.stop();
+    },
   });
 }
