@@ -46,6 +46,10 @@ def test_why_an_image_is_out_shows_its_nearest_training_pictures(shown, captures
     assert [text.split()[0] for text in near.all_inner_texts()] == [str(label) for label in rows["label"]]
     sheet = next(request for request in shown.asked if request.get("name") == "train")
     assert sheet["indices"] == rows["index"].tolist()
+    shown.page.locator(".threshold").first.press("ArrowRight")
+    shown.page.wait_for_timeout(500)
+    near.nth(5).wait_for()
+    assert sum(request["what"] == "nearest" for request in shown.asked) == 1  # though the drawer was filled anew
     shown.choose("IsoMax")
     shown.page.get_by_role("button", name="least confident ID").click()
     shown.page.locator(".thumbs button").first.click()
@@ -74,3 +78,24 @@ def test_the_pad_keeps_its_ink_and_every_loss_says_what_it_sees_as_the_pen_moves
     shown.page.locator(".verdict th", has_text="MPS").wait_for()
     shown.page.get_by_role("button", name="wipe").click()
     assert verdicts.count() == 0
+    script = """(pad, [clientX, clientY]) => {
+        const press = () => pad.dispatchEvent(new PointerEvent('pointerdown', { buttons: 1, clientX, clientY }));
+        press();
+        press();
+        [...document.querySelectorAll('button')].find((item) => item.textContent === 'wipe').click(); }"""
+    shown.page.locator("canvas.pad").evaluate(script, [x, y])
+    shown.page.wait_for_timeout(1000)
+    assert verdicts.count() == 0  # neither the question under way nor the one that waited
+
+
+def test_after_an_error_no_verdict_of_a_former_image_comes_back(shown, monkeypatch):
+    shown.page.get_by_role("button", name="One image").click()
+    pad, verdicts = shown.page.locator("canvas.pad"), shown.page.locator(".verdict tbody tr:has(th)")
+    pad.click()
+    verdicts.nth(3).wait_for()
+    monkeypatch.setattr(shown.view._networks, "known", lambda number: 1 / 0)
+    pad.click()
+    shown.page.locator(".verdict [role=alert]").wait_for()
+    shown.choose("MPS")
+    shown.page.wait_for_timeout(500)
+    assert verdicts.count() == 0 and shown.page.locator(".verdict [role=alert]").count() == 1

@@ -15,6 +15,7 @@ from isomax_viz.analysis.scores import compute
 from isomax_viz.analysis.thresholds import find_threshold, threshold_table
 from isomax_viz.datasets import load_id, load_ood
 from isomax_viz.datasets.toys import load_toy
+from isomax_viz.explorer.bundle import lesson_module
 from isomax_viz.explorer.lesson_page import LOSSES, SCORES
 
 pytestmark = pytest.mark.browser
@@ -87,7 +88,8 @@ def test_why_leads_from_the_distances_to_the_score(page):
     network = iv.load_network("digits", loss="isomax+")
     scale = abs(network.head.distance_scale.item())
     page.evaluate("picture => lesson.draw.show(picture)", digits[3].tolist())
-    page.locator("[data-loss='isomax+'] button").click()
+    page.locator("[data-loss='isomax+'] button").press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "IsoMax+"  # though all four are drawn anew
     said = page.evaluate("lesson.draw.judged()[2]")
     heads = page.locator(".panel thead th").all_inner_texts()
     assert heads[1] == "distance d" and f"{scale:.3g}" in heads[2] and heads[3].startswith("p = e^z")
@@ -238,6 +240,34 @@ def test_a_guess_can_be_made_with_the_keyboard(page):
     for key in ("ArrowRight", "ArrowUp", "ArrowUp"):
         page.keyboard.press(key)
     assert slider.get_attribute("aria-valuetext").startswith("3.0\u00a0% in the bin from \u22122.26 to")
+
+
+def test_the_focus_stays_where_a_question_replaces_another(page):
+    page.click("[data-open=units]")
+    page.select_option("[data-part=units] select", index=0)
+    page.locator("[data-part=units] select").press("ArrowDown")
+    title, focused = page.locator("[data-part=units] h2"), "document.activeElement"
+    second = title.inner_text()
+    assert page.evaluate(f"{focused}.name") == "question" and page.evaluate("lesson.state().question") == 1
+    page.get_by_role("slider").press("ArrowRight")
+    page.get_by_role("button", name="reveal").press("Enter")
+    assert page.evaluate(f"{focused}.getAttribute('role')") == "slider"
+    page.get_by_role("button", name="next question").press("Enter")
+    assert page.evaluate(f"{focused}.getAttribute('role')") == "slider" and title.inner_text() != second
+
+
+def test_the_kernel_hears_which_part_is_shown(browser):
+    page = browser.new_page()
+    page.set_content("<main></main>")
+    script = """async ([text, data]) => {
+        const { mount } = await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));
+        const changed = ({ part }) => globalThis.part = part, buffers = [new Promise(() => {})];
+        await mount(document.querySelector('main'), { data, buffers, changed }); }"""
+    page.evaluate(script, [lesson_module(), iv.lab.questions()._content])
+    for part in ("draw", "units"):
+        page.click(f"[data-open={part}]")
+        page.wait_for_function("part => globalThis.part === part", arg=part, timeout=3000)
+    page.close()
 
 
 def test_a_moved_point_trains_anew_and_a_moved_prototype_moves_the_surface(page):
@@ -402,6 +432,16 @@ def test_a_page_that_was_read_in_another_encoding_says_so(browser, tmp_path):
     page.close()
 
 
+def test_another_fault_is_not_called_a_wrong_encoding(browser, tmp_path):
+    path, page, said = iv.lesson(tmp_path / "lesson.html"), browser.new_page(), []
+    path.write_bytes(path.read_bytes().replace(b'"what":"mean"', b'"what":"lack"'))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri() + '#{"part":"units"}')
+    page.wait_for_timeout(2000)
+    assert said and page.get_by_role("alert").count() == 0
+    page.close()
+
+
 def test_a_link_restores_what_was_drawn(browser, tmp_path, page):
     state = {"part": "draw", "draw": {"picture": [0, 255] * 32, "score": "mds", "against": "patches"}}
     address = (tmp_path / "lesson.html").as_uri()
@@ -424,6 +464,10 @@ def test_a_link_that_says_nonsense_gives_way(browser, tmp_path, page):
     assert (shown["part"], shown["draw"]["score"], shown["draw"]["share"], shown["question"]) == ("draw", "es", 0.95, 0)
     again.click("[data-open=units]")
     again.get_by_role("slider").wait_for()
+    again.evaluate("() => { lesson.open('moons'); lesson.close(); }")
+    trained = again.locator("progress").get_attribute("value")
+    again.wait_for_timeout(300)
+    assert again.locator("progress").get_attribute("value") == trained != "40"  # nothing trains behind a closed view
     again.close()
 
 

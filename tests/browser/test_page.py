@@ -250,17 +250,27 @@ def test_a_range_and_a_click_choose_images_and_zoom_leads_there_and_back(view, m
 
 def test_one_image_is_shown_with_its_place_under_every_loss_and_score(view, made):
     view.press("Pictures")
-    view.press("most confident OOD")
+    view.page.get_by_role("button", name="most confident OOD").press("Enter")
+    focused = "document.activeElement.textContent"
+    assert view.page.evaluate(focused) == "most confident OOD"  # though the drawer was filled anew
     first = select_images(made[2], "letters", score="es", which="confident_ood", most=1).iloc[0]
     thumb = view.page.locator(".thumbs button").first
     assert f"image {first['index']}:" in thumb.get_attribute("title")
-    thumb.click()
+    thumb.press("Enter")
+    assert "back" in view.page.evaluate(focused)
     rows = view.page.locator("aside tbody tr")
     rows.nth(27).wait_for()
     assert rows.count() == 28
     row = view.page.locator("aside tbody tr", has_text="IsoMax+ · ES")
     below = float((compute("es", made[2].test) < first["score"]).mean())
     assert f"{100 * below:.1f}\u00a0%" in row.inner_text() and "accepted" in row.inner_text()
+    view.page.locator("aside button", has_text="back").click()
+    shown = view.page.locator(".thumbs button")
+    shown.first.wait_for()
+    amount, click = shown.count(), "document.querySelector('{}').click();".format
+    view.page.evaluate("() => {" + click(".thumbs button") + click("aside button") + "}")  # there and back
+    view.page.wait_for_timeout(300)
+    assert shown.count() == amount  # the answer that came late is not shown
 
 
 def test_what_belonged_to_another_network_is_gone_after_a_change(view):

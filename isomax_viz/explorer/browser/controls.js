@@ -1,9 +1,8 @@
 // Controls: what can be chosen, as the fields of a form. Each knows what it would change (a patch of the state).
-import { button, html } from "./marks.js";
+import { button, html, renew } from "./marks.js";
 import { scored } from "./stage.js";
 
 const MANY = 9; // more than that are a list, not buttons
-const ATTRIBUTES = ["name", "value", "textContent"];
 
 /** Return the network at a value of a dimension: what was chosen last is kept, the rest gives way where none has both. */
 function nearest(data, from, dimension, value) {
@@ -79,7 +78,6 @@ function besideFields({ data, state, kind }, { select }) {
  */
 export function fillControls(form, context) {
   const { data, state, views, kind, threshold, quantities, first } = context;
-  const focused = form.querySelector(":focus");
   const { option, select, choose, press } = fields(context), about = data.networks[state.network];
   const sets = Object.keys(data.sets).filter((name) => Object.hasOwn(about.n, name));
   const items = Object.entries(data.dimensions).map(([name, { label, tooltip, options }]) =>
@@ -125,7 +123,5 @@ export function fillControls(form, context) {
     state.zoom && press("zoom back", { zoom: null }),
   ];
   items.push(html("fieldset", {}, html("legend", {}, "More"), drawers), html("fieldset", {}, others));
-  form.replaceChildren(...items.filter(Boolean));
-  const again = focused && [...form.elements].find((item) => ATTRIBUTES.every((name) => item[name] === focused[name]));
-  if (again) again.focus();
+  renew(form, items.filter(Boolean));
 }

@@ -1,6 +1,6 @@
 // Drawer: what stands beside the plot: pictures behind the numbers, one image of one's own, words, files.
 import { below, count, held, ID, number, percent, sum } from "./numbers.js";
-import { button, colors, html, paragraph, problem, row, small, table, titleOf } from "./marks.js";
+import { button, colors, html, paragraph, problem, renew, row, small, table, titleOf } from "./marks.js";
 import { bitmap, markup, pictures } from "./pictures.js";
 import { PRESETS, selected, selectionWords, WRONG } from "./select.js";
 import { chosenColumns, labelOf, look, scored } from "./stage.js";
@@ -18,7 +18,7 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
   let page = 0, turn = 0, about = null;
   const draw = pictures({ saved, ask });
   const body = html("div", {});
-  const shows = (...items) => body.replaceChildren(...items.flat().filter(Boolean));
+  const shows = (...items) => renew(body, items.flat().filter(Boolean));
   const sideOf = ({ state, sides }) => sides[state.selection?.side || 0];
   const open = (item) => {
     about = item;
@@ -128,6 +128,7 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
       load({ what: "logits", network, name: set }),
       draw(network, [item]).catch(() => new Map()),
     ]);
+    if (mine !== turn) return;
     images.get(item)?.classList.add("large");
     const label = labels?.labels[index], called = html("b", {}, `${labelOf(data, side.about, set)}, image ${index}`);
     const says = labels ? `. ${title} says ${classes[labels.predictions[index]]}.` : "";
@@ -170,7 +171,7 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
     holder.append(titleOf("Nearest training pictures (features as unit vectors)"));
     try {
       if (!ask) throw new Error("They need a running kernel: iv.explore(captures) in a notebook.");
-      const { index, label, distance } = (await ask({ what: "nearest", network, name, index: own })).json;
+      const { index, label, distance } = await numbers.load({ what: "nearest", network, name, index: own });
       const items = index.map((place) => ({ set: "train", index: place })), images = await draw(network, items);
       const near = (item, k) => html("div", {}, images.get(item), small(`${classes[label[k]]} ${number(distance[k])}`));
       holder.append(html("div", { class: "thumbs" }, items.map(near)));
@@ -245,13 +246,14 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
   /** An image of one's own, { items, say }: the fields to give it, and what every network says of it. */
   function ownImage() {
     const out = html("div", { class: "verdict", role: "status" }), seen = html("canvas", { class: "picture large" });
-    let busy = false, next = null, rows = [], drawn = false;
+    let busy = false, next = null, wiped = 0, rows = [], drawn = false, wrong = null;
     const say = async () => {
       const { score: name } = place().state, able = ({ network }) => data.networks[network].scores.includes(name);
       await Promise.all(rows.filter(able).map(({ network }) => load({ what: "scores", network, name })));
       const said = table(["", "says", data.scores[place().state.score].label], rows.flatMap(verdict));
       const dashed = small("The dashed line in the plot is this image.");
-      out.replaceChildren(...(rows.length ? [drawn ? "" : seen, html("div", { class: "scroll" }, said), dashed] : []));
+      const verdicts = [drawn ? "" : seen, html("div", { class: "scroll" }, said), dashed];
+      out.replaceChildren(...(wrong ? [wrong] : rows.length ? verdicts : []));
     };
     const send = async (request, buffers) => { // one question at a time; of those that wait, the last counts
       if (busy) {
@@ -259,16 +261,20 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
         return;
       }
       busy = true;
-      const { network } = place().state;
+      const { network } = place().state, before = wiped;
+      let found = [], failed = null;
       try {
         const answer = await ask({ what: "judge", network, ...request }, buffers),
           image = await bitmap(answer.buffers[0]);
         [seen.width, seen.height] = [image.width, image.height];
         seen.getContext("2d").drawImage(image, 0, 0);
-        [rows, drawn] = [answer.json.rows, "pad" in request];
-        judged(rows);
+        found = answer.json.rows;
       } catch (error) {
-        out.replaceChildren(problem(error.message));
+        failed = problem(error.message);
+      }
+      if (before === wiped) {
+        [rows, drawn, wrong] = [found, "pad" in request, failed];
+        judged(rows);
       }
       busy = false;
       const waiting = next;
@@ -283,7 +289,8 @@ export function drawer(node, { data, source: numbers, saved, ask, place, change,
     const { pad, clear } = drawingPad(send);
     const wipe = () => {
       clear();
-      rows = [];
+      wiped += 1;
+      [rows, next, wrong] = [[], null, null];
       judged(rows);
     };
     const pen = [small("Draw a digit; the networks answer as the pen moves."), pad, button("wipe", wipe)];

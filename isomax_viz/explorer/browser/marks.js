@@ -19,6 +19,16 @@ export const titleOf = (text) => html("div", { class: "title" }, text);
 export const button = (text, onclick, more = {}) => html("button", { type: "button", onclick, ...more }, text);
 export const svg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+/** Put other children into a node; what had the focus there hands it to its like, a button that is gone to the first one. */
+export function renew(node, children) {
+  const focused = node.querySelector(":focus");
+  node.replaceChildren(...children);
+  if (!focused) return;
+  const names = focused.localName === "select" ? ["name"] : ["name", "value", "textContent"];
+  const all = [...node.querySelectorAll(`${focused.localName}:enabled`)];
+  const like = all.find((item) => names.every((name) => item[name] === focused[name]));
+  (like ?? (focused.localName === "button" ? all[0] : null))?.focus();
+}
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }; // up is positive
 export const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
 export const dashes = (look) => (look.dash || []).join(" ");

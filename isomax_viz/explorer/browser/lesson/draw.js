@@ -17,7 +17,7 @@ import {
   percent,
   sum,
 } from "../numbers.js";
-import { ARROWS, button, chooser, colors, html, legend, row, table } from "../marks.js";
+import { ARROWS, button, chooser, colors, html, legend, renew, row, table } from "../marks.js";
 import { costs, histogram, roc } from "../charts.js";
 import { labelOf, look, withDensity } from "../stage.js";
 import { markup, pictures } from "../pictures.js";
@@ -302,10 +302,10 @@ export async function drawing(
       return { words, chart, box };
     });
     const { groups } = binnedOf(0, 2);
-    rows.replaceChildren(
+    renew(rows, [
       legend(groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }))),
       ...cells.map(({ box }) => box),
-    );
+    ]);
     const filled = { why, cost }[state.panel](size);
     follow = () => {
       cells.forEach(({ words, chart }, k) => {

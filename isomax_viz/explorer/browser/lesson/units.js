@@ -13,7 +13,7 @@ import {
   percent,
   sum,
 } from "../numbers.js";
-import { answers, ARROWS, button, chooser, colors, html, legend, lineOf, plot, svg } from "../marks.js";
+import { answers, ARROWS, button, chooser, colors, html, legend, lineOf, plot, renew, svg } from "../marks.js";
 
 /** Return what the page says: a share, a point of the ROC curve, or counts in bins. columns(loss, score, set): sorted scores. */
 export function truthOf({ what, loss, score, set, value, unknown }, { columns, classes, morph, far }) {
@@ -185,6 +185,7 @@ export function units(
     const reveal_ = button("reveal", () => {
       shown = true;
       show();
+      axes.node.focus({ preventScroll: true }); // a disabled button loses it
     });
     const show = () => {
       real.setAttribute("visibility", "visible");
@@ -216,11 +217,15 @@ export function units(
         "div",
         { class: "tabs" },
         button("try it", () => attempt(unit.try)),
-        at + 1 < list.length ? button("next question", () => go(at + 1)) : "",
+        at + 1 < list.length ? button("next question", forward) : "",
       ),
       summary(),
     );
     [element.dataset.gap, element.dataset.guess] = [gap, JSON.stringify(guess)];
+  }
+  function forward() {
+    go(at + 1);
+    element.querySelector("[role=slider]").focus();
   }
   function summary() {
     const gaps = kept(), done = Object.keys(gaps).map(Number);
@@ -246,12 +251,12 @@ export function units(
     after.replaceChildren();
     if (!shown) delete element.dataset.gap;
     const named = list.map(({ title, number: n }, k) => [k, `${n}. ${title}${gaps[k] === undefined ? "" : " \u2713"}`]);
-    element.replaceChildren(
+    renew(element, [
       chooser("Question", "question", named, at, go),
       html("h2", {}, unit.title),
       html("p", {}, `${unit.quantity}. Predict before you look.`),
       html("div", { class: "unit" }, made.node, after),
-    );
+    ]);
     made.redraw();
     if (shown) made.show();
   }
