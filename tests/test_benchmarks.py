@@ -103,11 +103,13 @@ def test_the_time_of_a_notebook_counts_its_trainings_in_a_store_of_its_own(tmp_p
 def test_the_widgets_are_judged_turn_by_turn_and_without_a_browser_not_at_all(monkeypatch):
     monkeypatch.setattr(widget_latency, "missing", lambda: "")
     times = {"known": [20.0, 30.0], "new": [50.0, 60.0], "seaborn": [100.0, 200.0], "empty": [10.0, 12.0]}
+    times |= {"known work": [5.0, 7.0], "new work": [8.0, 9.0], "large": [40.0, 50.0], "large drag": [3.0, 3.0]}
     times["drag"] = [4.0] * 95 + [40.0] * 5
     monkeypatch.setattr(widget_latency, "collect", lambda **options: times)
-    known, new, drag = widget_latency.rows()
+    known, new, large, drag, large_drag = widget_latency.rows()
     assert known.ratios == (0.2, 0.15) and known.reached and new.ratios == (0.5, 0.3) and new.reached
-    assert "25 ms" in known.note and "11 ms" in known.note and "150 ms" in known.baseline
+    assert "25 ms" in known.note and "6 ms" in known.note and "11 ms" in known.note and "150 ms" in known.baseline
+    assert large.ratios == (40 / widget_latency.TOGGLE, 50 / widget_latency.TOGGLE) and large_drag.ratios == (3 / 16,)
     assert drag.ratios == (np.percentile(times["drag"], 95) / 16,) and "median 4.0 ms" in drag.note
     monkeypatch.setattr(widget_latency, "missing", lambda: "no Chromium on this machine")
     (row,) = widget_latency.rows()

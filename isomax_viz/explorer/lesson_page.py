@@ -114,7 +114,6 @@ class Lesson(BrowserView):
     def _check(self, look: dict[str, Any]) -> None:
         draw, asked, points = look["draw"], self._content["list"], self._content["toy"]["points"]
         check_choice("part", look["part"], self._content["parts"])
-        check_choice("present", look["present"], (False, True))
         check_number("question", look["question"], at_least=0, at_most=len(asked) - 1, whole=True)
         check_number("focus", draw["focus"], at_least=0, at_most=len(self._captures) - 1, whole=True)
         check_number("seed", look["moons"]["seed"], at_least=0, whole=True)

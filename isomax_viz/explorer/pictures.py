@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from isomax_viz._common.checks import need_torch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
 from isomax_viz.datasets import ImageSet, InDistribution, from_arrays, load_id, load_ood
@@ -154,6 +155,7 @@ class Networks:
         StoreError
             If the network is not in the store, or another one is: trained on another machine, say.
         """
+        need_torch()
         from isomax_viz.learning.recording.network import record_ood
 
         data = self.known(number)
@@ -161,6 +163,7 @@ class Networks:
 
     def file(self, number: int) -> bytes:
         """Return the network behind a capture as a file of ``data/networks``; errors as for :meth:`judge`."""
+        need_torch()
         from isomax_viz.learning.shipped_networks import network_file
 
         return network_file(self._network(number), meta=self._captures[number].meta, settings={})

@@ -248,13 +248,8 @@ def mosaic(
 
 def lay_out(figure: Figure) -> None:
     """Run the layout until axes of equal scales are at their place, so that the first picture is like all others."""
-    former: list[float] = []
     for _ in range(1 if all(ax.get_aspect() == "auto" for ax in figure.axes) else 5):
         figure.get_layout_engine().execute(figure)
-        places = [place for ax in figure.axes for place in ax.get_position().bounds]
-        if former and np.allclose(places, former, rtol=0, atol=1e-6):
-            return
-        former = places
 
 
 @contextmanager
