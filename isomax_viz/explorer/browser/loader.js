@@ -24,15 +24,12 @@ function channel(model) {
   };
 }
 
-/** Arrows, also with Shift, Enter and the like in a control are the control's; JupyterLab keeps Shift-Enter, Ctrl-S ... */
+/** Arrows, Enter and the like in a control are the control's; letters, Shift-Enter, Ctrl-S ... stay JupyterLab's. */
 function keepKeys(el) {
   const keep = ({ target, key, ctrlKey, metaKey, altKey, shiftKey }) => {
-    if (el.contains(target)) {
-      target.toggleAttribute(
-        "data-lm-suppress-shortcuts",
-        !(ctrlKey || metaKey || altKey || (shiftKey && key === "Enter")),
-      );
-    }
+    if (!el.contains(target)) return;
+    const own = /^(Arrow|Home|End|Page| )/.test(key) || (key === "Enter" && !shiftKey && target.tagName !== "INPUT");
+    target.toggleAttribute("data-lm-suppress-shortcuts", own && !(ctrlKey || metaKey || altKey));
   };
   addEventListener("keydown", keep, true); // before JupyterLab's, which listens on the document
   return () => removeEventListener("keydown", keep, true);
