@@ -35,7 +35,8 @@ def test_the_explorer_works_in_notebook_7(page, lab, screenshots):
         page.wait_for_timeout(1500)
         if page.locator(".isomax-viz-explorer").count():
             break
-    page.locator("[data-name=loss]").wait_for()
+    page.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
+    page.locator("[data-name=loss]").wait_for(timeout=60_000)
     move_simplex(page)
     explorer = Explorer(page)
     explorer.choose("IsoMax+")
