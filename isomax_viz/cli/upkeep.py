@@ -75,6 +75,7 @@ def _look(options: argparse.Namespace) -> None:
         shutil.copyfile(source, tour)
         logger.info("Put the tour into %s", tour)
     words = ["--ip=127.0.0.1", f"--notebook-dir={tour.parent}", f"--LabApp.default_url=/lab/tree/{tour.name}"]
+    words += ["--LabApp.news_url=None"]  # its question would stand over the explorer
     words += ["--no-browser"] * options.no_browser + ["--allow-root"] * (getattr(os, "getuid", int)() == 0)
     LabApp.launch_instance(words)
 

@@ -239,7 +239,8 @@ def _without_volatile(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         cell.outputs = [output for output in cell.outputs if not _is_volatile(output)]
         for output in cell.outputs:
-            output.get("data", {}).pop(_SVG, None)
+            for kind in (_SVG, _WIDGET):  # beside a widget stands its picture
+                output.get("data", {}).pop(kind, None)
             if "execution_count" in output:
                 output["execution_count"] = number
     notebook.metadata.pop("widgets", None)
@@ -248,7 +249,8 @@ def _without_volatile(notebook: NotebookNode) -> None:
 
 
 def _is_volatile(output: NotebookNode) -> bool:
-    return output.output_type == "stream" and output.name == "stderr" or _WIDGET in output.get("data", {})
+    data = output.get("data", {})
+    return output.output_type == "stream" and output.name == "stderr" or _WIDGET in data and "image/png" not in data
 
 
 def _headings(cell: NotebookNode) -> list[str]:
