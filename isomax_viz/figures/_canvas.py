@@ -209,7 +209,9 @@ def small() -> float:
 def new_figure(width: float, height: float, *, panels: int = 1) -> CanvasFigure:
     """Return an empty figure of that size in inches (times the theme's zoom), whose layout follows the words."""
     zoom = style.zoom(panels)
-    return CanvasFigure(figsize=(zoom * width, zoom * height), dpi=DPI, layout="constrained")
+    figure = CanvasFigure(figsize=(zoom * width, zoom * height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)  # has one renderer, which knows the sizes of words that the layout asks for again and again
+    return figure
 
 
 def in_a_row(panels: int) -> int:
@@ -248,8 +250,14 @@ def mosaic(
 
 def lay_out(figure: Figure) -> None:
     """Run the layout until axes of equal scales are at their place, so that the first picture is like all others."""
+    former: list[float] = []
     for _ in range(1 if all(ax.get_aspect() == "auto" for ax in figure.axes) else 5):
         figure.get_layout_engine().execute(figure)
+        # Where axes may lie, and where they do: these follow late.
+        places = [ax.get_position(original).bounds for ax in figure.axes for original in (True, False)]
+        if former and np.allclose(places, former, rtol=0, atol=1e-9):
+            return
+        former = places
 
 
 @contextmanager
@@ -482,7 +490,7 @@ def png(figure: Figure) -> bytes:
 
     One drawing pass: ``savefig`` would draw a figure with automatic layout twice, and a widget waits for this.
     """
-    canvas = FigureCanvasAgg(figure)
+    canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     canvas.draw()
     buffer, opaque = BytesIO(), np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     Image.fromarray(opaque).save(buffer, format="png", dpi=(figure.dpi, figure.dpi))

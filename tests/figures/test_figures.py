@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from isomax_viz import Capture, compare, figures, metrics, tables
 from isomax_viz.analysis import features as projections
 from isomax_viz.catalog import style
+from isomax_viz.figures import _canvas
 from isomax_viz.figures._canvas import CanvasAxes, CanvasFigure, caption_of, png
 
 HISTOGRAMS = {
@@ -550,3 +552,20 @@ def test_comparisons_of_different_kinds_are_refused(softmax, isomax):
         figures.plot_comparisons({})
     with pytest.raises(TypeError, match="what iv.compare returned"):
         figures.plot_comparisons([one])
+
+
+@pytest.mark.parametrize("theme", ["paper", "talk"])
+def test_the_layout_ends_where_nothing_moves_and_the_picture_is_that_of_many_runs(monkeypatch, softmax, isomax, theme):
+    runs = []
+    execute = ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda self, fig: (runs.append(fig), execute(self, fig)))
+
+    def drawn():
+        pair = {"plane": figures.plot_operating_point(softmax, theme=theme)}
+        pair["grid"] = figures.plot_grid(figures.plot_roc, [softmax, isomax], theme=theme)
+        return {name: png(figure) for name, figure in pair.items()}
+
+    pictures, short = drawn(), len(runs)
+    monkeypatch.setattr(_canvas.np, "allclose", lambda *_, **__: False)  # the layout never stands still
+    assert drawn() == pictures
+    assert short < 2 * 5 < len(runs) - short
