@@ -39,7 +39,7 @@ def rows(*, tiny: bool = False) -> list[Row]:
         for _ in range(1 if tiny else 7):
             page = browser.new_page(viewport={"width": 1280, "height": 720})
             page.goto(path.as_uri())
-            page.locator("[data-ready]").wait_for()
+            page.locator("[data-ready]:has([data-drawn])").wait_for()
             opened.append(page.evaluate("performance.now()") / 1000)
         page.locator(".thumbs button").first.click()
         page.locator(".says b").first.wait_for()

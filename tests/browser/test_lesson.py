@@ -92,7 +92,7 @@ def test_why_leads_from_the_distances_to_the_score(page):
     assert page.evaluate("document.activeElement.textContent") == "IsoMax+"  # though all four are drawn anew
     said = page.evaluate("lesson.draw.judged()[2]")
     heads = page.locator(".panel thead th").all_inner_texts()
-    assert heads[1] == "distance d" and f"{scale:.3g}" in heads[2] and heads[3].startswith("p = e^z")
+    assert heads[1] == "distance d" and f"{scale:.4g}" in heads[2] and heads[3].startswith("p = e^z")
     assert np.allclose(said["logits"], [-scale * d for d in said["distances"]], rtol=1e-3)
     cells = page.locator(".panel tbody tr td:nth-child(3)").all_inner_texts()
     assert [float(cell.replace("\u2212", "-")) for cell in cells] == pytest.approx(said["logits"], rel=5e-3)
@@ -107,11 +107,77 @@ def test_the_pad_is_drawn_on_by_keyboard_and_says_where_the_pen_is(page):
     rows = np.array(page.evaluate("lesson.state().draw.picture")).reshape(8, 8)
     assert np.argwhere(rows).tolist() == [[1, 1], [1, 2], [1, 3]] and set(rows[1, 1:4]) == {255}
     spoken = page.locator(".answers [role=status]").inner_text()
-    assert spoken.startswith("Row 2, column 4: 100.0\u00a0% ink.") and "IsoMax2" in spoken
+    assert spoken.startswith("Row 2, column 4: 100.0\u00a0% ink. SoftMax: ") and "; IsoMax2: " in spoken
     cell, pad = (page.locator(name).bounding_box() for name in (".cell", "canvas.pad"))
     assert round(8 * (cell["x"] - pad["x"]) / pad["width"]) == 3 and page.locator(".cell").is_visible()
     page.keyboard.press("Space")
     assert page.evaluate("lesson.state().draw.picture")[11] == 0
+
+
+def test_points_on_the_curves_move_by_keyboard(page, recorded):
+    page.click("[data-open=draw]")
+    page.locator("[data-loss='isomax+'] button").click()
+    page.click("[data-panel=cost]")
+    known, letters = (compute("es", item) for item in (recorded["isomax+"].test, recorded["isomax+"].ood["letters"]))
+    page.locator("input[aria-label='Known images to accept']").fill("570")
+    point, price = (page.get_by_role("slider", name=f"Point of the {name} curve") for name in ("ROC", "cost"))
+    for key, accepted in (("ArrowRight", 571), ("PageUp", 581), ("ArrowDown", 580)):
+        point.press(key)
+        at = np.sort(known)[-accepted]
+        shares = f"FPR {(letters >= at).mean():.1%}, TPR {accepted / len(known):.1%}".replace("%", "\u00a0%")
+        assert point.get_attribute("aria-valuetext") == shares
+    price.press("ArrowRight")  # a higher threshold accepts fewer
+    at = np.sort(known)[-579]
+    cost = ((letters >= at).mean() + (known < at).mean()) / 2
+    words = f"score at least {at:.4g} costs {cost:.3g} per image".replace("-", "\u2212")
+    assert price.get_attribute("aria-valuetext") == words
+    assert price.evaluate("node => node === document.activeElement")
+    auroc = iv.evaluate(recorded["isomax+"], scores="es", ood="letters")["AUROC"].item()
+    assert page.locator(".panel h2").inner_text() == f"IsoMax+, ES against letters: AUROC {100 * auroc:.1f}\u00a0%"
+    page.locator("input[aria-label='Known images to accept']").fill("570")
+    page.click("[data-panel=why]")
+
+
+def test_the_way_from_a_4_to_an_a_is_said_until_another_picture_comes(page):
+    page.click("[data-open=draw]")
+    slider, way = page.locator("input[type=range]").first, page.locator(".tools label")
+    slider.fill("60")
+    assert way.inner_text().endswith("60\u00a0%")
+    page.locator(".thumbs button").first.click()
+    page.wait_for_function("document.querySelector('.tools input').value === '0'")
+    assert "%" not in way.inner_text()
+
+
+def test_what_the_pointer_says_moves_nothing_and_words_stay_in_their_place(page):
+    page.click("[data-open=draw]")
+    page.locator(".thumbs button").first.click()
+    page.locator(".says b").first.wait_for()
+    page.click("[data-panel=cost]")
+    chart = page.locator(".loss svg").nth(2)
+    before = chart.bounding_box()
+    page.mouse.move(before["x"] + before["width"] / 2, before["y"] + before["height"] / 2)
+    page.get_by_text(" to \u22122").wait_for()
+    assert chart.bounding_box() == before
+    script = """() => [...document.querySelectorAll('.panel svg[role=img]')].map(svg => {
+        const { right } = svg.querySelector('text[transform*=rotate]').getBoundingClientRect();
+        return [...svg.querySelectorAll('text[text-anchor=end]')]
+            .every(one => one.getBoundingClientRect().left >= right - 1); })"""
+    assert page.evaluate(script) == [True, True]  # numbers on the axes and their names do not overlap
+    page.click("[data-panel=why]")
+
+
+def test_small_numbers_and_what_lacks_to_1_can_be_read(page):
+    eight = load_id("digits").test.images.reshape(-1, 64)[3].tolist()
+    page.evaluate("picture => lesson.draw.show(picture)", eight)
+    page.locator("[data-loss=softmax] button").click()
+    said = page.evaluate("lesson.draw.judged()[0]")
+    cells = page.locator(".panel tbody tr").nth(8).locator("td").all_inner_texts()
+    lacking = sum(p for j, p in enumerate(said["probabilities"]) if j != 8)
+    assert cells[0] == f"{said['logits'][8]:.4g}" and cells[1] == f"1 \u2212 {lacking:.1e}".replace("e-0", "e\u2212")
+    page.select_option("select[name=score]", "energy")
+    top = f"{said['logits'][8]:.4g}"
+    assert page.locator(".panel .sum").inner_text() == f"energy = {top} + log 1 = {top}"
+    page.select_option("select[name=score]", "es")
 
 
 def test_every_sample_picture_can_be_reached(page):
@@ -209,7 +275,7 @@ def test_every_answer_to_a_question_is_the_libraries_own_number(page, recorded):
     edges = np.linspace(min(known.min(), letters.min()), max(known.max(), letters.max()), 21)
     bars = np.histogram(letters, edges)[0] / len(letters)
     expected = {number: lambda guess, value=value: abs(guess - value) for number, value in values.items()}
-    expected[3] = lambda guess: np.abs(np.array(guess) / sum(guess) - bars).sum() / 2
+    expected[3] = lambda guess: np.abs(np.array(guess) - bars).sum() / 2 if np.isclose(sum(guess), 1) else np.nan
     expected[5] = lambda guess: np.hypot(guess["x"] - point[0], guess["y"] - point[1])
     page.click("[data-open=units]")
     for number in range(1, 13):
@@ -224,6 +290,18 @@ def test_every_answer_to_a_question_is_the_libraries_own_number(page, recorded):
     assert page.get_by_text("12 of 12 guessed").is_visible()
     page.get_by_role("button", name="try it").click()
     page.locator("[data-part=moons]").wait_for()
+
+
+def test_what_the_answers_say_beside_the_numbers_is_so(recorded):
+    soft, plus = recorded["softmax"], recorded["isomax+"]
+    sure = compute("mps", soft.test) >= 0.99
+    assert (soft.test.predictions == soft.test.labels)[sure].all()  # 9: right about them, letters get as much
+    assert (compute("mps", soft.ood["letters"]) >= 0.99).mean() > 0.2 and (soft.test.max_probabilities == 1).any()
+    at = cheapest_threshold(plus, "letters", score="es", share_unknown=0.01)
+    assert (compute("es", plus.test) >= at).all() and (compute("es", plus.ood["letters"]) >= at).mean() > 0.5  # 11
+    isomax = recorded["isomax"]
+    known, letters = (np.linalg.norm(item.features, axis=1).mean() for item in (isomax.test, isomax.ood["letters"]))
+    assert letters < known and np.linalg.norm(isomax.prototypes, axis=1).max() < letters  # 7: short features
 
 
 def test_a_guess_can_be_made_with_the_keyboard(page):
@@ -272,6 +350,13 @@ def test_the_kernel_hears_which_part_is_shown(browser):
 
 def test_a_moved_point_trains_anew_and_a_moved_prototype_moves_the_surface(page):
     page.click("[data-open=moons]")
+    page.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
+    titles = page.locator("figcaption")
+    assert titles.nth(1).inner_text() == "Features: drag a prototype; all at length 1"
+    page.select_option("[data-part=moons] select[name=loss]", "softmax")
+    page.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
+    assert titles.nth(1).inner_text().startswith("Features and their class means; 1")  # crosses out of sight
+    page.select_option("[data-part=moons] select[name=loss]", "isomax+")
     page.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
     read = "k => [...document.querySelectorAll('canvas.plane')][k].toDataURL()"
     before, star = page.evaluate(read, 0), page.evaluate("[...lesson.moons.network().head.prototypes].slice(0, 2)")
@@ -372,8 +457,14 @@ def test_a_phone_shows_it_without_scrolling_sideways_and_takes_touches(browser, 
     phone.locator("canvas.pad").tap()
     phone.locator(".says b").first.wait_for()
     phone.set_viewport_size({"width": 390, "height": 844})
+    buttons = phone.locator("button:visible").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+    assert min(buttons) >= 24  # as large as a finger needs
     last = phone.locator(".loss").last.bounding_box()
     assert last["y"] + last["height"] <= 844  # the pad and all answers are on one screen
+    phone.set_viewport_size({"width": 320, "height": 640})
+    phone.wait_for_timeout(300)
+    ends = phone.locator(".loss svg .label").evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+    assert max(ends) <= 320
     assert phone.said == []
     phone.context.close()
 
@@ -492,7 +583,7 @@ def test_the_same_pad_answers_in_a_notebook_and_follows_the_kernel(browser, lab)
     view = Notebook(page, lab.address("pad.ipynb")).run_all(LessonView)
     view.wait_until(lambda: page.locator(".thumbs button canvas").count() == 8, seconds=60)
     page.locator(".thumbs button").first.click()
-    view.wait_for_text("accepts it as a")
+    view.wait_for_text("IsoMax2: 1, accepted.")
     view.wait_until(lambda: page.locator(f"{LessonView.selector} select[name=score]").input_value() == "mds")
     page.locator("canvas.pad").focus()
     for key in ("ArrowDown", "Shift+ArrowRight", "Enter"):

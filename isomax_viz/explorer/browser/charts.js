@@ -15,13 +15,15 @@ const moved = (value, from, to) => {
   return to[k] + Math.min(1, Math.max(0, share)) * (to[k + 1] - to[k]);
 };
 
+/** What makes a mark a slider, where step takes its keys. */
+const slider = (step, label) => step ? { role: "slider", tabindex: 0, "aria-label": label, onkeydown: step } : {};
+
 /** The line of a threshold, which can be dragged and has the keys of a slider; place(px, value, share) moves it. */
 function thresholdLine(axes, step) {
   const { size, top, bottom, left, right } = axes, label = svg("text", { class: "label", y: top - 0.5 * size });
-  const named = { role: "slider", "aria-label": "Threshold", "aria-orientation": "horizontal" };
   const line = svg(
     "g",
-    { class: "threshold", tabindex: 0, ...named, onkeydown: (event) => step(event) },
+    { class: "threshold", "aria-orientation": "horizontal", ...slider(step, "Threshold") },
     svg("line", { y1: top, y2: bottom }),
     svg("rect", { x: -5, y: top - 0.35 * size, width: 10, height: 0.7 * size, rx: 3 }),
   );
@@ -32,10 +34,11 @@ function thresholdLine(axes, step) {
     line.setAttribute("aria-valuetext", `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
     const early = at < (left + right) / 2, room = early ? right - at : at - left;
     const accepts = `${percent(share)} of ID \u2192`, most = room / (0.56 * size); // letters
+    const least = `${percent(share)} \u2192`;
     const texts = [`score \u2265 ${number(value)} accepts ${accepts}`, `accepts ${accepts}`, accepts];
     label.setAttribute("x", early ? at + 8 : at - 8);
     label.setAttribute("text-anchor", early ? "start" : "end");
-    label.textContent = texts.find(({ length }) => length < most) || accepts;
+    label.textContent = texts.find(({ length }) => length < most) || least;
   };
 }
 
@@ -100,8 +103,8 @@ function equalCost(places, { accept_unknown: accept, reject_known: reject, share
   return ends;
 }
 
-/** ROC curves of all sides and sets, with a point on each that can be dragged. */
-export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
+/** ROC curves of all sides and sets, with a point on each that can be dragged, and moved by keys where step is given. */
+export function roc({ curves, equal = false, box, words, chosen, drag, tell, step = null }) {
   const axes = plot({
     ...box,
     words,
@@ -114,7 +117,8 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
     return spot(axes, look);
   });
   const line = svg("path", { class: "limit", visibility: equal ? "visible" : "hidden" });
-  axes.body.append(line, ...points.map(({ node }) => node));
+  const movable = svg("g", slider(step, "Point of the ROC curve"), ...points.map(({ node }) => node));
+  axes.body.append(line, movable);
   const far = (place, point) => Math.hypot(axes.px(point.fpr) - place.px, axes.py(point.tpr) - place.py);
   const nearest = (all, place) => all.reduce((found, point) => (far(place, point) < far(place, found) ? point : found));
   const held = [];
@@ -146,6 +150,9 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell }) {
         points[k].at(point.fpr, point.tpr);
       });
       if (equal) line.setAttribute("d", lineOf(axes, equalCost(places, costs)));
+      movable.setAttribute("aria-valuenow", places[0].threshold);
+      const said = places.map(({ fpr, tpr }) => `FPR ${percent(fpr)}, TPR ${percent(tpr)}`);
+      movable.setAttribute("aria-valuetext", said.join("; "));
     },
   };
 }
@@ -166,14 +173,14 @@ export function lines({ curves, x, y, box, words, tell }) {
   return { node: axes.node, axes };
 }
 
-/** The cost per image at every threshold, as [threshold, cost]; the line of the held one can be dragged. */
-export function costs({ points, cheapest, x, box, words, drag, tell }) {
+/** The cost per image at every threshold, as [threshold, cost]; the line of the held one can be dragged, and has keys. */
+export function costs({ points, cheapest, x, box, words, drag, tell, step = null }) {
   const y = { low: 0, high: 1.08 * Math.max(...points.map(([, cost]) => cost)) || 1, label: "cost per image" };
   const axes = plot({ ...box, x, y, words });
   // Between two scores, a threshold decides as the higher one does.
   const steps = points.flatMap(([at, cost], k) => (k ? [[points[k - 1][0], cost], [at, cost]] : [[at, cost]]));
   const line = svg("line", { class: "limit", y1: axes.top, y2: axes.bottom });
-  const point = svg("circle", { class: "chosen", r: 0.45 * axes.size });
+  const point = svg("circle", { class: "chosen", r: 0.45 * axes.size, ...slider(step, "Point of the cost curve") });
   const [cx, cy] = [axes.px(Math.min(cheapest[0], x.high)), axes.py(cheapest[1])];
   const title = svg("title", {}, "the cheapest threshold");
   const best = svg("circle", { class: "stop", cx, cy, r: 0.4 * axes.size }, title);
@@ -195,6 +202,8 @@ export function costs({ points, cheapest, x, box, words, drag, tell }) {
       for (const [name, value] of Object.entries({ x1: held, x2: held })) line.setAttribute(name, value);
       point.setAttribute("cx", held);
       point.setAttribute("cy", axes.py(cost));
+      point.setAttribute("aria-valuenow", threshold);
+      point.setAttribute("aria-valuetext", `score at least ${number(threshold, 4)} costs ${number(cost)} per image`);
     },
   };
 }

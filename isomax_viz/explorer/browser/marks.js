@@ -69,13 +69,14 @@ export function table(head, rows, titles = {}) {
   return html("table", {}, html("thead", {}, html("tr", {}, names)), html("tbody", {}, rows));
 }
 
+/** Return round numbers along an axis: about so many, two at least. */
 function ticks(low, high, most) {
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power, found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) {
     found.push(Number((k * step).toPrecision(12)));
   }
-  return found;
+  return found.length > 1 || most > 9 ? found : ticks(low, high, 1.5 * most);
 }
 
 /** Return the places of a logarithmic axis that are labelled: 1, 2 and 5 times powers of ten. */
@@ -91,7 +92,10 @@ const STRAIGHT = [(value) => value, (value) => value];
 
 /** Draw axes; x and y are { low, high, label, percent, log }. The result converts values to places and back. */
 export function plot({ width, height, size, x, y, words }) {
-  const left = 4.6 * size, right = width - 1.6 * size, top = 1.9 * size, bottom = height - 2.9 * size;
+  const left = (y.percent ? 5.2 : 4.6) * size,
+    right = width - 1.6 * size,
+    top = 1.9 * size,
+    bottom = height - 2.9 * size;
   const scale = (axis, from, to) => {
     const [bend] = axis.log ? [Math.log] : STRAIGHT, low = bend(axis.low), high = bend(axis.high);
     return (value) => from + ((bend(value) - low) / (high - low || 1)) * (to - from);
@@ -200,12 +204,13 @@ export function answers(
   };
 }
 
-function legendMark({ look, mark }) {
-  if (mark === "point") return svg("circle", { class: "point", style: colors(look), cx: 13, cy: 6, r: 4 });
-  if (mark === "cross") return svg("path", { class: "cross", d: "M8,1L18,11M8,11L18,1" });
-  if (mark === "limit") return svg("line", { class: "limit", x1: 1, x2: 25, y1: 6, y2: 6 });
-  const line = { class: "line", style: colors(look), "stroke-dasharray": dashes(look) };
-  return svg("line", { ...line, x1: 1, x2: 25, y1: 6, y2: 6 });
+/** The sign of an item: a line in a look, or a mark, named by its class. */
+function legendMark({ look, mark = "line" }) {
+  const style = look && colors(look), line = { class: mark, style, x1: 1, x2: 25, y1: 6, y2: 6 };
+  if (["point", "stop", "chosen"].includes(mark)) return svg("circle", { class: mark, style, cx: 13, cy: 6, r: 4 });
+  if (mark === "cross") return svg("path", { class: mark, d: "M8,1L18,11M8,11L18,1" });
+  if (mark === "filled") return svg("rect", { class: mark, x: 1, y: 1, width: 24, height: 10 });
+  return svg("line", { ...line, "stroke-dasharray": look && dashes(look) });
 }
 
 export const legend = (items) =>

@@ -26,16 +26,18 @@ import { costFields } from "../threshold.js";
 const PANELS = { why: "Why?", cost: "Threshold and cost" };
 const PAD = 32, BLOCK = 4, SIDE = PAD / BLOCK;
 
-/** Write a term: small ones as powers of ten, which are read more easily than rows of zeros. */
-const term = (
-  value,
-) => (value && Math.abs(value) < 1e-3 ? value.toExponential(1).replaceAll("-", "\u2212") : number(value));
+/** Write a term: small ones as powers of ten, which are read more easily than rows of zeros; also what lacks to 1. */
+function term(value, digits = 4) {
+  const small = (size) => size.toExponential(1).replaceAll("-", "\u2212"), lacking = 1 - value;
+  if (lacking > 0 && lacking < 5e-5) return `1 \u2212 ${small(lacking)}`;
+  return value && Math.abs(value) < 1e-3 ? small(value) : number(value, digits);
+}
 
 /** Return the terms of a score for one picture: columns from the distances on, and what they add up to. */
 function terms(score, { logits, probabilities, distances, scale, scores }) {
-  const top = number(Math.abs(scores.max_logit)), shift = scores.max_logit > 0 ? `\u2212 ${top}` : `+ ${top}`;
+  const top = number(Math.abs(scores.max_logit), 4), shift = scores.max_logit > 0 ? `\u2212 ${top}` : `+ ${top}`;
   const exponents = logits.map((logit) => Math.exp(logit - scores.max_logit)), nearest = Math.min(...distances);
-  const factor = scale === 1 ? "" : `${number(scale || 0)} \u00b7 `, d = ["distance d", distances];
+  const factor = scale === 1 ? "" : `${number(scale || 0, 4)} \u00b7 `, d = ["distance d", distances];
   const z = scale === null ? [["logit z = w \u00b7 f + b", logits]] : [d, [`logit z = \u2212${factor}d`, logits]];
   const p = ["p = e^z / \u03a3 e^z", probabilities];
   const parts = {
@@ -49,7 +51,7 @@ function terms(score, { logits, probabilities, distances, scale, scores }) {
     max_logit: [z, "the largest z", logits.indexOf(scores.max_logit)],
     energy: [
       [...z, [`e^(z ${shift})`, exponents]],
-      `${number(scores.max_logit)} + log ${number(sum(exponents))}`,
+      `${number(scores.max_logit, 4)} + log ${number(sum(exponents), 4)}`,
       null,
     ],
   };
@@ -102,8 +104,9 @@ export async function drawing(
     }
     return blocks.map((share) => Math.round(255 * share));
   }
-  function show(picture) {
+  function show(picture, way = 0) { // way: how far it is from a 4 to an A, in percent
     state.picture = picture;
+    shows(way);
     pen.clearRect(0, 0, PAD, PAD);
     (picture || []).forEach((value, k) => {
       pen.fillStyle = `rgb(${value},${value},${value})`;
@@ -126,6 +129,7 @@ export async function drawing(
     pen.stroke();
     last = at;
     state.picture = read();
+    shows(0);
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
@@ -163,6 +167,10 @@ export async function drawing(
       ink = image.getContext("2d").getImageData(0, 0, SIDE, SIDE).data;
     return Array.from({ length: SIDE * SIDE }, (_, k) => ink[4 * k]);
   }
+  const shows = (way) => {
+    morph.value = way;
+    reached.textContent = way ? `${way}\u00a0%` : "";
+  };
   const samples = html("div", { class: "thumbs" });
   const held = [ID, ...sets].filter((name) => Object.hasOwn(saved.answers, JSON.stringify({ what: "pictures", name })));
   let from = 0, shelf = ID;
@@ -181,16 +189,17 @@ export async function drawing(
       ),
     );
   }
-  const ends = data.morph && [await pixels(ID, data.morph[0]), await pixels(data.morph[1], data.morph[2])];
-  const morph = html("input", {
-    type: "range",
-    min: 0,
-    max: 100,
-    value: 0,
-    "aria-label": "From a 4 to an A, in percent",
-    oninput: () =>
-      show(ends[0].map((value, k) => Math.round(value + ((ends[1][k] - value) * morph.valueAsNumber) / 100))),
-  });
+  const ends = data.morph && await Promise.all([pixels(ID, data.morph[0]), pixels(data.morph[1], data.morph[2])]);
+  const reached = html("span", {}),
+    morph = html("input", {
+      type: "range",
+      min: 0,
+      max: 100,
+      value: 0,
+      "aria-label": "From a 4 to an A, in percent",
+      oninput: () => show(morphed(morph.valueAsNumber / 100), morph.valueAsNumber),
+    });
+  const morphed = (share) => ends[0].map((value, k) => Math.round(value + (ends[1][k] - value) * share));
 
   // --- the answers ---------------------------------------------------------------------------------------------------
   function judge() {
@@ -202,13 +211,11 @@ export async function drawing(
     if (!said) {
       return "Draw a digit, then a letter, then nonsense: each loss says what it sees, and whether it knows it.";
     }
-    return `${
-      titles.map((title, k) =>
-        `${title} ${Math.fround(said[k].scores[state.score]) >= thresholdOf(k) ? "accepts" : "rejects"} it as a ${
-          data.networks[k].classes[said[k].prediction]
-        }`
-      ).join(", ")
-    }.`;
+    const seen = titles.map((title, k) => {
+      const verdict = Math.fround(said[k].scores[state.score]) >= thresholdOf(k) ? "accepted" : "rejected";
+      return `${title}: ${data.networks[k].classes[said[k].prediction]}, ${verdict}`;
+    });
+    return `${seen.join("; ")}.`;
   }
   const tell = (text) => {
     spoken.textContent = text || sentences();
@@ -224,12 +231,12 @@ export async function drawing(
       });
     }
   };
-  const step = (k) => (event) => {
-    const move = { ArrowRight: -1, ArrowUp: -1, ArrowLeft: 1, ArrowDown: 1, PageUp: -10, PageDown: 10 }[event.key],
+  const step = (k, way = -1) => (event) => { // way: whether more or fewer images are accepted to the right
+    const move = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key],
       n = columns(k)[0].length;
     if (!move) return;
     event.preventDefault();
-    state.share = Math.min(n, Math.max(1, accepted(columns(k)[0], thresholdOf(k)) + move)) / n;
+    state.share = Math.min(n, Math.max(1, accepted(columns(k)[0], thresholdOf(k)) + way * move)) / n;
     follow();
   };
   function binnedOf(k, parts) {
@@ -290,20 +297,19 @@ export async function drawing(
             type: "button",
             "aria-pressed": String(state.focus === k),
             title: "Show why, and what a threshold costs, for this loss",
-            onclick: () => {
-              state.focus = k;
-              lay();
-            },
-          }, titles[k]),
+          }, titles[k]), // a click on it is one on the box
           words,
         ),
         chart.node,
       );
       return { words, chart, box };
     });
-    const { groups } = binnedOf(0, 2);
+    const [known, unknown] = binnedOf(0, 2).groups.map(({ label, n, look }) => ({
+      look,
+      label: present() ? label : `${label} (n = ${count(n)})`,
+    }));
     renew(rows, [
-      legend(groups.map((group) => ({ look: group.look, label: `${group.label} (n = ${count(group.n)})` }))),
+      legend([{ mark: "filled", label: known.label }, unknown, { mark: "mine", label: "this picture" }]),
       ...cells.map(({ box }) => box),
     ]);
     const filled = { why, cost }[state.panel](size);
@@ -323,7 +329,11 @@ export async function drawing(
         words.replaceChildren(
           html("b", { class: in_ ? "in" : "out" }, `${in_ ? "accepted" : "rejected"}: ${classes[prediction]}`),
           html("span", {}, `p = ${percent(Math.max(...probabilities))}`),
-          html("span", {}, `entropy ${number(-scores.es)} of ${number(Math.log(classes.length))}`),
+          html(
+            "span",
+            { title: `in nats, of at most log ${classes.length}` },
+            `entropy ${term(-scores.es, 3)} of ${number(Math.log(classes.length))}`,
+          ),
           html(
             "span",
             {},
@@ -386,7 +396,16 @@ export async function drawing(
       points: curve(known, unknown),
       side: k,
     };
-    const rocs = roc({ curves: [ofSet], equal: true, box, words: "ROC curve", chosen: null, tell, drag });
+    const rocs = roc({
+      curves: [ofSet],
+      equal: true,
+      box,
+      words: "ROC curve",
+      chosen: null,
+      tell,
+      drag,
+      step: step(k, 1),
+    });
     const priced = (at) => costAt(known, [unknown], state.costs, at), holder = html("div", {});
     let priceOf = null, best = null, drawnFor = null;
     const counted = html("div", { class: "scroll" }), now = html("p", {});
@@ -408,8 +427,18 @@ export async function drawing(
       state.share = null;
       follow();
     });
+    const auroc = numbers.get({ what: "scores", network: k, name: state.score }).metrics[state.against].AUROC;
     panel.replaceChildren(
-      html("h2", {}, `${titles[k]}, ${data.scores[state.score].label}: what a threshold does`),
+      html(
+        "h2",
+        {},
+        `${titles[k]}, ${data.scores[state.score].label} against ${labels[1]}: AUROC ${percent(auroc)}`,
+      ),
+      legend([
+        { mark: "chosen", label: "this threshold" },
+        { mark: "stop", label: "the cheapest" },
+        { mark: "limit", label: "ROC: equal cost" },
+      ]),
       html("div", { class: "charts" }, html("div", {}, rocs.node), holder),
       counted,
       html("label", { class: "small" }, "accept more or fewer known images ", share),
@@ -423,7 +452,7 @@ export async function drawing(
         const least = cheapest(known, [unknown], state.costs), points = costCurve(known, [unknown], state.costs);
         best = [least, priced(least)];
         const x = { low, high, label: "threshold" }, words = "Cost per image at every threshold";
-        priceOf = costs({ points, cheapest: best, x, box, words, drag, tell });
+        priceOf = costs({ points, cheapest: best, x, box, words, drag, tell, step: step(k) });
         holder.replaceChildren(priceOf.node);
       }
       const [tpr, fpr] = counts.map((n, g) => n / both[g].length);
@@ -491,7 +520,7 @@ export async function drawing(
           "div",
           { class: "tools" },
           button("wipe", () => show(null)),
-          ends && html("label", { class: "small" }, "from a 4 to an A ", morph),
+          ends && html("label", { class: "small" }, "from a 4 to an A ", reached, morph),
         ),
       ),
       html(
@@ -523,7 +552,7 @@ export async function drawing(
   );
   press();
   if (state.picture) show(state.picture);
-  await Promise.all([fillSamples(), lay()]);
+  await fillSamples();
   return {
     lay,
     show,
@@ -537,6 +566,6 @@ export async function drawing(
     },
     state: () => state,
     judged: () => said,
-    morphed: (share) => ends[0].map((value, k) => Math.round(value + (ends[1][k] - value) * share)),
+    morphed,
   };
 }

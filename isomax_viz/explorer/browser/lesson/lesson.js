@@ -18,14 +18,14 @@ export async function fromLetters(text) {
   for (let k = 0; k < 256; k += 1) places[letters.charCodeAt(k)] = k;
   let n = 0;
   for (let k = 0; k < text.length; k += 1, n += 1) {
-    const escaped = text.charCodeAt(k) === 61; // "="
-    if (escaped) k += 1;
-    bytes[n] = places[text.charCodeAt(k)] - (escaped ? 106 : 42);
+    const code = text.charCodeAt(k), escaped = code === 61; // "="
+    bytes[n] = escaped ? places[text.charCodeAt(k += 1)] - 106 : places[code] - 42;
   }
   const apart = await whole(bytes.subarray(0, n)),
     even = Math.ceil(apart.length / 2),
     result = new Uint8Array(apart.length);
-  for (let k = 0; k < result.length; k += 1) result[k] = apart[(k % 2 ? even : 0) + (k >> 1)];
+  for (let k = 0; k < even; k += 1) result[2 * k] = apart[k];
+  for (let k = even; k < apart.length; k += 1) result[2 * (k - even) + 1] = apart[k];
   return result;
 }
 
@@ -64,14 +64,21 @@ export async function lesson(
   },
 ) {
   const { data, saved, networks, toy, list, parts, start, offered } = given, judges = [];
+  let asks = false; // questions wait until all scores are read
   const state = possible(given, wanted),
     numbers = source({ saved, ask: null });
   const root = html("section", { class: "isomax-viz-explorer lesson", "aria-label": "Lesson: known or unknown?" }),
     link = html("span", { role: "status", class: "small" });
   const rooms = Object.fromEntries(parts.map((part) => [part, html("div", { "data-part": part })])), made = {};
   const index = (loss) => data.networks.findIndex(({ place }) => place.loss === loss);
-  const columns = (loss, score, set) =>
-    numbers.get({ what: "scores", network: index(loss), name: score }).columns[set].sorted;
+  const load = (names) =>
+    Promise.all(
+      data.networks.flatMap((_, network_) =>
+        names.map((name) => numbers.load({ what: "scores", network: network_, name }))
+      ),
+    );
+  const said = (loss, score) => numbers.get({ what: "scores", network: index(loss), name: score });
+  const columns = (loss, score, set) => said(loss, score).columns[set].sorted;
   const morph = (loss, score) => {
     const at = atShare(columns(loss, score, ID), 0.95);
     for (let k = 0; k <= 100; k += 1) {
@@ -90,6 +97,7 @@ export async function lesson(
   };
   const page = {
     columns,
+    metrics: (loss, score, set) => said(loss, score).metrics[set],
     morph,
     far,
     classes: data.networks[0].classes.length,
@@ -120,7 +128,7 @@ export async function lesson(
     });
   const shown = {
     draw: () => made.draw.lay(),
-    units: () => judges.length && (made.units ??= asked()).go(),
+    units: () => asks && (made.units ??= asked()).go(),
     moons: () => made.moons ? made.moons.repaint() : made.moons = trained(),
   };
   const nav = parts.length > 1
@@ -174,14 +182,9 @@ export async function lesson(
     ...Object.values(rooms),
   );
   element.replaceChildren(root);
+  theme();
   if (rooms.draw || rooms.units) {
-    await Promise.all(
-      data.networks.flatMap((_, network_) =>
-        offered.draw.score.map((name) => numbers.load({ what: "scores", network: network_, name }))
-      ),
-    );
-  }
-  if (rooms.draw || rooms.units) {
+    const first = load([state.draw.score]);
     made.draw = await drawing(rooms.draw || html("div"), {
       data,
       saved,
@@ -192,8 +195,8 @@ export async function lesson(
       offered: offered.draw,
       changed: (now) => keep("draw", now),
     });
+    await first;
   }
-  open(state.part);
   const read = Promise.all(buffers).then((files) =>
     judges.push(
       ...files.map((bytes, k) =>
@@ -202,17 +205,17 @@ export async function lesson(
     )
   ).then(() => {
     if (made.draw) made.draw.judge();
-    if (state.part === "units") open("units");
     root.dataset.ready = "";
+    return made.draw && load(offered.draw.score).then(() => {
+      asks = true;
+      if (state.part === "units") open("units");
+    });
   }, () => {
     const words =
       "The networks in this page cannot be read: a server called it UTF-8, or it is damaged. Open it from disk.";
     root.prepend(html("p", { class: "error", role: "alert" }, words));
   });
-  const stop = onLook(root, element, () => {
-    theme();
-    shown[state.part]();
-  });
+  const stop = onLook(root, element, () => open(state.part)); // at once, and whenever width or theme change
   return Object.assign(made, {
     read,
     state: () => state,

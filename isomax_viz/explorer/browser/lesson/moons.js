@@ -5,6 +5,12 @@ import { judged } from "./network.js";
 import { lengthOf, toyNetwork, toyTraining } from "./toy.js";
 
 const GRID = 61, PLOT = { input: "Input: drag a point", features: "Features: drag a prototype" };
+const KEY = [
+  "Circles and squares: the two moons. Crosses: unknown points, which no network is trained on. Stars: prototypes (SoftMax: class means, which follow the features).",
+  "Bright: high score, known, as the network says. White line: where its decision changes.",
+  "A point that is moved trains the network anew; a prototype that is moved changes the surface at once.",
+  "With the keyboard: n and shift n choose, arrows move, shift and arrows choose what lies there.",
+];
 // Cividis, dark = low; from Matplotlib's table at equal steps.
 const CIVIDIS = [
   [0, 34, 78],
@@ -104,6 +110,7 @@ export function moons(element, { toy, losses, scores, offered, state: { moved, .
   const words = html("p", { role: "status", "aria-live": "polite" }),
     hover = html("p", { class: "hover" }),
     bar_ = html("progress", { max: 40, value: 0, "aria-label": "Epochs trained" });
+  const titles = Object.fromEntries(Object.keys(PLOT).map((name) => [name, html("figcaption", {}, PLOT[name])]));
   const canvases = Object.fromEntries(
     Object.entries(PLOT).map((
       [name, title],
@@ -250,6 +257,12 @@ export function moons(element, { toy, losses, scores, offered, state: { moved, .
         ? [-1.55, 1.55]
         : bounds([...placed[1], ...placed[0].map(({ x, y }) => [x, y])]),
     );
+    const { low, high } = planes.features,
+      outside = placed[2].filter((place) => Math.min(...place) < low || Math.max(...place) > high).length;
+    const title = loss === "softmax" ? "Features and their class means" : PLOT.features;
+    titles.features.textContent = `${title}${onUnit ? "; all at length 1" : ""}${
+      outside ? `; ${outside} crosses lie outside` : ""
+    }`;
   }
 
   for (const [name, canvas] of Object.entries(canvases)) {
@@ -374,14 +387,10 @@ export function moons(element, { toy, losses, scores, offered, state: { moved, .
     html(
       "div",
       { class: "planes" },
-      Object.entries(canvases).map(([name, canvas]) => html("figure", {}, html("figcaption", {}, PLOT[name]), canvas)),
+      Object.entries(canvases).map(([name, canvas]) => html("figure", {}, titles[name], canvas)),
+      html("div", { class: "small" }, KEY.map((text) => html("p", {}, text))),
     ),
     hover,
-    html(
-      "p",
-      { class: "small" },
-      "Bright = high score = known, as the network says; white line = where its decision changes; stars = prototypes (SoftMax: class means, which follow the features). A point that is moved trains the network anew; a prototype that is moved changes the surface at once. With the keyboard: n and shift n choose, arrows move, shift and arrows choose what lies there.",
-    ),
   );
   train();
   const stop = () => running += 1;

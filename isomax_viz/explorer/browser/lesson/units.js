@@ -1,40 +1,21 @@
 // Units: one question each. The learner marks a guess in the plot, then sees the answer of this page's own networks.
-import {
-  accepted,
-  atShare,
-  below,
-  binned,
-  cheapest,
-  curve,
-  extent,
-  ID,
-  linspace,
-  number,
-  percent,
-  sum,
-} from "../numbers.js";
+import { accepted, atShare, binned, cheapest, curve, extent, ID, linspace, number, percent, sum } from "../numbers.js";
 import { answers, ARROWS, button, chooser, colors, html, legend, lineOf, plot, renew, svg } from "../marks.js";
 
 /** Return what the page says: a share, a point of the ROC curve, or counts in bins. columns(loss, score, set): sorted scores. */
-export function truthOf({ what, loss, score, set, value, unknown }, { columns, classes, morph, far }) {
+export function truthOf({ what, loss, score, set, value, unknown }, { columns, metrics, classes, morph, far }) {
   const all = () => [columns(loss, score, ID), columns(loss, score, set)];
   const mean = (values) => sum([...values]) / values.length;
   return {
     mean: () => mean(columns(loss, score, set)),
     entropy: () => -mean(columns(loss, "es", set)) / Math.log(classes),
     above: () => accepted(columns(loss, score, set), value) / columns(loss, score, set).length,
-    tnr: () => {
-      const [one, other] = all();
-      return 1 - accepted(other, atShare(one, 0.95)) / other.length;
-    },
+    tnr: () => metrics(loss, score, set)["TNR@TPR95"],
+    auroc: () => metrics(loss, score, set).AUROC,
     point: () => {
       const [one, other] = all(), at = atShare(one, 0.95);
       const [x, y] = [accepted(other, at) / other.length, accepted(one, at) / one.length];
       return { x, y, roc: curve(one, other) };
-    },
-    auroc: () => {
-      const [one, other] = all();
-      return mean([...one].map((known) => (below(other, known) + upTo(other, known)) / (2 * other.length)));
     },
     curve: () => {
       const edges = linspace(...extent(all()), BINS);
@@ -51,26 +32,16 @@ export function truthOf({ what, loss, score, set, value, unknown }, { columns, c
   }[what]();
 }
 
-/** Return how many sorted values are at most a value. */
-function upTo(sorted, value) {
-  let low = 0, high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle] <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 const SHARE = { low: 0, high: 1, percent: true }, BINS = 20;
 const clip = (value, most = 1) => Math.min(most, Math.max(0, value));
-const cross = ({ px, py }, { x, y }) => `M${px(x) - 7},${py(y)}h14m-7,-7v14`;
+const cross = ({ px, py }, { x, y }) => `M${px(x) - 8},${py(y) - 8}l16,16m0,-16l-16,16`;
 const steps = (axes, edges, values) =>
   lineOf(axes, [[edges[0], 0], ...values.flatMap((y, k) => [[edges[k], y], [edges[k + 1], y]]), [edges[BINS], 0]]);
 
 /**
  * How a mark is made, by kind. take(guess, place, from, truth): the guess after a press or a stroke; nudge(guess, by, bin):
- * after an arrow key; mark, real: the paths of guess and truth; words(value): in words.
+ * after an arrow key; mark, real: the paths of guess and truth; sign: the guess in the legend; judged(guess): what is
+ * compared with the truth, where that is not the guess itself; words(value): in words.
  */
 const KINDS = {
   bar: {
@@ -80,6 +51,7 @@ const KINDS = {
     take: (_guess, { x }) => x,
     nudge: (guess, [dx, dy]) => clip((guess ?? 0.5) + (dx + dy) / 100),
     mark: ({ px, py }, x) => `M${px(0)},${py(0.7)}H${px(x)}V${py(0.3)}H${px(0)}z`,
+    sign: "limit",
     real: (axes, x) => lineOf(axes, [[x, 1], [x, 0]]),
     words: percent,
     gap: (guess, truth) => 100 * Math.abs(guess - truth),
@@ -91,6 +63,7 @@ const KINDS = {
     take: (_guess, { x, y }) => ({ x, y }),
     nudge: (guess, [dx, dy]) => ({ x: clip((guess?.x ?? 0.5) + dx / 100), y: clip((guess?.y ?? 0.5) + dy / 100) }),
     mark: cross,
+    sign: "cross",
     real: (axes, { x, y, roc }) =>
       `${lineOf(axes, roc.map(({ fpr, tpr }) => [fpr, tpr]))}M${axes.px(x) - 8},${
         axes.py(y)
@@ -104,20 +77,20 @@ const KINDS = {
       x: { low: edges[0], high: edges[BINS], label },
       y: { low: 0, high: most, label: "share in a bin" },
     }),
-    hint: "Draw the bars with the pointer, or move with the arrow keys: the digits are filled already.",
+    hint:
+      "Draw the bars with the pointer or with the arrow keys. The digits stand there already; only the shape counts.",
     take: (guess, { y }, [first, last]) => (guess || new Array(BINS).fill(0)).fill(y, first, last + 1),
     nudge: (guess, [, dy], bin, { most }) => {
       const made = guess || new Array(BINS).fill(0);
       return made.with(bin, clip(made[bin] + (dy * most) / 20, most));
     },
     mark: (axes, guess, { edges }) => steps(axes, edges, guess),
+    sign: "limit",
+    judged: (guess) => guess.map((value) => value / (sum(guess) || 1)), // as large as what was measured
     real: (axes, { edges, counts }) => steps(axes, edges, counts),
     words: (guess, { edges }, bin) =>
       `${percent(guess[bin])} in the bin from ${number(edges[bin])} to ${number(edges[bin + 1])}`,
-    gap: (guess, truth) => {
-      const total = sum(guess) || 1;
-      return 50 * sum(guess.map((value, k) => Math.abs(value / total - truth.counts[k])));
-    },
+    gap: (guess, { counts }) => 50 * sum(guess.map((value, k) => Math.abs(value - counts[k]))),
   },
 };
 
@@ -139,7 +112,7 @@ export function units(
     const width = Math.max(240, room > 900 ? Math.floor(present() ? 0.6 * room : 560) : room);
     const axes = plot({ ...made.axes(truth, quantity), width, height: made.height * size, size, words: quantity });
     if (kind === "bar") axes.node.querySelectorAll(".grid, text[text-anchor=end]").forEach((node) => node.remove());
-    const digits = { label: "digits", look: page.look("isomax+") }, mark = svg("path", { class: "guess" });
+    const digits = { label: "digits", look: page.look("isomax+") }, mark = svg("path", { class: `guess ${made.sign}` });
     if (kind === "curve") {
       const known = steps(axes, truth.edges, truth.known);
       axes.body.append(svg("path", { class: "area", style: `${colors(digits.look)};fill-opacity:.35`, d: known }));
@@ -184,6 +157,7 @@ export function units(
     });
     const reveal_ = button("reveal", () => {
       shown = true;
+      guess = (made.judged || ((same) => same))(guess);
       show();
       axes.node.focus({ preventScroll: true }); // a disabled button loses it
     });
@@ -193,7 +167,7 @@ export function units(
       reveal(made.gap(guess, truth), made.words);
     };
     const warn = { color: "var(--warn)", dark: "var(--warn)" };
-    const marks = [{ label: "your guess", mark: "limit" }, { label: "what was measured", look: warn }];
+    const marks = [{ label: "your guess", mark: made.sign }, { label: "what was measured", look: warn }];
     const key = legend(kind === "curve" ? [...marks, digits] : marks);
     return { node: html("div", {}, key, axes.node, said, reveal_), redraw, show };
   }
@@ -202,12 +176,12 @@ export function units(
     const unit = list[at], { kind, truth: { beside, ...asked } } = unit, truth = truthAt(at);
     const share = (of, what) => percent(truthOf({ ...of, what }, page));
     const found = kind === "curve" ? "The line is what was measured" : `Here it is ${words(truth)}`;
-    const area = kind === "curve" ? " (half the area between the two)" : "";
+    const area = kind === "curve" ? " (half the area between the two, your bars brought to a total of 100\u00a0%)" : "";
     const tnr = asked.what === "auroc" ? ` Its TNR@TPR95 is ${share(asked, "tnr")}.` : "";
     const other = beside
-      ? ` Beside it ${page.look(beside.loss).title}, ${beside.score.toUpperCase()}: ${share(beside, "auroc")} and ${
-        share(beside, "tnr")
-      }.`
+      ? ` Beside it ${page.look(beside.loss).title} (${beside.score.toUpperCase()}): AUROC ${
+        share(beside, "auroc")
+      }, TNR@TPR95 ${share(beside, "tnr")}.`
       : "";
     if (kept()[at] === undefined) changed({ ...kept(), [at]: gap });
     after.replaceChildren(
