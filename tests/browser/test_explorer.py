@@ -152,9 +152,9 @@ def test_after_a_restart_nothing_old_stands_under_new_words(notebook, page):
     page.get_by_text("| Idle").first.wait_for()
     explorer.root.get_by_role("radio", name="energy").click()
     explorer.wait_for_text("was restarted")
-    assert explorer.root.locator("svg[role=img]").count() == 0
+    assert explorer.root.locator("svg[aria-label]").count() == 0
     explorer.choose("ES")  # what was shown before is still known
-    assert explorer.root.locator("svg[role=img]").count() == 2
+    assert explorer.root.locator("svg[aria-label]").count() == 2
     assert np.isfinite(explorer.row("ID")).all()
 
 

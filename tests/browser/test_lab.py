@@ -62,7 +62,7 @@ def test_a_dragged_threshold_costs_what_the_table_says(shown):
     asked = len(view.asked)
     line = view.root.locator(".threshold")
     for share in (0.3, 0.55, 0.8):
-        box = view.root.locator("svg[role=img]").first.bounding_box()
+        box = view.root.locator("svg[aria-label]").first.bounding_box()
         grip = line.locator("rect").bounding_box()
         view.page.mouse.move(grip["x"] + 5, box["y"] + 0.5 * box["height"])
         view.page.mouse.down()
@@ -119,10 +119,10 @@ def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
         assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         assert ("dark" in page.root.get_attribute("class")) == (scheme == "dark")
         page.page.screenshot(path=screenshots / f"lab_{name}_{scheme}.png")
-        sizes = [float(page.root.locator("svg[role=img]").first.get_attribute("font-size"))]
+        sizes = [float(page.root.locator("svg[aria-label]").first.get_attribute("font-size"))]
         page.page.get_by_role("button", name="present").click()
         page.settle()
-        sizes.append(float(page.root.locator("svg[role=img]").first.get_attribute("font-size")))
+        sizes.append(float(page.root.locator("svg[aria-label]").first.get_attribute("font-size")))
         assert sizes[1] > 1.25 * sizes[0]
         assert page.root.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") == pytest.approx(sizes[1])
         assert page.page.evaluate("document.documentElement.scrollHeight") <= 720, name
@@ -142,7 +142,7 @@ def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(shown):
     assert value < 1 and f"at temperature {value:g}" in view.sentence
     assert f"AUROC {percent(row['ES'])} of ES, {percent(row['MPS'])} of MPS" in view.sentence
     # The point on the curve of ES lies where the axis says so.
-    chart = view.root.locator("svg[role=img]").nth(2)
+    chart = view.root.locator("svg[aria-label]").nth(2)
     script = """svg => [...svg.querySelectorAll('text[text-anchor=end]')].map((text) => [parseFloat(text.textContent),
       Number(text.getAttribute('y')) - 0.35 * 13])"""
     (high, top), (low, bottom) = [pair for pair in sorted(chart.evaluate(script), reverse=True)][:2]
@@ -159,7 +159,7 @@ def test_the_sample_stands_at_its_probabilities(shown):
     view.page.keyboard.press("End")
     view.settle()
     p = softmax([-20.0 * distance for distance in EXAMPLES["wrong"][0]])
-    svg = view.root.locator("svg[role=img]").first
+    svg = view.root.locator("svg[aria-label]").first
     corners = [[float(text.get_attribute(name)) for name in "xy"] for text in svg.locator("text.label").all()[:3]]
     (x0, y0), (x1, _), (x2, _) = corners
     side, base = x1 - x0, y0 - 1.5 * 13
@@ -198,10 +198,10 @@ def test_an_error_stands_in_the_view_and_goes_with_the_next_choice(shown, monkey
     view.choose("wrong")
     message = view.root.get_by_role("alert")
     message.get_by_text("cannot be drawn today").wait_for()
-    assert view.root.locator("svg[role=img]").count() == 0 and view.sentence == ""
+    assert view.root.locator("svg[aria-label]").count() == 0 and view.sentence == ""
     view.choose("near one")  # shown before
     view.settle()
-    assert message.is_hidden() and view.root.locator("svg[role=img]").count() == 2
+    assert message.is_hidden() and view.root.locator("svg[aria-label]").count() == 2
 
 
 @pytest.fixture(scope="module")

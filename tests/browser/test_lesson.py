@@ -132,6 +132,9 @@ def test_points_on_the_curves_move_by_keyboard(page, recorded):
     words = f"score at least {at:.4g} costs {cost:.3g} per image".replace("-", "\u2212")
     assert price.get_attribute("aria-valuetext") == words
     assert price.evaluate("node => node === document.activeElement")
+    assert page.locator("svg[role=img] [role=slider]").count() == 0  # a screen reader looks into no picture
+    ends = [float(price.get_attribute(f"aria-value{name}")) for name in ("min", "now", "max")]
+    assert ends == sorted(ends)
     auroc = iv.evaluate(recorded["isomax+"], scores="es", ood="letters")["AUROC"].item()
     assert page.locator(".panel h2").inner_text() == f"IsoMax+, ES against letters: AUROC {100 * auroc:.1f}\u00a0%"
     page.locator("input[aria-label='Known images to accept']").fill("570")
@@ -158,7 +161,7 @@ def test_what_the_pointer_says_moves_nothing_and_words_stay_in_their_place(page)
     page.mouse.move(before["x"] + before["width"] / 2, before["y"] + before["height"] / 2)
     page.get_by_text(" to \u22122").wait_for()
     assert chart.bounding_box() == before
-    script = """() => [...document.querySelectorAll('.panel svg[role=img]')].map(svg => {
+    script = """() => [...document.querySelectorAll('.panel svg[aria-label]')].map(svg => {
         const { right } = svg.querySelector('text[transform*=rotate]').getBoundingClientRect();
         return [...svg.querySelectorAll('text[text-anchor=end]')]
             .every(one => one.getBoundingClientRect().left >= right - 1); })"""

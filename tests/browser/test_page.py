@@ -225,7 +225,7 @@ def test_the_threshold_moves_by_mouse_key_and_curve(view, made):
 
 
 def test_a_range_and_a_click_choose_images_and_zoom_leads_there_and_back(view, made):
-    box = view.page.locator("svg[role=img]").first.bounding_box()
+    box = view.page.locator("svg[aria-label]").first.bounding_box()
     view.drag((box["x"] + 90, box["y"] + 80), (box["x"] + 260, box["y"] + 120))
     low, high = view.state["selection"]["range"]
     scores = {name: compute("es", made[2].samples[name]) for name in ("test", "letters")}
@@ -237,12 +237,12 @@ def test_a_range_and_a_click_choose_images_and_zoom_leads_there_and_back(view, m
     assert f"{amount['letters']} of {N} letters" in said and f"{rejected} of them rejected" in said
     view.press("zoom in")
     view.page.wait_for_function("() => explorer.state().zoom !== null")
-    ticks = view.page.locator("svg[role=img]").first.locator("text").all_text_contents()
+    ticks = view.page.locator("svg[aria-label]").first.locator("text").all_text_contents()
     assert view.state["zoom"] == [low, high] and ticks
     view.press("zoom back")
     assert view.state["zoom"] is None
     view.press("clear")
-    bar = view.page.locator("svg[role=img]").first.bounding_box()
+    bar = view.page.locator("svg[aria-label]").first.bounding_box()
     view.page.mouse.click(bar["x"] + bar["width"] - 40, bar["y"] + 100)
     view.page.locator("p.chosen").wait_for()
     assert view.state["selection"]["by"] == "value"
@@ -281,7 +281,7 @@ def test_what_belonged_to_another_network_is_gone_after_a_change(view):
     view.page.wait_for_function(
         "before => { const b = document.querySelector('.thumbs button'); return b && b.title !== before; }", arg=before
     )
-    box = view.page.locator("svg[role=img]").first.bounding_box()
+    box = view.page.locator("svg[aria-label]").first.bounding_box()
     view.drag((box["x"] + 90, box["y"] + 80), (box["x"] + 200, box["y"] + 120))
     view.choose("IsoMax2")
     view.page.get_by_text("Draw a range in the plot").wait_for()
@@ -291,7 +291,7 @@ def test_what_belonged_to_another_network_is_gone_after_a_change(view):
 @pytest.mark.parametrize(("key", "values"), [("logits", "logits"), ("distances", "distances")])
 def test_a_range_over_classes_holds_one_value_an_image_and_class(view, made, key, values):
     view.set(network=2, view=key, ood=["letters"])
-    box = view.page.locator("svg[role=img]").first.bounding_box()
+    box = view.page.locator("svg[aria-label]").first.bounding_box()
     view.drag((box["x"] + 0.3 * box["width"], box["y"] + 80), (box["x"] + 0.6 * box["width"], box["y"] + 120))
     low, high = view.state["selection"]["range"]
     inside = [
@@ -342,17 +342,17 @@ def test_two_sides_share_axes_or_ranks_and_the_share_of_known_images(view, made)
     view.set(network=2, beside={"network": 0, "score": None}, threshold=float(compute("es", made[2].test)[5]))
     other = same_share(view.state["threshold"], made[2], made[0], score="es")
     view.accepts(made[0], "es", other, side=1)
-    ticks = [plot.locator("text").all_text_contents()[:-2] for plot in view.page.locator("svg[role=img]").all()[:2]]
+    ticks = [plot.locator("text").all_text_contents()[:-2] for plot in view.page.locator("svg[aria-label]").all()[:2]]
     assert ticks[0] == ticks[1]
     view.set(network=2, beside={"network": 0, "score": "mds"}, axes="rank")
-    labels = [plot.locator("text").all_text_contents() for plot in view.page.locator("svg[role=img]").all()[:2]]
+    labels = [plot.locator("text").all_text_contents() for plot in view.page.locator("svg[aria-label]").all()[:2]]
     assert all("share of ID below" in texts for texts in labels)
 
 
 @pytest.mark.parametrize("key", ["logits", "entropy", "max_probability", "distances", "features", "calibration", "roc"])
 def test_every_view_is_drawn_in_words_too(view, key):
     view.set(network=2, view=key, ood=["letters", "patches"])
-    assert view.page.locator("svg[role=img]").first.get_attribute("aria-label")
+    assert view.page.locator("svg[aria-label]").first.get_attribute("aria-label")
     assert "IsoMax+" in view.page.locator("p[role=status]").first.inner_text()
     assert not view.page.locator("p.error").first.is_visible()
 
@@ -425,7 +425,7 @@ def test_words_and_marks_of_a_legend_stand_beside_the_plot(view):
     for key in ("features", "compare", "scores"):
         view.set(network=2, view=key, beside={"network": 0, "score": None} if key == "compare" else None)
         for legend in view.page.locator(".legend").all():
-            plot = legend.locator("xpath=..").locator("svg[role=img]").first.bounding_box()
+            plot = legend.locator("xpath=..").locator("svg[aria-label]").first.bounding_box()
             assert legend.bounding_box()["y"] + legend.bounding_box()["height"] <= plot["y"] + 1, key
 
 
@@ -462,10 +462,10 @@ def test_a_failure_is_told_in_place_of_the_picture_and_goes_with_it(browser, mad
     page.get_by_text("these numbers are gone").wait_for()
     box = message.bounding_box()
     assert 0 <= box["y"] and box["y"] + box["height"] <= 720  # on the screen, where the picture was
-    assert page.locator("svg[role=img]").count() == 0 and page.locator("p[role=status]").first.inner_text() == ""
+    assert page.locator("svg[aria-label]").count() == 0 and page.locator("p[role=status]").first.inner_text() == ""
     page.get_by_role("radio", name="SoftMax").check(force=True)
     page.locator("[data-drawn='2']").wait_for()
-    assert not message.is_visible() and page.locator("svg[role=img]").count() == 2
+    assert not message.is_visible() and page.locator("svg[aria-label]").count() == 2
     page.close()
 
 

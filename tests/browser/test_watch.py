@@ -24,7 +24,7 @@ def test_a_watched_training_leaves_the_notebook_usable_and_stops(page, lab, scre
     progress = shown.root.locator("progress")
     shown.wait_until(lambda: progress.evaluate("bar => bar.value > 0 && bar.max === 60"), seconds=90)
     assert "left." in shown.root.locator("[role=status]").inner_text()
-    assert shown.root.locator("svg[role=img] path.line").count() == 2  # training and test
+    assert shown.root.locator("svg[aria-label] path.line").count() == 2  # training and test
     shown.press("stop")
     shown.wait_for_text("Start goes on from there")
     shown.press("start")

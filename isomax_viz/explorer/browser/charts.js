@@ -15,15 +15,24 @@ const moved = (value, from, to) => {
   return to[k] + Math.min(1, Math.max(0, share)) * (to[k + 1] - to[k]);
 };
 
-/** What makes a mark a slider, where step takes its keys. */
-const slider = (step, label) => step ? { role: "slider", tabindex: 0, "aria-label": label, onkeydown: step } : {};
+/** What makes a mark a slider, where step takes its keys; a picture with one in it is a group for screen readers. */
+function slider(axes, step, label, low, high) {
+  if (!step) return {};
+  axes.node.setAttribute("role", "group");
+  const named = { role: "slider", "aria-label": label, "aria-valuemin": low, "aria-valuemax": high };
+  return { ...named, tabindex: 0, onkeydown: step };
+}
 
 /** The line of a threshold, which can be dragged and has the keys of a slider; place(px, value, share) moves it. */
-function thresholdLine(axes, step) {
+function thresholdLine(axes, step, edges) {
   const { size, top, bottom, left, right } = axes, label = svg("text", { class: "label", y: top - 0.5 * size });
   const line = svg(
     "g",
-    { class: "threshold", "aria-orientation": "horizontal", ...slider(step, "Threshold") },
+    {
+      class: "threshold",
+      "aria-orientation": "horizontal",
+      ...slider(axes, step, "Threshold", edges[0], edges.at(-1)),
+    },
     svg("line", { y1: top, y2: bottom }),
     svg("rect", { x: -5, y: top - 0.35 * size, width: 10, height: 0.7 * size, rx: 3 }),
   );
@@ -66,7 +75,7 @@ export function histogram(given) {
   const there = (value) => px(Math.min(Math.max(moved(value, edges, positions), x.low), x.high));
   const mine = svg("line", { class: "mine", y1: axes.top, y2: axes.bottom, transform: "translate(-1e4,0)" });
   axes.body.append(svg("clipPath", { id }, svg("rect", inside)), marks, mine);
-  const place = step && thresholdLine(axes, step);
+  const place = step && thresholdLine(axes, step, edges);
   let at = null;
   answers(axes, {
     tell,
@@ -117,7 +126,7 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell, ste
     return spot(axes, look);
   });
   const line = svg("path", { class: "limit", visibility: equal ? "visible" : "hidden" });
-  const movable = svg("g", slider(step, "Point of the ROC curve"), ...points.map(({ node }) => node));
+  const movable = svg("g", slider(axes, step, "Point of the ROC curve", 0, 1), ...points.map(({ node }) => node));
   axes.body.append(line, movable);
   const far = (place, point) => Math.hypot(axes.px(point.fpr) - place.px, axes.py(point.tpr) - place.py);
   const nearest = (all, place) => all.reduce((found, point) => (far(place, point) < far(place, found) ? point : found));
@@ -150,7 +159,8 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell, ste
         points[k].at(point.fpr, point.tpr);
       });
       if (equal) line.setAttribute("d", lineOf(axes, equalCost(places, costs)));
-      movable.setAttribute("aria-valuenow", places[0].threshold);
+      if (!step) return;
+      movable.setAttribute("aria-valuenow", places[0].tpr);
       const said = places.map(({ fpr, tpr }) => `FPR ${percent(fpr)}, TPR ${percent(tpr)}`);
       movable.setAttribute("aria-valuetext", said.join("; "));
     },
@@ -180,7 +190,11 @@ export function costs({ points, cheapest, x, box, words, drag, tell, step = null
   // Between two scores, a threshold decides as the higher one does.
   const steps = points.flatMap(([at, cost], k) => (k ? [[points[k - 1][0], cost], [at, cost]] : [[at, cost]]));
   const line = svg("line", { class: "limit", y1: axes.top, y2: axes.bottom });
-  const point = svg("circle", { class: "chosen", r: 0.45 * axes.size, ...slider(step, "Point of the cost curve") });
+  const point = svg("circle", {
+    class: "chosen",
+    r: 0.45 * axes.size,
+    ...slider(axes, step, "Point of the cost curve", x.low, x.high),
+  });
   const [cx, cy] = [axes.px(Math.min(cheapest[0], x.high)), axes.py(cheapest[1])];
   const title = svg("title", {}, "the cheapest threshold");
   const best = svg("circle", { class: "stop", cx, cy, r: 0.4 * axes.size }, title);
@@ -202,6 +216,7 @@ export function costs({ points, cheapest, x, box, words, drag, tell, step = null
       for (const [name, value] of Object.entries({ x1: held, x2: held })) line.setAttribute(name, value);
       point.setAttribute("cx", held);
       point.setAttribute("cy", axes.py(cost));
+      if (!step) return;
       point.setAttribute("aria-valuenow", threshold);
       point.setAttribute("aria-valuetext", `score at least ${number(threshold, 4)} costs ${number(cost)} per image`);
     },

@@ -2,7 +2,7 @@
 const TYPES = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
 export async function whole(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Response(bytes).body.pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 export const inflated = (text) => whole(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
