@@ -254,15 +254,18 @@ def test_a_slider_plays_to_its_end_and_from_its_beginning(shown):
 
 @pytest.fixture(scope="module")
 def runs():
-    return [iv.train_toy("moons", loss=loss) for loss in ("softmax", "isomax", "isomax+")]
+    return [iv.train_toy("moons", loss=loss, epochs=4, lines=21) for loss in ("softmax", "isomax", "isomax+")]
 
 
 @pytest.fixture(scope="module")
 def lesson(page, lab):
-    """The lesson's widget, after the cells up to it have run; the answers before it stay folded."""
+    """The lesson's widget, after short trainings; the answers before it stay folded."""
     lesson = nbformat.read(LESSON, as_version=4)
     last = next(i for i, cell in enumerate(lesson.cells) if "iv.explore" in cell.source)
-    del lesson.cells[last + 1 :]
+    first = next(cell for cell in lesson.cells if "iv.train_toy" in cell.source)
+    first.source = first.source.replace("loss=loss)", "loss=loss, epochs=4, lines=21)")
+    words = [cell for cell in lesson.cells[:last] if cell.cell_type == "markdown"]
+    lesson.cells = [first, *words, lesson.cells[last]]
     nbformat.write(lesson, lab.folder / LESSON.name)
     return Notebook(page, lab.address(LESSON.name)).run_all(PictureView)
 
@@ -271,15 +274,15 @@ def test_the_epoch_slider_moves_with_the_keyboard(lesson, page, runs, screenshot
     def plain(epoch, **options):
         return png(figures.plot_surfaces([run.at(epoch) for run in runs], **options))
 
-    lesson.wait_for_picture(plain(40, score="es"), seconds=60)
+    lesson.wait_for_picture(plain(4, score="es"), seconds=60)
     lesson.root.locator("input[name=epoch]").focus()
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-    lesson.wait_for_picture(plain(37, score="es"), seconds=60)
+    lesson.wait_for_picture(plain(1, score="es"), seconds=60)
     lesson.choose("MDS")
     lesson.choose("features")
-    lesson.wait_for_picture(plain(37, score="mds", space="features"), seconds=60)
-    lesson.wait_for_text("epoch 37: of the features")
+    lesson.wait_for_picture(plain(1, score="mds", space="features"), seconds=60)
+    lesson.wait_for_text("epoch 1: of the features")
     lesson.screenshot(screenshots / "lab_two_moons.png")
 
 

@@ -35,8 +35,11 @@ def test_the_explorer_works_in_notebook_7(page, lab, screenshots):
         page.wait_for_timeout(1500)
         if page.locator(".isomax-viz-explorer").count():
             break
-    page.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
-    page.locator("[data-name=loss]").wait_for(timeout=60_000)
+    for _ in range(60):  # what lies below the screen is drawn only when it is scrolled to
+        page.locator(".jp-Notebook .jp-Cell").last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
+        if page.locator("[data-name=loss]").is_visible():
+            break
+        page.wait_for_timeout(1000)
     move_simplex(page)
     explorer = Explorer(page)
     explorer.choose("IsoMax+")
