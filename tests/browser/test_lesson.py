@@ -356,7 +356,10 @@ def test_a_moved_point_trains_anew_and_a_moved_prototype_moves_the_surface(page)
     page.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
     titles = page.locator("figcaption")
     assert titles.nth(1).inner_text() == "Features: drag a prototype; all at length 1"
-    page.select_option("[data-part=moons] select[name=loss]", "softmax")
+    script = """list => { list.value = 'softmax'; list.dispatchEvent(new Event('change'));
+        return document.querySelector('[data-part=moons] [role=status]').textContent; }"""
+    said = page.locator("[data-part=moons] select[name=loss]").evaluate(script)
+    assert said == "SoftMax is being trained\u2026"  # no longer the words on another network
     page.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
     assert titles.nth(1).inner_text().startswith("Features and their class means; 1")  # crosses out of sight
     page.select_option("[data-part=moons] select[name=loss]", "isomax+")
@@ -390,9 +393,11 @@ def test_points_and_prototypes_are_chosen_and_moved_by_keyboard(page):
     said, read = page.locator("[data-part=moons] [role=status]"), "document.activeElement.toDataURL()"
     page.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
     points = load_toy("moons").train
+    place = page.locator("canvas.plane").first.bounding_box()
     page.locator("canvas.plane").first.focus()
     page.keyboard.press("Shift+n")
     assert f"({len(points)} of {len(points)})" in said.inner_text()
+    assert page.locator("canvas.plane").first.bounding_box() == place  # though the words are shorter
     page.keyboard.press("n")
     ringed = page.evaluate(read)
     assert f"(1 of {len(points)})" in said.inner_text()

@@ -145,6 +145,7 @@ export function moons(element, { toy, losses, scores, offered, state: { moved, .
       else say();
     };
     epoch = 0;
+    words.textContent = `${losses[state.loss].label} is being trained\u2026`;
     delete element.dataset.epochs;
     go();
   }
@@ -319,6 +320,7 @@ export function moons(element, { toy, losses, scores, offered, state: { moved, .
         offered.score.map((key) => `${scores[key].label} ${number(all[key])}`).join(", ")
       }`;
     });
+    canvas.addEventListener("pointerleave", () => hover.replaceChildren());
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, release);
     canvas.addEventListener("blur", () => {
       chosen[name] = -1;
