@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -176,6 +177,11 @@ def short(monkeypatch, tmp_path):
                 folder = Path("own", split, f"class{number % 2}")
                 folder.mkdir(parents=True, exist_ok=True)
                 shutil.copy("picture.png", folder / f"{number}.png")
+    shutil.copytree("own/train", "my_pictures")
+    known, unknown = rng.normal(size=(60, 10)), rng.normal(size=(40, 10))
+    np.savez("mine.npz", logits=known, labels=np.arange(60) % 10, my_logits=unknown)
+    pd.DataFrame(known).assign(label=np.arange(60) % 10).to_csv("known.csv", index=False)
+    pd.DataFrame(unknown).to_csv("unknown.csv", index=False)
     layers = torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
     return {
         "logits": rng.normal(size=(60, 10)),

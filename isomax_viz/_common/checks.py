@@ -51,6 +51,9 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str, remedy_maske
     return array
 
 
+_TEXT = " Give numbers: np.load(path)['logits'], and classes counted from 0 in the order of the logits' columns."
+
+
 def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray:
     """Return ``values`` (array, list or tensor) as an array of real numbers.
 
@@ -64,7 +67,8 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
     >>> as_numeric("labels", ["cat"])
     Traceback (most recent call last):
         ...
-    TypeError: labels must be an array of real numbers, but its dtype is <U3.
+    TypeError: labels must be an array of real numbers, but its dtype is <U3. Give numbers: np.load(path)['logits'], and
+    classes counted from 0 in the order of the logits' columns.
     """
     if hasattr(values, "detach"):
         values = _from_tensor(parameter, values)
@@ -87,7 +91,8 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
     if array.dtype == object:
         array = _from_objects(parameter, array)
     if array.dtype.kind not in kinds:
-        raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.")
+        remedy = _TEXT if array.size and isinstance(array.flat[0], str) else ""
+        raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.{remedy}")
     return array
 
 
@@ -280,9 +285,10 @@ def check_column(parameter: str, values: Any, *, rows: int) -> np.ndarray:
     return owned(check_finite(parameter, array, remedy="A score must be a finite number for every sample."), source)
 
 
-def _check_length(parameter: str, array: np.ndarray, rows: int, what: str) -> None:
+def _check_length(parameter: str, array: np.ndarray, rows: int, what: str, remedy: str = "") -> None:
     if array.shape != (rows,):
-        raise ValueError(f"{parameter} must have shape ({rows},), but has shape {array.shape}. Give one {what} each.")
+        found = f"{parameter} must have shape ({rows},), but has shape {array.shape}"
+        raise ValueError(f"{found}. Give one {what} each.{remedy}")
 
 
 def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest: int = -1) -> np.ndarray:
@@ -297,7 +303,7 @@ def check_labels(parameter: str, values: Any, *, rows: int, classes: int, lowest
 classes from 0 in the order of the logits' columns.
     """
     array = as_numeric(parameter, values, kinds="iuf" if lowest >= -1 else "biuf")  # a mask is no list of classes
-    _check_length(parameter, array, rows, "label")
+    _check_length(parameter, array, rows, "label", " Rows are samples: logits.T." if array.shape == (classes,) else "")
     if array.dtype.kind == "f":
         check_finite(parameter, array, remedy="Leave out rows whose class nobody knows.")
         if not np.array_equal(array, np.floor(array)):

@@ -188,8 +188,8 @@ def _check_header(path: Path, header: Mapping[str, str]) -> None:
 def damaged(path: Path, reason: str) -> DamagedCaptureError:
     """Return the error to raise for a file that can't be trusted."""
     return DamagedCaptureError(
-        f"{path} is damaged and was not read ({reason}). Delete it and record it again (for an experiment: "
-        "Experiment.run() trains or records what is missing)."
+        f"{path} is damaged and was not read ({reason}). A capture: delete it and record it again "
+        "(Experiment.run() trains or records what is missing). Arrays of other files: iv.Capture.from_arrays."
     )
 
 

@@ -104,7 +104,7 @@ _REMEDIES = {
     "logits": "Name a score that they carry: {}; or build them with logits (Capture.from_arrays, iv.record).",
     "features": "Pass features=... when building them, or record them from the network (iv.record, Experiment.run()).",
     "predictions": "Pass predictions=..., or logits.",
-    "distances": "Pass distances=... when building them, or record them from the network with Experiment.run().",
+    "distances": "Pass distances=... when building them, or record them: iv.record(..., train=data), Experiment.run().",
 }
 _CALLED = {"distances": "feature-prototype distances"}
 

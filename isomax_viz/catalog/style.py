@@ -266,7 +266,7 @@ _THEMES = {
     # Readable from the back row of a lecture room.
     "talk": {
         "axes.titlesize": 16, "axes.labelsize": 15, "xtick.labelsize": 13, "ytick.labelsize": 13,
-        "legend.fontsize": 13, "lines.linewidth": 2.6,
+        "figure.titlesize": 17, "legend.fontsize": 13, "lines.linewidth": 2.6,
     },
 }
 # fmt: on
@@ -295,13 +295,6 @@ def zoom(panels: int) -> float:
     return 1.2 if panels == 1 else 1.45
 
 
-def _installed(fonts: Iterable[str]) -> list[str]:
-    from matplotlib.font_manager import fontManager
-
-    there = {font.name for font in fontManager.ttflist}
-    return [name for name in fonts if name in there]
-
-
 @contextmanager
 def context(theme: str = "paper") -> Iterator[None]:
     """Apply the figure settings inside a ``with`` block and restore the former ones after it.
@@ -322,10 +315,12 @@ def context(theme: str = "paper") -> Iterator[None]:
     True
     """
     import matplotlib as mpl
+    from matplotlib.font_manager import fontManager
 
     from isomax_viz._common.checks import check_choice
 
-    fonts = {"font.family": ["DejaVu Sans", *_installed(_OTHER_SCRIPTS)]}
+    there = {font.name for font in fontManager.ttflist}
+    fonts = {"font.family": ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in there)]}
     # Matplotlib's settings belong to the whole program, and widgets may draw in a thread beside the cells'.
     with _LOCK, mpl.rc_context(_SETTINGS | fonts | _THEMES[check_choice("theme", theme, _THEMES)]):
         yield

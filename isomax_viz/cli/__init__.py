@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for part in (trainings, results, upkeep):
         part.add_commands(commands)
-    examples = [str(command.epilog).splitlines()[1] for command in commands.choices.values()]
+    examples = [line for command in commands.choices.values() for line in str(command.epilog).splitlines()[1:2]]
     parser.epilog = "\n".join(["examples:", *examples, "", _EXIT_CODES])
     return parser
 

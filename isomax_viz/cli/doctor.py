@@ -92,7 +92,7 @@ def _packages() -> Iterator[Finding]:
         if version is None or not wanted.specifier.contains(version, prereleases=True):
             problems += 1
             found = f"is {version}, but must be {wanted.specifier}" if version else "is not installed"
-            yield Finding(wanted.name, "fail", found, f"Run: python -m pip install '{wanted.name}{wanted.specifier}'")
+            yield Finding(wanted.name, "fail", found, f'Run: python -m pip install "{wanted.name}{wanted.specifier}"')
     if not problems:
         names = ("isomax_viz", "numpy", "pandas", "matplotlib", "ipywidgets")
         yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in names))
@@ -110,7 +110,7 @@ def _device() -> Iterator[Finding]:
         import torch
     except (ImportError, OSError) as error:
         found = "is not installed" if _version("torch") is None else f"can't be imported: {error}"
-        remedy = "Captures can be analysed, but nothing trained. Run: python -m pip install 'isomax_viz[train]'"
+        remedy = 'Captures can be analysed, but nothing trained. Run: python -m pip install "isomax_viz[train]"'
         yield Finding("torch", "warn", found, remedy)
         return
     status, found, remedy = _torch(torch)

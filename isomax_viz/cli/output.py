@@ -42,12 +42,12 @@ def add_command(
     words : str
         In place of a docstring: a sentence, an empty line, and an example a line.
     """
-    said, _, *examples = inspect.cleandoc(words or function.__doc__ or "").splitlines()
+    said, *examples = inspect.cleandoc(words or function.__doc__ or name).splitlines()  # python -OO drops docstrings
     parser = commands.add_parser(
         name,
         help=said[0].lower() + said[1:].rstrip("."),
         description=said,
-        epilog="\n  python -m isomax_viz ".join(["examples:", *examples]),
+        epilog="\n  python -m isomax_viz ".join(["examples:", *examples[1:]]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(function=function, parser=parser)
@@ -111,10 +111,6 @@ def table_text(table: pd.DataFrame, *, percent: tuple[str, ...] = ()) -> str:
     constant = [name for name in table if name not in percent and len(table) > 1 and table[name].nunique(False) == 1]
     for name in table.select_dtypes(["object", "string"]):
         table[name] = table[name].where(table[name].notna(), "-")
-    formatters = {name: _percent for name in percent if name in table}
+    formatters = {name: lambda share: "-" if pd.isna(share) else f"{share:.1%}" for name in percent if name in table}
     rows = table.drop(columns=constant).to_string(index=False, formatters=formatters, na_rep="-")
     return "\n".join([*([" · ".join(f"{name} {table[name].iloc[0]}" for name in constant)] if constant else []), rows])
-
-
-def _percent(share: float) -> str:
-    return "-" if pd.isna(share) else f"{share:.1%}"

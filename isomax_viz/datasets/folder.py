@@ -205,8 +205,8 @@ def read_layout(root: Path, split: str | None = None, class_names: tuple[str, ..
     bare = [path for path in chosen if path.parent == base]
     if bare:
         raise FolderError(
-            f"{root} has pictures without a class folder, such as {bare[0]}. {_LAYOUT}; pictures without classes can "
-            "be passed as arrays: isomax_viz.datasets.from_arrays(images)."
+            f"{root} has pictures without a class folder, such as {bare[0]}. {_LAYOUT}. Move them into one folder "
+            "below it, such as 'all'; arrays are taken by iv.datasets.from_arrays(images)."
         )
     if root.is_dir():  # torchvision's order: class by class, the pictures of a folder before its folders
         chosen.sort(key=lambda path: (path.relative_to(base).parts[0], str(path.parent), path.name))

@@ -58,6 +58,8 @@ class Setting:
         Its values, where they are words.
     own : str
         What is accepted beside them of the reader's own, in words; empty where nothing is.
+    remedy : str
+        What to do for a value that is none of them.
     bounds : mapping
         Of a number, for :func:`isomax_viz._common.checks.check_number`.
     losses : tuple of str
@@ -70,6 +72,7 @@ class Setting:
     text: str
     accepted: Collection[str] = ()
     own: str = ""
+    remedy: str = ""
     bounds: Mapping[str, Any] = field(default_factory=dict)
     losses: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
@@ -108,7 +111,7 @@ class Setting:
             except TypeError as error:
                 raise ValueError(str(error)) from None
         if not self.own:
-            return check_choice(name, value, self.accepted) if self.accepted else value
+            return check_choice(name, value, self.accepted, remedy=self.remedy) if self.accepted else value
         if isinstance(value, str) and ":" not in value:
             return check_choice(name, value, self.accepted, remedy="A class or function of your own is accepted too.")
         from isomax_viz.learning.custom_code import check_own, find_own
@@ -125,6 +128,7 @@ def _setting(default: Any, text: str, **options: Any) -> Any:
 
 _POSITIVE, _COUNT = {"above": 0}, {"at_least": 1, "whole": True}
 _SEED = {"at_least": 0, "at_most": 2**32 - 1, "whole": True}
+_OWN_PICTURES = "Pictures of your own are trained on by isomax_viz.learning.training.loop.train."
 _DISTANCES = ("euclidean", "squared", "manhattan", "chebyshev", "cosine")
 _FUNCTIONS = ("identity", "scaled", "square", "log")
 # Raise it when the same description would train another network: stored results then count as another experiment's.
@@ -168,7 +172,7 @@ class Experiment(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    data: str = _setting("digits", "In-distribution data set.", accepted=datasets.ID_SETS)
+    data: str = _setting("digits", "In-distribution data set.", accepted=datasets.ID_SETS, remedy=_OWN_PICTURES)
     backbone: str | Callable[..., Any] = _setting(
         "small_cnn",
         "Network below the last layer.",

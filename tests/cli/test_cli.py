@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import io
 import json
@@ -54,6 +55,11 @@ def lines(text: str) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------- the whole
+
+
+def test_a_command_without_a_docstring_is_called_by_its_name():
+    commands = argparse.ArgumentParser().add_subparsers()  # python -OO drops docstrings
+    assert "usage:" in output.add_command(commands, "trial", lambda options: None).format_help()
 
 
 def test_help_names_every_command_and_needs_no_torch():

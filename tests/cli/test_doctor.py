@@ -60,7 +60,7 @@ def test_here_nothing_fails_and_nothing_is_left_behind(tmp_path):
 def test_missing_and_old_packages_are_named_with_the_command(look, versions):
     versions(pandas="1.0", seaborn=None)
     assert look("pandas").status == "fail" and look("pandas").found == "is 1.0, but must be >=2.2"
-    assert look("pandas").remedy == "Run: python -m pip install 'pandas>=2.2'"
+    assert look("pandas").remedy == 'Run: python -m pip install "pandas>=2.2"'
     assert look("seaborn").status == "fail" and look("seaborn").found == "is not installed"
 
 
@@ -72,7 +72,7 @@ def test_kernel_and_front_end_must_belong_together(front, words, look, versions)
     versions(jupyterlab_widgets=front)
     finding = look("jupyterlab_widgets")
     assert finding.status == "fail" and finding.found.startswith(words)
-    assert finding.remedy.startswith("Run: python -m pip install 'jupyterlab_widgets~=3")
+    assert finding.remedy.startswith('Run: python -m pip install "jupyterlab_widgets~=3')
 
 
 def test_a_lab_in_another_environment_is_no_failure(look, monkeypatch):

@@ -32,7 +32,10 @@ SMOKE = {"preset": "smoke"}
     [
         ({"loss": "isomx"}, "loss must be one of 'softmax', 'isomax', 'isomax.', 'isomax2'.*Did you mean 'isomax'"),
         ({"loss": "isomaxplus"}, r"is 'isomaxplus'. Did you mean 'isomax\+'"),
-        ({"data": "digitz"}, "data must be one of 'digits'.*Did you mean 'digits'"),
+        (
+            {"data": "digitz"},
+            "data must be one of 'digits'.*Did you mean 'digits'.*your own.*loop.train",
+        ),
         ({"backbone": "huge"}, "backbone must be one of 'small_cnn'"),
         ({"preset": "swift"}, "preset must be one of 'smoke', 'teaching', 'quick', 'fast', 'paper', but is 'swift'"),
         ({"entropic_scale": 0}, "entropic_scale must be a number above 0, but is 0"),

@@ -10,6 +10,10 @@ about 100 in float32).
 
 from __future__ import annotations
 
+from isomax_viz._common.checks import need_torch
+
+need_torch()
+
 from isomax_viz.learning.losses.dismax import DISTANCES, FUNCTIONS, DisMaxHead
 from isomax_viz.learning.losses.heads import (
     INITIALISATIONS,
