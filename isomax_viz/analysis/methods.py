@@ -178,8 +178,7 @@ def table(
     declared = pd.DataFrame.from_dict(rows, orient="index").rename_axis("approach")
     if measured is None:
         return declared
-    costs = measured.set_index("approach").drop(columns=["loss", "score"])
-    return declared.join(costs)
+    return declared.join(measured.set_index("approach").drop(columns=["loss", "score"]))
 
 
 def _paper_table(paper: str) -> pd.DataFrame:

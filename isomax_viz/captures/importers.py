@@ -70,8 +70,7 @@ def _samples(
             f"has {', '.join(map(repr, columns)) or 'none'}. Give the same scores of every set."
         )
     checked = {key: sign * check_scores(f"{parameter}[{key!r}]", values) for key, values in columns.items()}
-    rows = len(next(iter(checked.values())))
-    labels = np.full(rows, -1) if labels is None else labels
+    labels = np.full(len(next(iter(checked.values()))), -1) if labels is None else labels
     return Samples(None, labels, predictions=predictions, extra_scores=checked)
 
 
@@ -149,8 +148,7 @@ def _capture(
     }
     _warn_of_sign(test, sets, higher)
     said = "as they were given" if sign == 1 else "with their sign changed: given, higher meant out-of-distribution"
-    meta = {"scores": said} | ({"library": library} if library else {})
-    return Capture(test=test, ood=sets, meta=meta)
+    return Capture(test=test, ood=sets, meta={"scores": said} | ({"library": library} if library else {}))
 
 
 def _warn_of_sign(test: Samples, sets: dict[str, Samples], higher: str) -> None:

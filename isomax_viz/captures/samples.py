@@ -254,8 +254,7 @@ class Samples(Sealed):
         array = getattr(self, name)
         if array is None:
             columns = ", ".join(f"score={key!r}" for key in self.extra_scores)
-            remedy = _REMEDIES[name].format(columns)
-            raise ValueError(f"{of} carry no {_CALLED.get(name, name)}. {remedy}")
+            raise ValueError(f"{of} carry no {_CALLED.get(name, name)}. {_REMEDIES[name].format(columns)}")
         return array
 
     @cached_property

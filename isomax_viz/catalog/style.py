@@ -196,8 +196,7 @@ def number(value: float) -> str:
     >>> number(-0.42189), number(1234.5), number(999.7)
     ('−0.422', '1,234', '1,000')
     """
-    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
-    return text.replace("-", "−")
+    return (f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}").replace("-", "−")
 
 
 def percent(fraction: float) -> str:

@@ -54,8 +54,7 @@ def _check_total(path: Path, size: int) -> None:
 
 def _zip_entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     for item in archive.infolist():
-        link = stat.S_ISLNK(item.external_attr >> 16)
-        _check_member(path, item.filename, link=link, size=item.file_size)
+        _check_member(path, item.filename, link=stat.S_ISLNK(item.external_attr >> 16), size=item.file_size)
     _check_total(path, sum(item.file_size for item in archive.infolist()))
     # Windows programs may write "\\" between folders, and macOS accents apart; of a name twice, the last counts.
     names = (normalize("NFC", item.filename.replace("\\", "/").removeprefix("./")) for item in archive.infolist())

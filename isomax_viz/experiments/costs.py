@@ -177,8 +177,7 @@ def computed(network: nn.Module, inputs: Tensor, score: str, *, means: Tensor | 
     logits = network.head(features)
     if _takes_distances(score):
         distances = network.head.distances(features) if means is None else euclidean(features, means)
-    labels = np.full(len(inputs), -1)
-    return scores.compute(score, Samples(logits=logits, labels=labels, distances=distances))
+    return scores.compute(score, Samples(logits=logits, labels=np.full(len(inputs), -1), distances=distances))
 
 
 def in_turn(functions: dict[str, Callable[[], Any]], *, rounds: int) -> dict[str, list[float]]:

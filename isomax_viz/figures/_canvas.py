@@ -72,8 +72,7 @@ def check_options(plot: Callable[..., Any], options: dict[str, Any], artist: typ
         if not hasattr(artist, f"set_{option}") and option not in inspect.signature(method).parameters:
             near = difflib.get_close_matches(option, inspect.signature(plot).parameters, n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
-            name = plot.__name__
-            raise TypeError(f"{name} has no option {option!r}, nor has what Matplotlib draws for it.{meant}")
+            raise TypeError(f"{plot.__name__} has no option {option!r}, nor has what Matplotlib draws for it.{meant}")
 
 
 def as_table(
@@ -444,14 +443,14 @@ def write_note(figure: Figure, note: str, *, warning: str = "") -> None:
     """Write small print at the bottom right of a figure, a warning left of it, on a strip kept free."""
     if not note and not warning:
         return
-    height, size = figure.get_size_inches()[1], max(6.5, 0.75 * small())
-    words = figure.text(0.994, 0.04 / height, note, ha="right", va="bottom", fontsize=size, color=GREY, gid="note")
+    height = figure.get_size_inches()[1]
+    words = figure.text(0.994, 0.04 / height, note, ha="right", va="bottom", fontsize=6.5, color=GREY, gid="note")
     take_literally([words])
     room = 0.98 * figure.bbox.width
     if warning:
         room -= figure.text(0.006, 0.04 / height, warning, va="bottom", fontsize=small()).get_window_extent().width
     break_words(words, room)
-    strip = NOTE_STRIP + size / 60 * words.get_text().count("\n")
+    strip = NOTE_STRIP + 0.11 * words.get_text().count("\n")
     figure.get_layout_engine().set(rect=(0, strip / height, 1, 1 - strip / height))
 
 

@@ -86,8 +86,7 @@ theirs.
     # All that decides about the pictures: a changed recipe must not find the pictures of the former one.
     recipe = {"train": whole.train.fingerprint, "confidence": CONFIDENCE, "seed": _SEED, "steps": _STEPS}
     recipe |= {"starts": _STARTS, "protocol": _PROTOCOL.described()}
-    path = cache_path(data_folder(), "fooling", name, recipe)
-    images = through_cache(path, lambda: _made(whole))
+    images = through_cache(cache_path(data_folder(), "fooling", name, recipe), lambda: _made(whole))
     if n is None:
         return images
     check_number("n", n, at_least=1, at_most=len(images), whole=True)

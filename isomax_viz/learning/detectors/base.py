@@ -228,8 +228,7 @@ class Detector:
         pictures : callable
             Loads the pictures behind them.
         """
-        known = self.fitted()
-        return joined(self.score(inputs) for inputs in known.inputs(pictures()))
+        return joined(self.score(inputs) for inputs in self.fitted().inputs(pictures()))
 
     def fitted(self) -> Known:
         """Return what the detector was fitted on.
