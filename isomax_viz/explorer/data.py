@@ -149,8 +149,10 @@ def digest(shelf: Shelf, scores: Sequence[Score], sets: Sequence[str]) -> Answer
     >>> content["networks"][0]["title"], content["networks"][0]["n"], content["scores"]["max_logit"]["label"]
     ('SoftMax', {'ID': 2, 'mine': 1}, 'max logit')
     """
+    sources = pd.DataFrame([source(capture) for capture in shelf.captures])
+    notes = [note(sources[number : number + 1]) for number in range(len(shelf))]
     return {
-        "networks": [_network(shelf, number, scores, sets) for number in range(len(shelf))],
+        "networks": [_network(shelf, number, scores, sets) | {"note": words} for number, words in enumerate(notes)],
         "dimensions": {name: _dimension(shelf, name) for name in shelf.choosers},
         "sets": {name: look_of(data_style(name)) for name in sets},
         "scores": {score.key: score_lesson(score) for score in scores},
@@ -176,7 +178,6 @@ def _network(shelf: Shelf, number: int, scores: Sequence[Score], sets: Sequence[
     return {
         "title": shelf.title(number),
         "place": shelf.places[number],
-        "note": note(pd.DataFrame([source(capture)])),
         "known": f"{data_style(data).label}, ID" if data else KNOWN,
         "n": {KNOWN: len(capture.test)} | {name: len(capture.ood[name]) for name in held},
         "seen": {name: _seen(capture, number, name) for name in (KNOWN, *held)},
