@@ -223,8 +223,7 @@ def saved_answers(
             answer["columns"] = _counted(answer["columns"], given, negated=request["name"] == "entropy")
         keep(request, answer, given)
     for name, images in _pictures(shelf, content):
-        drawn, place = sheet(images)
-        keep({"what": "pictures", "name": name}, place, [drawn])
+        keep({"what": "pictures", "name": name}, sheet(images), [])
     return {"answers": answers, "buffers": buffers}
 
 

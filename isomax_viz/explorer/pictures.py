@@ -65,13 +65,13 @@ def _trained_on(capture: Capture, else_unknown: str) -> InDistribution:
     return load_id(capture.meta["data"], held_out_classes=tuple(capture.meta.get("held_out_classes") or ()))
 
 
-def sheet(images: ImageSet, indices: Sequence[int] | None = None) -> tuple[bytes, dict[str, int]]:
+def sheet(images: ImageSet, indices: Sequence[int] | None = None) -> dict[str, Any]:
     r"""Return pictures of a set in rows as one PNG, and how to find one in it.
 
     Examples
     --------
-    >>> png, place = sheet(from_arrays(np.zeros((3, 8, 8, 1), dtype=np.uint8), name="mine"))
-    >>> png[:4], place
+    >>> made = sheet(from_arrays(np.zeros((3, 8, 8, 1), dtype=np.uint8), name="mine"))
+    >>> made.pop("png")[:4].tobytes(), made
     (b'\x89PNG', {'height': 8, 'columns': 32})
     """
     chosen = images.images if indices is None else images.images[np.asarray(indices, dtype=int)]
@@ -80,13 +80,9 @@ def sheet(images: ImageSet, indices: Sequence[int] | None = None) -> tuple[bytes
     grid = np.zeros((rows * COLUMNS, height, width, channels), dtype=np.uint8)
     grid[:n] = chosen
     grid = grid.reshape(rows, COLUMNS, height, width, channels).swapaxes(1, 2)
-    return _png(grid.reshape(rows * height, COLUMNS * width, channels)), {"height": height, "columns": COLUMNS}
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "png")
-    return buffer.getvalue()
+    pixels, buffer = grid.reshape(rows * height, COLUMNS * width, channels), BytesIO()
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, "png")
+    return {"png": np.frombuffer(buffer.getvalue(), dtype=np.uint8), "height": height, "columns": COLUMNS}
 
 
 def read_image(content: bytes, name: str = "your image") -> ImageSet:

@@ -112,7 +112,7 @@ def training_panels(capture: Capture) -> Answer:
             for split, of in rows.items()
         ]
         label = {"label": name.replace("_", " "), "percent": name == "accuracy"}
-        panels[name] = {"x": {"label": "epoch"}, "y": label, "curves": curves}
+        panels[name] = {"x": {"label": "epoch", "whole": True}, "y": label, "curves": curves}
     return panels
 
 

@@ -67,8 +67,8 @@ class Watch(LabView):
     capture : Capture or None
         The result, once the training has ended.
     shown : dict
-        What the browser draws: the curves so far, ``progress`` (epochs done, epochs in all), a ``sentence`` that says
-        what happens, and ``error``, why the training failed.
+        What the browser draws: the curves so far, ``progress`` (epochs done, epochs in all), the buttons that are
+        ``offered``, a ``sentence`` that says what happens, and ``error``, why the training failed.
     """
 
     shown = traitlets.Dict().tag(sync=True)
@@ -168,14 +168,17 @@ class Watch(LabView):
 
     def _tell(self, sentence: str, *, error: str = "") -> int:
         """Show the epochs so far with a sentence, and return how many there are."""
-        history, panels = self._history(), []
+        history, panels, last = self._history(), [], self.experiment.protocol.epochs
         if history is not None:
             found = training_panels(self._so_far(history))
-            panels = [
-                {"by": "quantity", "frames": [in_lines(found[name], str(self.experiment.loss)) for name in SHOWN]}
-            ]
-        progress = [epochs_of(history), self.experiment.protocol.epochs]
-        self.shown = {"panels": panels, "sentence": sentence, "error": error, "progress": progress}
+            for panel in found.values():
+                panel["x"] |= {"low": 1, "high": last}  # what is still to come has its place
+            frames = [in_lines(found[name], str(self.experiment.loss)) for name in SHOWN]
+            panels = [{"by": "quantity", "frames": frames}]
+        offered = [] if self.capture else ["stop" if self.running else "start"]
+        progress = [epochs_of(history), last]
+        told = {"sentence": sentence, "error": error, "progress": progress, "offered": offered}
+        self.shown = {"panels": panels} | told
         return progress[0]
 
     def _history(self) -> pd.DataFrame | None:

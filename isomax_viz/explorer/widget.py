@@ -95,15 +95,13 @@ class Explorer(BrowserView):
             }
             return digest(self.shelf, list(self._scores.values()), self._sets) | able
         if what == "pictures":
-            drawn, place = sheet(self._images(request["network"], request["name"]), request["indices"])
-            found.append(drawn)
-            return place
+            return sheet(self._images(request["network"], request["name"]), request["indices"])
         if what == "nearest":
             capture, name = self.shelf.captures[request["network"]], request["name"]
             rows = nearest_training(capture, "test" if name == KNOWN else name, request["index"])
             return rows.to_dict("list")
         if what == "judge":
-            return self._judge(request, buffers, found)
+            return self._judge(request, buffers)
         if what == "save":
             return {"path": str(self.save(self._file_name(request["suffix"])))}
         return {"code": self.code()} if what == "code" else self._numbers.answer(request)
@@ -111,7 +109,7 @@ class Explorer(BrowserView):
     def _find_images(self, number: int, name: str) -> ImageSet:
         return find_images(self.shelf.captures[number], "test" if name == KNOWN else name, self._own_images)
 
-    def _judge(self, request: dict[str, Any], buffers: list[Any], found: list[bytes]) -> dict[str, Any]:
+    def _judge(self, request: dict[str, Any], buffers: list[Any]) -> dict[str, Any]:
         """Return what the networks that differ in their loss only say about one picture."""
         known = self._networks.known(request["network"]).test
         drawn = on_pad(request["pad"]) if "pad" in request else read_image(bytes(buffers[0]), request["name"])
@@ -130,8 +128,7 @@ class Explorer(BrowserView):
             called = known.class_names[int(said.require("predictions")[0])]
             rows.append({"network": number, "scores": scores, "called": called})
             rows[-1]["probability"] = float(said.max_probabilities[0])
-        found.append(sheet(image)[0])
-        return {"rows": rows, "problem": ""}
+        return {"rows": rows, **sheet(image)}
 
     def _given(self, number: int) -> list[str]:
         """Return the scores that a capture gives."""

@@ -99,6 +99,15 @@ def test_the_pictures_behind_a_range_are_those_that_python_names(plus, notebook,
     plus.wait_until(lambda: f"image {json.loads(out.inner_text().replace(chr(39), chr(34)))[1]}:" in first)
 
 
+def test_words_and_their_meaning_lie_apart(plus):
+    plus.press("Explain")
+    terms, meanings = (plus.root.locator(f"aside {name}").all() for name in ("dt", "dd"))
+    assert len(terms) == len(meanings) > 3
+    for term, meaning in zip(terms, meanings, strict=True):
+        above, below = term.bounding_box(), meaning.bounding_box()
+        assert above["y"] + above["height"] <= below["y"] + 1 and below["width"] > 100
+
+
 def test_saving_a_picture_and_its_data(plus, captures, lab):
     plus.view("logits")
     plus.press("Take away")

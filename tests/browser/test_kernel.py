@@ -50,10 +50,57 @@ def test_why_an_image_is_out_shows_its_nearest_training_pictures(shown, captures
     shown.page.wait_for_timeout(500)
     near.nth(5).wait_for()
     assert sum(request["what"] == "nearest" for request in shown.asked) == 1  # though the drawer was filled anew
+    assert sum(request.get("name") == "train" for request in shown.asked) == 1
     shown.choose("IsoMax")
     shown.page.get_by_role("button", name="least confident ID").click()
     shown.page.locator(".thumbs button").first.click()
     shown.page.get_by_text("The capture holds no features of training images").wait_for()
+
+
+def test_the_threshold_keeps_the_keyboard_when_the_picture_is_drawn_anew(shown):
+    line = shown.page.locator(".threshold").first
+    line.focus()
+    for change in (
+        lambda: shown.page.set_viewport_size({"width": 1100, "height": 720}),
+        lambda: shown.page.emulate_media(color_scheme="dark"),
+    ):
+        before, share = shown.drawn, line.get_attribute("aria-valuenow")
+        change()
+        shown.wait_drawn(before)
+        shown.page.keyboard.press("ArrowLeft")
+        shown.page.wait_for_timeout(100)
+        assert float(line.get_attribute("aria-valuenow")) < float(share)
+
+
+BESIDE = {"loss": "isomax+", "score": None}
+LOOKS = {
+    "plain": {},
+    "costs": {"view": "cost"},
+    "two sides": {"beside": BESIDE},
+    "two sides and drawer": {"beside": BESIDE, "drawer": "pictures"},
+    "compared": {"beside": BESIDE, "view": "compare", "drawer": "pictures"},
+    "large": {"present": True},
+    "large with drawer": {"present": True, "drawer": "pictures"},
+    "large with two sides": {"present": True, "beside": BESIDE},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_it_fits_the_panel_of_a_notebook_at_1280_by_720(browser, look):
+    view = iv.explore(iv.load_example("digits")).restore(LOOKS[look])
+    page = KernelPage(browser, view, width=1100 + 2 * 8)  # margins of the page
+    page.page.wait_for_timeout(200)
+    assert page.root.bounding_box()["height"] <= 599
+    table = page.page.locator(".scroll").first
+    assert table.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.page.close()
+
+
+def test_numbers_along_an_axis_are_exact(shown):
+    shown.page.locator("select[name=view]").select_option("training")
+    shown.page.wait_for_function("() => document.querySelectorAll('svg[aria-label]').length === 1")
+    texts = shown.page.locator("svg[aria-label] text[text-anchor=end]").all_text_contents()
+    assert np.ptp(np.diff([float(text.split()[0]) for text in texts])) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_pad_keeps_its_ink_and_every_loss_says_what_it_sees_as_the_pen_moves(shown):

@@ -128,6 +128,24 @@ def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
         assert page.page.evaluate("document.documentElement.scrollHeight") <= 720, name
 
 
+@pytest.mark.parametrize("present", [False, True])
+def test_words_along_an_axis_lie_over_none_of_its_numbers(shown, present):
+    view = iv.explore_temperature([made()]).restore({"present": present})
+    script = """svg => { const all = [...svg.querySelectorAll('text')], of = (x) => x.getBoundingClientRect();
+      const label = of(all.find((text) => text.getAttribute('transform')?.includes('rotate')));
+      const numbers = all.filter((text) => text.getAttribute('text-anchor') === 'end');
+      return numbers.every((text) => of(text).left >= label.right); }"""
+    for chart in shown(view).root.locator("svg[aria-label]").all():
+        assert chart.evaluate(script)
+
+
+def test_many_rows_of_a_table_leave_room_for_the_sentence(shown):
+    sweep = [made(scale) for scale in (1.0, 2.0, 5.0, 10.0, 20.0)]
+    view = shown(iv.explore_alpha(sweep).restore({"view": "scores", "ood": ["letters", "patches"]}))
+    assert view.root.locator("tbody tr").count() == 10
+    assert view.root.bounding_box()["height"] <= 599  # of a notebook's panel at 1280x720
+
+
 def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(shown):
     capture = made()
     view = shown(iv.explore_temperature(capture))

@@ -25,8 +25,13 @@ def test_a_watched_training_leaves_the_notebook_usable_and_stops(page, lab, scre
     shown.wait_until(lambda: progress.evaluate("bar => bar.value > 0 && bar.max === 60"), seconds=90)
     assert "left." in shown.root.locator("[role=status]").inner_text()
     assert shown.root.locator("svg[aria-label] path.line").count() == 2  # training and test
+    ticks = shown.root.locator("svg[aria-label] text[text-anchor=middle]").all_text_contents()
+    assert "60" in ticks and all(text.isdigit() for text in ticks if text != "epoch" and text != "accuracy")
+    assert shown.root.get_by_role("button", name="start").count() == 0  # it runs
     shown.press("stop")
     shown.wait_for_text("Start goes on from there")
+    assert shown.root.get_by_role("button", name="stop").count() == 0
     shown.press("start")
     shown.root.get_by_text("The training has ended: test accuracy").wait_for(timeout=120_000)
+    assert shown.root.get_by_role("button").all_inner_texts() == ["present"]  # it has ended
     shown.screenshot(screenshots / "watch.png")

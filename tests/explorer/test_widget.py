@@ -388,7 +388,7 @@ def test_pictures_are_those_of_the_set(captures):
     )
     view = explore(captures, images={"test": images})
     content, buffers = asked(view, {"what": "pictures", "network": 0, "name": "ID", "indices": [7, 3]})
-    assert content["answer"] == {"height": 8, "columns": 32}
+    assert content["answer"] == {"png": {"buffer": 0, "type": "u1"}, "height": 8, "columns": 32}
     pixels = np.asarray(Image.open(BytesIO(buffers[0])))
     np.testing.assert_array_equal(pixels[:, :8], digits.images[7, :, :, 0])
     np.testing.assert_array_equal(pixels[:, 8:16], digits.images[3, :, :, 0])

@@ -122,6 +122,6 @@ export function fillControls(form, context) {
     press("reset", { ...first, present: state.present }, back),
     state.zoom && press("zoom back", { zoom: null }),
   ];
-  items.push(html("fieldset", {}, html("legend", {}, "More"), drawers), html("fieldset", {}, others));
+  items.push(html("fieldset", { "aria-label": "More" }, drawers), html("fieldset", {}, others));
   renew(form, items.filter(Boolean));
 }

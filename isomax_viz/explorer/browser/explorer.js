@@ -5,7 +5,7 @@ import { html, row, table } from "./marks.js";
 import { dress, onLook } from "./surroundings.js";
 import { choosable, PRESETS, selected } from "./select.js";
 import { comparison, failures } from "./compare.js";
-import { chosenColumns, details, paired, requests, scored, sidesOf, stage } from "./stage.js";
+import { chosenColumns, details, isFull, paired, requests, scored, sidesOf, stage } from "./stage.js";
 import { fillControls } from "./controls.js";
 import { drawer } from "./drawer.js";
 import { thresholdControls } from "./threshold.js";
@@ -236,6 +236,7 @@ export function mount(
   async function show() {
     const now = (turn += 1), wanted_ = [...requests(data, state), ...details(data, state).filter(numbers.offers)];
     dress(root, element, state.present);
+    root.classList.toggle("full", isFull(state));
     parts.classList.toggle("open", Boolean(state.drawer));
     message.hidden = true;
     const missing = wanted_.filter((request) => !numbers.get(request));
@@ -290,9 +291,9 @@ export function mount(
     const own = Object.fromEntries(Object.entries(mine).map(([network, scores]) => [network, scores[state.score]]));
     shown = stage(plotted, { data, state, sides, width, size, hands, mine: own });
     spoken.textContent = shown.sentence;
-    // For the back row, what the table says too is heard only, so that the rest fits the screen.
-    spoken.classList.toggle("heard", state.present && Boolean(shown.counts && (state.beside || state.drawer)));
-    note.textContent = [...new Set(sides.map(({ about }) => about.note).filter(Boolean))].join(" ");
+    // Where room is short, what the table says too is heard only, so that the rest fits the screen.
+    spoken.classList.toggle("heard", Boolean(shown.counts) && isFull(state));
+    note.textContent = [...new Set(sides.map(({ about }) => about.note).filter(Boolean))].join("; ");
     drawTable();
     if (shown.counts) fillThreshold();
     apart.textContent = "";

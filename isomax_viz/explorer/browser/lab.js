@@ -1,7 +1,7 @@
 // Lab: the teaching lab's views and the watched training. Panels follow controls; most changes need no kernel.
 import { count, densityTop } from "./numbers.js";
 import { source } from "./source.js";
-import { button, canvasOf, html, legend, row, spot, svg, table, titleOf } from "./marks.js";
+import { button, canvasOf, html, legend, renew, row, spot, svg, table, titleOf } from "./marks.js";
 import { histogram } from "./charts.js";
 import { linesOf, tallOf } from "./stage.js";
 import { dress, onLook } from "./surroundings.js";
@@ -254,11 +254,12 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
     failed("");
     ask({ what: "press", name }).catch((error) => failed(error.message));
   };
-  const buttons = data.buttons.map(([name, title]) => button(name, press(name), { title }));
+  const buttons = data.buttons.map(([name, title]) => [name, button(name, press(name), { title })]);
+  const training = html("fieldset", {});
   const form = html(
     "form",
     { autocomplete: "off", onsubmit: (event) => event.preventDefault() },
-    shown && html("fieldset", {}, done, buttons),
+    shown && training,
     choosers.map(({ node }) => node),
   );
   root.append(html("div", { class: "parts" }, form, html("div", {}, message, plotted, hover, spoken)));
@@ -318,7 +319,9 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
     const columns = Math.max(1, Math.min(narrow, Math.floor(room / (23 * size))));
     const width = Math.floor((room - (columns - 1) * size) / columns);
     const tall = tallOf(size), several = narrow > columns;
-    const box = { size, width, height: tall * (several ? 15 : Math.min(23, Math.max(15, (0.75 * width) / tall))) };
+    const rows = panels.find(({ kind }) => kind === "table")?.rows.length ?? 0; // many of them need room as well
+    const high = tall * (several ? 15 : Math.min(23, Math.max(15, (0.75 * width) / tall)));
+    const box = { size, width, height: Math.max(12 * tall, high - 1.55 * size * Math.max(0, rows - 6)) };
     const sentence = answer.sentence.by ? framed(answer.sentence, state, data.controls) : answer.sentence;
     withdraw(plotted);
     plotted.replaceChildren(...panels.map((panel) => {
@@ -329,7 +332,11 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
       return node;
     }));
     spoken.textContent = sentence;
-    if (answer.progress) [done.value, done.max] = answer.progress;
+    if (answer.progress) {
+      [done.value, done.max] = answer.progress;
+      const offered = buttons.filter(([name]) => answer.offered.includes(name));
+      renew(training, [done, ...offered.map(([, item]) => item)]);
+    }
     root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
   }
 

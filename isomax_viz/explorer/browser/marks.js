@@ -21,9 +21,14 @@ export const svg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 /** Put other children into a node; what had the focus there hands it to its like, a button that is gone to the first one. */
 export function renew(node, children) {
-  const focused = node.querySelector(":focus");
+  const focused = node.querySelector(":focus"), marks = () => [...node.querySelectorAll("svg [tabindex]")];
+  const place = marks().indexOf(focused);
   node.replaceChildren(...children);
   if (!focused) return;
+  if (place >= 0) {
+    marks()[place]?.focus({ preventScroll: true });
+    return;
+  }
   const names = focused.localName === "select" ? ["name"] : ["name", "value", "textContent"];
   const all = [...node.querySelectorAll(`${focused.localName}:enabled`)];
   const like = all.find((item) => names.every((name) => item[name] === focused[name]));
@@ -70,13 +75,14 @@ export function table(head, rows, titles = {}) {
 }
 
 /** Return round numbers along an axis: about so many, two at least. */
-function ticks(low, high, most) {
-  const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power, found = [];
+function ticks({ low, high, whole }, most) {
+  const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough)), found = [];
+  const steps = [1, 2, 2.5, 5, 10].map((factor) => factor * power).filter((step) => step >= rough);
+  const step = whole ? steps.find(Number.isInteger) ?? 1 : steps[0];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) {
     found.push(Number((k * step).toPrecision(12)));
   }
-  return found.length > 1 || most > 9 ? found : ticks(low, high, 1.5 * most);
+  return found.length > 1 || most > 9 ? found : ticks({ low, high, whole }, 1.5 * most);
 }
 
 /** Return the places of a logarithmic axis that are labelled: 1, 2 and 5 times powers of ten. */
@@ -90,7 +96,7 @@ function logTicks(low, high) {
 
 const STRAIGHT = [(value) => value, (value) => value];
 
-/** Draw axes; x and y are { low, high, label, percent, log }. The result converts values to places and back. */
+/** Draw axes; x and y are { low, high, label, percent, log, whole }. The result converts values to places and back. */
 export function plot({ width, height, size, x, y, words }) {
   const left = (y.percent ? 5.2 : 4.6) * size,
     right = width - 1.6 * size,
@@ -106,16 +112,16 @@ export function plot({ width, height, size, x, y, words }) {
     return (place) => straighten(low + ((within(place) - from) / (to - from)) * (high - low));
   };
   const px = scale(x, left, right), py = scale(y, bottom, top);
-  const text = (axis, value) => (axis.percent ? `${Math.round(100 * value)}\u00a0%` : number(value, 4));
+  const text = (axis, value) => (axis.percent ? `${number(100 * value)}\u00a0%` : number(value, 4));
   const node = canvasOf({ width, height, size }, words);
   const most = Math.max(2, (right - left) / (5.5 * size));
-  for (const value of x.log ? logTicks(x.low, x.high) : ticks(x.low, x.high, most)) {
+  for (const value of x.log ? logTicks(x.low, x.high) : ticks(x, most)) {
     node.append(
       svg("line", { class: "tick", x1: px(value), x2: px(value), y1: bottom, y2: bottom + 4 }),
       svg("text", { x: px(value), y: bottom + 1.25 * size, "text-anchor": "middle" }, text(x, value)),
     );
   }
-  for (const value of ticks(y.low, y.high, Math.max(2, (bottom - top) / (3 * size)))) {
+  for (const value of ticks(y, Math.max(2, (bottom - top) / (3 * size)))) {
     node.append(
       svg("line", { class: "grid", x1: left, x2: right, y1: py(value), y2: py(value) }),
       svg("text", { x: left - 5, y: py(value) + 0.35 * size, "text-anchor": "end" }, text(y, value)),
@@ -129,7 +135,7 @@ export function plot({ width, height, size, x, y, words }) {
   node.append(
     svg("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
     label(x.label, [(left + right) / 2, width], (middle) => `translate(${middle},${height - 0.35 * size})`),
-    label(y.label, [(top + bottom) / 2, height], (middle) => `translate(${size},${middle}) rotate(-90)`),
+    label(y.label, [(top + bottom) / 2, height], (middle) => `translate(${0.85 * size},${middle}) rotate(-90)`),
   );
   const body = svg("g");
   node.append(body);

@@ -16,7 +16,7 @@ import {
   percent,
   sum,
 } from "./numbers.js";
-import { html, legend, small, titleOf } from "./marks.js";
+import { html, legend, renew, small, titleOf } from "./marks.js";
 import { costs, histogram, lines, matrix, roc, scatter } from "./charts.js";
 
 const BARS = 60;
@@ -227,10 +227,13 @@ const titled = ({ sides, two }, s) => (two ? titleOf(sides[s].title) : "");
 const holder = ({ width }, ...children) => html("div", { style: `width:${width}px` }, ...children);
 const pointLegend = (groups) => groups.map((group) => ({ ...group, mark: "point" }));
 
+/** Whether room is short: two of large words, two sides and an open drawer. */
+export const isFull = ({ present, beside, drawer }) => [present, beside, drawer].filter(Boolean).length > 1;
+
 /** How high a histogram is; for the back row, words need more of the screen. */
 function rowsOf(kind, { present, drawer }) {
   if (kind === "cost") return present ? 11 : 14;
-  if (kind === "scores") return present && drawer ? 17 : 21;
+  if (kind === "scores") return present && drawer ? 12 : 21;
   return 27;
 }
 
@@ -244,7 +247,7 @@ function drawHistograms({ data, state, sides, width, size, tall, kind, words, ha
   const box = {
     size,
     width: beside ? Math.floor(width * 0.6) : width,
-    height: (two ? 12 : rowsOf(kind, state)) * tall,
+    height: (two ? (state.present ? 10 : 12) : rowsOf(kind, state)) * tall,
   };
   const node = holder(box);
   const charts = hists.map((found, s) => {
@@ -484,10 +487,8 @@ export function stage(node, { data, state, sides, width, size, hands, mine }) {
   const shown = { data, state, sides, width, size, hands, mine, kind, words, narrow, two: sides.length === 2, tall };
   const parts = DRAWN[kind].map((draw) => draw({ ...shown, beside: ["scores", "cost"].includes(kind) && !narrow }));
   const notes = parts.flatMap((part) => part.notes || []).filter(Boolean);
-  node.replaceChildren(
-    html("div", { class: "charts" }, parts.flatMap((part) => part.nodes)),
-    ...notes.map((text) => small(text)),
-  );
+  const charts = html("div", { class: "charts" }, parts.flatMap((part) => part.nodes));
+  renew(node, [charts, ...notes.map((text) => small(text))]);
   const answer = { counts: null, values: null, sentence: "" };
   answer.follow = (now) => {
     if (scored(kind)) {

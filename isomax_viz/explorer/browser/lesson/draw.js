@@ -70,7 +70,7 @@ export async function drawing(
   { data, saved, numbers, judges, present, state: wanted, offered, changed = (_now) => {} },
 ) {
   let state = wanted, said = null, waiting = false, follow = () => {};
-  const draw = pictures({ saved, ask: null }), sets = offered.against;
+  const draw = pictures({ saved, source: numbers }), sets = offered.against;
   const titles = data.networks.map(({ title }) => title);
   const spoken = html("p", { role: "status", "aria-live": "polite" }),
     panel = html("div", { class: "panel" }),
