@@ -71,6 +71,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
+    "header_links_before_dropdown": 3,  # one row at 1280 pixels
     "pygments_light_style": "default",
 }
 html_sidebars = {name: [] for name in ("index", "first_hour", "definitions", "contradictions")}
