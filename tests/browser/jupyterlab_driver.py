@@ -116,8 +116,8 @@ class PictureView(Shown):
         return self.image.count() > 0
 
     def picture(self) -> bytes:
-        """Return the bytes of the picture that is on the screen."""
-        script = """async e => { const b = await (await fetch(e.src)).arrayBuffer();
+        """Return the bytes of the picture that is on the screen; none where it gives way to the next one meanwhile."""
+        script = """async e => { const b = await fetch(e.src).then(r => r.arrayBuffer(), () => new ArrayBuffer(0));
             let s = ''; for (const x of new Uint8Array(b)) s += String.fromCharCode(x); return btoa(s); }"""
         return base64.b64decode(self.image.evaluate(script))
 
