@@ -84,7 +84,7 @@ class Picture:
     height: int
 
 
-LARGE = 400_000  # letters of a picture in a committed notebook
+LARGE = 250_000  # letters of a picture in a committed notebook
 
 
 def build(
