@@ -51,7 +51,10 @@ def check_finite(parameter: str, array: np.ndarray, *, remedy: str, remedy_maske
     return array
 
 
-_TEXT = " Give numbers: np.load(path)['logits'], and classes counted from 0 in the order of the logits' columns."
+_TEXT = {
+    "logits": " Give numbers: np.load(path)['logits'].",
+    "labels": " Give classes counted from 0 in the order of the logits' columns.",
+}
 
 
 def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray:
@@ -67,8 +70,8 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
     >>> as_numeric("labels", ["cat"])
     Traceback (most recent call last):
         ...
-    TypeError: labels must be an array of real numbers, but its dtype is <U3. Give numbers: np.load(path)['logits'], and
-    classes counted from 0 in the order of the logits' columns.
+    TypeError: labels must be an array of real numbers, but its dtype is <U3. Give classes counted from 0 in the order
+    of the logits' columns.
     """
     if hasattr(values, "detach"):
         values = _from_tensor(parameter, values)
@@ -91,7 +94,7 @@ def as_numeric(parameter: str, values: Any, *, kinds: str = "iuf") -> np.ndarray
     if array.dtype == object:
         array = _from_objects(parameter, array)
     if array.dtype.kind not in kinds:
-        remedy = _TEXT if array.size and isinstance(array.flat[0], str) else ""
+        remedy = _TEXT.get(parameter, "") if array.size and isinstance(array.flat[0], str) else ""
         raise TypeError(f"{parameter} must be an array of real numbers, but its dtype is {array.dtype}.{remedy}")
     return array
 

@@ -107,6 +107,16 @@ def test_pictures_of_a_page_carry_their_words(folder, caplog):
     assert [image["alt"] for image in page.select("img")] == ["No description has been provided for this image"]
 
 
+def test_a_widget_leaves_its_picture_in_the_committed_notebook_or_nothing():
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "Explorer"}
+    given = [widget | {"image/png": "AA=="}, widget, {"text/plain": "3"}]
+    outputs = [nbformat.v4.new_output("execute_result", data) for data in given]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("explorer", outputs=outputs)])
+    reports._without_volatile(notebook)
+    left = [output.data for output in notebook.cells[0].outputs]
+    assert left == [{"text/plain": "Explorer", "image/png": "AA=="}, {"text/plain": "3"}]
+
+
 class Runs(HTMLParser):
     """An independent reader: collects what a browser would run, follow or fetch."""
 
