@@ -27,12 +27,24 @@ def captures():
 
 
 @pytest.fixture
-def shown(browser, captures):
+def opened(browser):
+    """Show a view in a page of its own; what the page complains of fails the test."""
+    pages = []
+
+    def show(view, **options):
+        pages.append(KernelPage(browser, view, **options))
+        return pages[-1]
+
+    yield show
+    for item in pages:
+        item.page.close()
+    assert [item.said for item in pages] == [[]] * len(pages)
+
+
+@pytest.fixture
+def shown(opened, captures):
     """The explorer at its 1280x720."""
-    page = KernelPage(browser, iv.explore(captures))
-    yield page
-    assert page.said == []
-    page.page.close()
+    return opened(iv.explore(captures))
 
 
 def test_why_an_image_is_out_shows_its_nearest_training_pictures(shown, captures):
@@ -57,43 +69,59 @@ def test_why_an_image_is_out_shows_its_nearest_training_pictures(shown, captures
     shown.page.get_by_text("The capture holds no features of training images").wait_for()
 
 
-def test_the_threshold_keeps_the_keyboard_when_the_picture_is_drawn_anew(shown):
-    line = shown.page.locator(".threshold").first
+@pytest.mark.parametrize("name", ["Threshold", "Point of the cost curve", "Point of the ROC curve"])
+def test_a_mark_keeps_the_keyboard_when_the_picture_is_drawn_anew(shown, name):
+    shown.page.locator("select[name=view]").select_option("cost")
+    line = shown.page.locator(f"[role=slider][aria-label='{name}']")
     line.focus()
     for change in (
         lambda: shown.page.set_viewport_size({"width": 1100, "height": 720}),
         lambda: shown.page.emulate_media(color_scheme="dark"),
     ):
-        before, share = shown.drawn, line.get_attribute("aria-valuenow")
+        before, share = shown.drawn, float(line.get_attribute("data-value"))
         change()
         shown.wait_drawn(before)
-        shown.page.keyboard.press("ArrowLeft")
+        shown.page.keyboard.press("PageDown")
         shown.page.wait_for_timeout(100)
-        assert float(line.get_attribute("aria-valuenow")) < float(share)
+        assert float(line.get_attribute("data-value")) < share
+    assert shown.page.locator("svg[role=img] [role=slider]").count() == 0  # a screen reader looks into no picture
 
 
-BESIDE = {"loss": "isomax+", "score": None}
+BESIDE, DRAWER = {"loss": "isomax+", "score": None}, {"drawer": "pictures", "selection": {"by": "doubtful_id"}}
 LOOKS = {
     "plain": {},
     "costs": {"view": "cost"},
     "two sides": {"beside": BESIDE},
-    "two sides and drawer": {"beside": BESIDE, "drawer": "pictures"},
-    "compared": {"beside": BESIDE, "view": "compare", "drawer": "pictures"},
+    "two sides and drawer": {"beside": BESIDE, **DRAWER},
+    "compared": {"beside": BESIDE, "view": "compare", **DRAWER},
     "large": {"present": True},
-    "large with drawer": {"present": True, "drawer": "pictures"},
+    "large with drawer": {"present": True, **DRAWER},
     "large with two sides": {"present": True, "beside": BESIDE},
 }
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_it_fits_the_panel_of_a_notebook_at_1280_by_720(browser, look):
-    view = iv.explore(iv.load_example("digits")).restore(LOOKS[look])
-    page = KernelPage(browser, view, width=1100 + 2 * 8)  # margins of the page
+def test_it_fits_the_panel_of_a_notebook_at_1280_by_720(opened, look):
+    page = opened(iv.explore(iv.load_example("digits")).restore(LOOKS[look]), width=1100 + 2 * 8)  # margins of the page
     page.page.wait_for_timeout(200)
     assert page.root.bounding_box()["height"] <= 599
-    table = page.page.locator(".scroll").first
-    assert table.evaluate("e => e.scrollWidth <= e.clientWidth")
-    page.page.close()
+    pictures = page.page.locator("aside canvas.picture").count()
+    assert bool(pictures) == ("drawer" in LOOKS[look])
+    tables = page.page.locator(".scroll:has(td), aside")
+    assert tables.count() == 2 and tables.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
+
+
+def test_the_sentence_is_hidden_only_where_room_is_short_and_the_table_says_it(opened):
+    page = opened(iv.explore(iv.load_example("digits")).restore({"present": True, "view": "scores", **DRAWER}))
+    said = page.page.locator("p[role=status]", has_text="known images").first
+    for width, height, shown in ((1280, 720, False), (2560, 1440, True), (390, 800, True)):
+        page.page.set_viewport_size({"width": width, "height": height})
+        page.page.wait_for_timeout(200)
+        assert (said.bounding_box()["height"] > 1) == shown
+    page.page.set_viewport_size({"width": 1280, "height": 720})
+    page.page.locator("select[name=view]").select_option("cost")
+    page.page.get_by_text("per image; the cheapest").wait_for()
+    assert said.bounding_box()["height"] > 1
 
 
 def test_numbers_along_an_axis_are_exact(shown):

@@ -92,8 +92,11 @@ def test_the_cheapest_threshold_follows_the_costs(shown, costs):
     table = risks.risk_table(capture, "letters", score="es", **given)
     assert costs_said(view)[::2] == pytest.approx([table["cost"].min()] * 2, rel=6e-3, abs=1e-9)
     best = risks.cheapest_threshold(capture, "letters", score="es", **given)
-    held = float(view.root.locator(".threshold").get_attribute("aria-valuenow").replace("Infinity", "inf"))
-    assert held == pytest.approx(best)
+    line = view.root.locator(".threshold")
+    assert float(line.get_attribute("data-value").replace("Infinity", "inf")) == pytest.approx(best)
+    for slider in view.root.get_by_role("slider").and_(view.root.locator("[data-value]")).all():
+        ends = [float(slider.get_attribute(f"aria-value{name}")) for name in ("min", "now", "max")]
+        assert ends == sorted(ends)
     view.page.get_by_role("button", name="95 % of ID").click()
     view.settle()
     assert view.root.get_by_role("button", name="cheapest").get_attribute("aria-pressed") == "false"

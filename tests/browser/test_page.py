@@ -69,7 +69,7 @@ class View:
 
     @property
     def threshold(self) -> float:
-        return float(self.page.locator(".threshold").first.get_attribute("aria-valuenow"))
+        return float(self.page.locator(".threshold").first.get_attribute("data-value"))
 
     def row(self, name: str, side: int = 0) -> list[float]:
         """Return the exact numbers in a row of the table: accepted, rejected, metrics."""
@@ -159,6 +159,31 @@ def test_bins_counts_and_curves_are_those_of_numpy(counting):
     exact = {float(t): (f, p) for f, p, t in zip(*table, strict=True)}
     assert len(found) == len(exact)
     assert all(exact[point["threshold"]] == (point["fpr"], point["tpr"]) for point in found)
+
+
+TRAINING = """() => {
+  const points = [[0, 0.9991], [1, 0.9999]], curve = { label: "test", color: "#000", dark: "#fff", dash: [], points };
+  const y = { label: "accuracy", percent: true, low: 0.999, high: 1 };
+  const panels = [{ kind: "lines", title: "", curves: [curve], x: { label: "epoch" }, y }];
+  globalThis.after = (done) => ({ panels, sentence: "", error: "", progress: [done, 9], offered: ["stop"] });
+  globalThis.pressed = [];
+  const data = { title: "Training", controls: [], buttons: [["stop", "Stop"]] };
+  const ask = ({ name }) => Promise.resolve(pressed.push(name));
+  globalThis.training = m.mountLab(document.body, { data, state: { present: false }, shown: after(0), ask });
+}"""
+
+
+def test_a_training_can_be_stopped_while_an_epoch_ends_and_a_narrow_axis_is_exact(counting):
+    counting.evaluate(TRAINING)
+    stop = counting.get_by_role("button", name="stop").bounding_box()
+    counting.mouse.move(stop["x"] + 5, stop["y"] + 5)
+    counting.mouse.down()
+    counting.evaluate("() => training.restore({}, after(1))")
+    counting.wait_for_function("() => document.querySelector('progress').value === 1")
+    counting.mouse.up()
+    assert counting.evaluate("pressed") == ["stop"]
+    texts = counting.locator("svg text[text-anchor=end]").all_text_contents()
+    assert len(texts) > 2 and np.ptp(np.diff([float(text.split()[0]) for text in texts])) == pytest.approx(0, abs=1e-9)
 
 
 def test_every_network_and_score_shows_the_numbers_of_the_library(view, made):
@@ -393,10 +418,12 @@ def test_large_words_leave_room_for_what_belongs_together(view, key):
 
 def test_a_phone_cuts_nothing_and_a_dark_page_is_legible(browser, made, tmp_path, screenshots):
     path = to_html(made[:2], tmp_path / "x.html")
-    phone = opened_page(browser, path)
+    phone = opened_page(browser, path, has_touch=True, is_mobile=True)
     phone.set_viewport_size({"width": 320, "height": 700})
     phone.wait_for_timeout(400)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 320
+    high = "all => all.map(e => e.getBoundingClientRect().height).filter(Boolean)"  # those that are not folded
+    assert min(phone.locator("button, select, input, summary, .option span").evaluate_all(high)) >= 26
     phone.screenshot(path=screenshots / "page_phone.png", full_page=True)
     phone.context.close()
     dark = opened_page(browser, path, color_scheme="dark")

@@ -1,6 +1,6 @@
 // Charts: one function a kind of picture. Each returns { node, move?, mark? }: move follows the threshold, mark a range.
 import { count, number, percent } from "./numbers.js";
-import { answers, canvasOf, colors, dashes, html, lineOf, path, plot, spot, svg } from "./marks.js";
+import { answers, canvasOf, colors, dashes, fill, html, lineOf, path, plot, spot, svg } from "./marks.js";
 
 /** Return in which bin a value lies. */
 const bin = (edges, value) => {
@@ -23,6 +23,13 @@ function slider(axes, step, label, low, high) {
   return { ...named, tabindex: 0, onkeydown: step };
 }
 
+/** Say where a slider stands; a value beyond the picture, exact in the data, lies at its end. */
+function stands(node, value, words) {
+  const [low, high] = ["min", "max"].map((end) => Number(node.getAttribute(`aria-value${end}`)));
+  const now = Math.min(Math.max(value, low), high);
+  fill(node, { "aria-valuenow": now, "aria-valuetext": words, "data-value": value });
+}
+
 /** The line of a threshold, which can be dragged and has the keys of a slider; place(px, value, share) moves it. */
 function thresholdLine(axes, step, edges) {
   const { size, top, bottom, left, right } = axes, label = svg("text", { class: "label", y: top - 0.5 * size });
@@ -39,8 +46,7 @@ function thresholdLine(axes, step, edges) {
   axes.body.append(line, label);
   return (at, value, share) => {
     line.setAttribute("transform", `translate(${at},0)`);
-    line.setAttribute("aria-valuenow", value);
-    line.setAttribute("aria-valuetext", `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
+    stands(line, value, `score at least ${number(value, 4)}, accepts ${percent(share)} of ID`);
     const early = at < (left + right) / 2, room = early ? right - at : at - left;
     const accepts = `${percent(share)} of ID \u2192`, most = room / (0.56 * size); // letters
     const least = `${percent(share)} \u2192`;
@@ -160,9 +166,8 @@ export function roc({ curves, equal = false, box, words, chosen, drag, tell, ste
       });
       if (equal) line.setAttribute("d", lineOf(axes, equalCost(places, costs)));
       if (!step) return;
-      movable.setAttribute("aria-valuenow", places[0].tpr);
       const said = places.map(({ fpr, tpr }) => `FPR ${percent(fpr)}, TPR ${percent(tpr)}`);
-      movable.setAttribute("aria-valuetext", said.join("; "));
+      stands(movable, places[0].tpr, said.join("; "));
     },
   };
 }
@@ -216,9 +221,7 @@ export function costs({ points, cheapest, x, box, words, drag, tell, step = null
       for (const [name, value] of Object.entries({ x1: held, x2: held })) line.setAttribute(name, value);
       point.setAttribute("cx", held);
       point.setAttribute("cy", axes.py(cost));
-      if (!step) return;
-      point.setAttribute("aria-valuenow", threshold);
-      point.setAttribute("aria-valuetext", `score at least ${number(threshold, 4)} costs ${number(cost)} per image`);
+      if (step) stands(point, threshold, `score at least ${number(threshold, 4)} costs ${number(cost)} per image`);
     },
   };
 }

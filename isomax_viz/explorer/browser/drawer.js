@@ -16,7 +16,7 @@ const bar = (label, value, low, high, text) => {
 /** Build the drawer. place: all that the explorer shows; it is read anew at every refresh. */
 export function drawer(node, { data, source: numbers, saved, ask, place, change, told, judged }) {
   let page = 0, turn = 0, about = null;
-  const draw = pictures({ saved, source: numbers });
+  const draw = pictures({ saved, source: numbers, ask });
   const body = html("div", {});
   const shows = (...items) => renew(body, items.flat().filter(Boolean));
   const sideOf = ({ state, sides }) => sides[state.selection?.side || 0];

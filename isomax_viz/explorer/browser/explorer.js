@@ -121,10 +121,12 @@ export function mount(
       }
       return hold(value);
     },
-    step: (event) => {
-      const [low, high] = span(), by = (steps) => shown.values[0].threshold + (steps * (high - low)) / 400;
+    step: (event, way = 1) => { // way: -1 where the threshold falls to the right
+      const [low, high] = span(), [home, end] = way < 0 ? [high, low] : [low, high];
       const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
-      const next = steps ? by(steps) : { Home: low, End: high }[event.key];
+      const next = steps
+        ? shown.values[0].threshold + (way * steps * (high - low)) / 400
+        : { Home: home, End: end }[event.key];
       if (next === undefined) return;
       event.preventDefault();
       hold(next);
@@ -291,8 +293,9 @@ export function mount(
     const own = Object.fromEntries(Object.entries(mine).map(([network, scores]) => [network, scores[state.score]]));
     shown = stage(plotted, { data, state, sides, width, size, hands, mine: own });
     spoken.textContent = shown.sentence;
-    // Where room is short, what the table says too is heard only, so that the rest fits the screen.
-    spoken.classList.toggle("heard", Boolean(shown.counts) && isFull(state));
+    // Where room is short, what the table says too (all but costs) is heard only, so that the rest fits the screen.
+    const repeats = Boolean(shown.counts) && data.views[state.view].kind !== "cost";
+    spoken.classList.toggle("heard", repeats && isFull(state));
     note.textContent = [...new Set(sides.map(({ about }) => about.note).filter(Boolean))].join("; ");
     drawTable();
     if (shown.counts) fillThreshold();

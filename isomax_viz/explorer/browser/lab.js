@@ -226,7 +226,7 @@ function player(slider, options, take) {
  * the kernel pushes it; changed(state): told of every change. Returns { restore(state, shown), close }.
  */
 export function mountLab(element, { data, state: wanted, ask, shown = null, changed = (_state) => {} }) {
-  let state = { ...wanted }, loading = false, frame = null;
+  let state = { ...wanted }, loading = false, frame = null, had = null;
   const numbers = source({ saved: null, ask });
   const root = html("section", { class: "isomax-viz-explorer", "aria-label": data.title });
   const plotted = html("div", { class: "charts" }),
@@ -334,8 +334,9 @@ export function mountLab(element, { data, state: wanted, ask, shown = null, chan
     spoken.textContent = sentence;
     if (answer.progress) {
       [done.value, done.max] = answer.progress;
-      const offered = buttons.filter(([name]) => answer.offered.includes(name));
-      renew(training, [done, ...offered.map(([, item]) => item)]);
+      const names = answer.offered.join(), offered = buttons.filter(([name]) => answer.offered.includes(name));
+      if (names !== had) renew(training, [done, ...offered.map(([, item]) => item)]); // a button may be held down
+      had = names;
     }
     root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
   }

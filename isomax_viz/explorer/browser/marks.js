@@ -1,7 +1,7 @@
 // Marks: elements, axes, legends and the one way in which every plot answers to pointer and keys.
 import { number } from "./numbers.js";
 
-function fill(node, attributes, children) {
+export function fill(node, attributes, children = []) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value === true || value === false) node.toggleAttribute(name, value);
@@ -32,7 +32,7 @@ export function renew(node, children) {
   const names = focused.localName === "select" ? ["name"] : ["name", "value", "textContent"];
   const all = [...node.querySelectorAll(`${focused.localName}:enabled`)];
   const like = all.find((item) => names.every((name) => item[name] === focused[name]));
-  (like ?? (focused.localName === "button" ? all[0] : null))?.focus();
+  (like ?? (focused.localName === "button" ? all[0] : null))?.focus({ preventScroll: true });
 }
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }; // up is positive
 export const colors = (look) => `--light:${look.color};--dark:${look.dark}`;
@@ -112,7 +112,7 @@ export function plot({ width, height, size, x, y, words }) {
     return (place) => straighten(low + ((within(place) - from) / (to - from)) * (high - low));
   };
   const px = scale(x, left, right), py = scale(y, bottom, top);
-  const text = (axis, value) => (axis.percent ? `${number(100 * value)}\u00a0%` : number(value, 4));
+  const text = (axis, value) => (axis.percent ? `${number(100 * value, 5)}\u00a0%` : number(value, 4));
   const node = canvasOf({ width, height, size }, words);
   const most = Math.max(2, (right - left) / (5.5 * size));
   for (const value of x.log ? logTicks(x.low, x.high) : ticks(x, most)) {

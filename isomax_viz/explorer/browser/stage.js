@@ -304,6 +304,7 @@ function drawRoc({ data, state, sides, width, size, tall, kind, hands, two, besi
     words: "ROC curves",
     tell: hands.tell,
     drag: hands.drag,
+    step: (event) => hands.step(event, -1),
     chosen: ([low, high]) => { // thresholds that accept these shares of ID
       const range = [atShare(known, high), Math.min(atShare(known, low), known.at(-1))];
       hands.chosen({ by: "value", side: 0, range });
@@ -327,20 +328,23 @@ function drawCosts(shown) {
   const { positions, label } = above.hists[0], x = { low: positions[0], high: positions.at(-1), label };
   let drawnFor = null, chart = null, price = null, cheapest = null;
   above.nodes[0].append(below);
+  const redraw = (now) => {
+    if (drawnFor === now.costs) return;
+    drawnFor = now.costs;
+    const [known, ...unknown] = chosenColumns(side, now).map(({ sorted }) => sorted);
+    price = (value) => costAt(known, unknown, now.costs, value);
+    const best = held({ costs: now.costs }, known, unknown).threshold;
+    cheapest = [best, price(best)];
+    const words = "Cost per image at every threshold", points = costCurve(known, unknown, now.costs);
+    chart = costs({ points, cheapest, x, box: above.box, words, ...hands });
+    renew(below, [chart.node]);
+  };
+  redraw(shown.state); // before it takes the place of the former picture, so that a focused point is found again
   return {
     ...above,
     follow: (all) => {
       const { now, values: [{ threshold }] } = all;
-      if (drawnFor !== now.costs) {
-        drawnFor = now.costs;
-        const [known, ...unknown] = chosenColumns(side, now).map(({ sorted }) => sorted);
-        price = (value) => costAt(known, unknown, now.costs, value);
-        const best = held({ costs: now.costs }, known, unknown).threshold;
-        cheapest = [best, price(best)];
-        const words = "Cost per image at every threshold", points = costCurve(known, unknown, now.costs);
-        chart = costs({ points, cheapest, x, box: above.box, words, tell: hands.tell, drag: hands.drag });
-        below.replaceChildren(chart.node);
-      }
+      redraw(now);
       above.follow(all);
       chart.move(threshold, price(threshold));
     },
