@@ -69,7 +69,7 @@ export async function drawing(
   element,
   { data, saved, numbers, judges, present, state: wanted, offered, changed = (_now) => {} },
 ) {
-  let state = wanted, said = null, waiting = false, follow = () => {};
+  let state = wanted, coming = {}, said = null, waiting = false, follow = () => {};
   const draw = pictures({ saved, source: numbers }), sets = offered.against;
   const titles = data.networks.map(({ title }) => title);
   const spoken = html("p", { role: "status", "aria-live": "polite" }),
@@ -232,8 +232,17 @@ export async function drawing(
     }
   };
   const step = (k, way = -1) => (event) => { // way: whether more or fewer images are accepted to the right
-    const move = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key],
-      n = columns(k)[0].length;
+    const n = columns(k)[0].length;
+    const move = {
+      ArrowRight: 1,
+      ArrowUp: 1,
+      ArrowLeft: -1,
+      ArrowDown: -1,
+      PageUp: 10,
+      PageDown: -10,
+      Home: -n,
+      End: n,
+    }[event.key];
     if (!move) return;
     event.preventDefault();
     state.share = Math.min(n, Math.max(1, accepted(columns(k)[0], thresholdOf(k)) + way * move)) / n;
@@ -259,8 +268,7 @@ export async function drawing(
     };
   }
 
-  async function lay() {
-    await Promise.all(data.networks.map((_, network) => numbers.load({ what: "scores", network, name: state.score })));
+  function lay() {
     if (!element.getBoundingClientRect().width) return; // another part is shown
     const size = present() ? 15 : 11, width = Math.max(200, Math.floor(rows.getBoundingClientRect().width) - 2);
     const cells = data.networks.map((_, k) => {
@@ -355,12 +363,12 @@ export async function drawing(
   function why() {
     const { label, formula, explanation } = data.scores[state.score], place = html("div", { class: "scroll" });
     const k = state.focus, { classes, place: { loss } } = data.networks[k];
-    panel.replaceChildren(
+    renew(panel, [
       html("h2", {}, `${titles[k]}: ${label} of this picture`),
       html("p", {}, formula ? markup(formula) : "", explanation),
       state.score === "mds" ? html("p", {}, data.losses[loss].distances) : "",
       place,
-    );
+    ]);
     const hint = html("p", { class: "small" }, "Draw or choose a picture: its numbers stand here, term by term.");
     return () => {
       if (!said) return place.replaceChildren(hint);
@@ -384,6 +392,16 @@ export async function drawing(
   }
 
   // --- threshold and cost --------------------------------------------------------------------------------------------
+  const share = html("input", {
+    type: "range",
+    min: 1,
+    "aria-label": "Known images to accept",
+    oninput: () => {
+      state.share = share.valueAsNumber / Number(share.max);
+      follow();
+    },
+  });
+  const sharing = html("label", { class: "small" }, "accept more or fewer known images ", share);
   function cost(size) {
     const k = state.focus, both = columns(k), [known, unknown] = both, { classes: _, ...about } = data.networks[k];
     const labels = [ID, state.against].map((name) => labelOf(data, about, name)), [low, high] = extent(both);
@@ -409,16 +427,7 @@ export async function drawing(
     const priced = (at) => costAt(known, [unknown], state.costs, at), holder = html("div", {});
     let priceOf = null, best = null, drawnFor = null;
     const counted = html("div", { class: "scroll" }), now = html("p", {});
-    const share = html("input", {
-      type: "range",
-      min: 1,
-      max: known.length,
-      "aria-label": "Known images to accept",
-      oninput: () => {
-        state.share = share.valueAsNumber / known.length;
-        follow();
-      },
-    });
+    share.max = known.length;
     const fields = costFields(state.costs, (wanted_) => {
       state.costs = wanted_;
       follow();
@@ -428,7 +437,17 @@ export async function drawing(
       follow();
     });
     const auroc = numbers.get({ what: "scores", network: k, name: state.score }).metrics[state.against].AUROC;
-    panel.replaceChildren(
+    const price = () => {
+      if (drawnFor === state.costs) return;
+      drawnFor = state.costs;
+      const least = cheapest(known, [unknown], state.costs), points = costCurve(known, [unknown], state.costs);
+      best = [least, priced(least)];
+      const x = { low, high, label: "threshold" }, words = "Cost per image at every threshold";
+      priceOf = costs({ points, cheapest: best, x, box, words, drag, tell, step: step(k) });
+      holder.replaceChildren(priceOf.node);
+    };
+    price(); // before the panel is renewed, which hands the focus on
+    renew(panel, [
       html(
         "h2",
         {},
@@ -441,20 +460,13 @@ export async function drawing(
       ]),
       html("div", { class: "charts" }, html("div", {}, rocs.node), holder),
       counted,
-      html("label", { class: "small" }, "accept more or fewer known images ", share),
+      sharing,
       now,
       html("fieldset", {}, html("legend", {}, "Costs"), fields.labels, cheapest_),
-    );
+    ]);
     return () => {
       const at = thresholdOf(k), counts = both.map((sorted) => accepted(sorted, at));
-      if (drawnFor !== state.costs) {
-        drawnFor = state.costs;
-        const least = cheapest(known, [unknown], state.costs), points = costCurve(known, [unknown], state.costs);
-        best = [least, priced(least)];
-        const x = { low, high, label: "threshold" }, words = "Cost per image at every threshold";
-        priceOf = costs({ points, cheapest: best, x, box, words, drag, tell, step: step(k) });
-        holder.replaceChildren(priceOf.node);
-      }
+      price();
       const [tpr, fpr] = counts.map((n, g) => n / both[g].length);
       rocs.move([{ threshold: at, tpr, fpr }], state.costs);
       priceOf.move(at, priced(at));
@@ -475,11 +487,28 @@ export async function drawing(
   }
 
   // --- the page ------------------------------------------------------------------------------------------------------
+  /** Take settings over once the numbers of their score are there; of two calls, the later one's score counts. */
+  async function set(settings) {
+    Object.assign(coming, settings);
+    const wantedScore = () => coming.score ?? state.score, name = wantedScore();
+    const requests = data.networks.map((_, network) => ({ what: "scores", network, name }));
+    if (!requests.every(numbers.get)) await Promise.all(requests.map(numbers.load));
+    if (wantedScore() !== name) return;
+    const drawn = "picture" in coming;
+    [state, coming] = [{ ...state, ...coming }, {}];
+    for (const list of element.querySelectorAll("select[name]")) list.value = state[list.name];
+    press();
+    if (drawn) show(state.picture);
+    lay();
+  }
   const choose = (title, name, labels) =>
-    chooser(title, name, offered[name].map((key) => [key, labels[key].label]), state[name], (value) => {
-      state[name] = value;
-      lay();
-    });
+    chooser(
+      title,
+      name,
+      offered[name].map((key) => [key, labels[key].label]),
+      state[name],
+      (value) => set({ [name]: value }),
+    );
   const tabs = html(
     "div",
     { class: "tabs", role: "group", "aria-label": "What to look at" },
@@ -557,13 +586,7 @@ export async function drawing(
     lay,
     show,
     judge,
-    set: (settings) => {
-      state = { ...state, ...settings };
-      for (const list of element.querySelectorAll("select[name]")) list.value = state[list.name];
-      press();
-      show(state.picture);
-      return lay();
-    },
+    set,
     state: () => state,
     judged: () => said,
     morphed,

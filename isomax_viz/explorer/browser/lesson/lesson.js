@@ -1,7 +1,7 @@
 // Lesson: the page around drawing, the moons and the questions; what is known of the networks reaches all of them.
 import { atShare, ID, sum } from "../numbers.js";
 import { source, whole } from "../source.js";
-import { button, html } from "../marks.js";
+import { button, html, problem } from "../marks.js";
 import { dress, onLook } from "../surroundings.js";
 import { judged, network } from "./network.js";
 import { toyNetwork, toyTraining } from "./toy.js";
@@ -30,7 +30,7 @@ export async function fromLetters(text) {
 }
 
 /** Make a state whole: what a link of another version says wrongly gives way to what the lesson starts with. */
-function possible({ start, offered, list }, wanted) {
+function possible({ start, offered, list, parts }, wanted) {
   const state = { ...start, ...wanted }, isNumber = (value) => Number.isFinite(value);
   for (const [part, choices] of Object.entries(offered)) {
     const held = state[part] = { ...start[part], ...state[part] };
@@ -44,6 +44,7 @@ function possible({ start, offered, list }, wanted) {
   if (share !== null && !(share > 0 && share <= 1)) draw.share = start.draw.share;
   [state.moons.moved, state.gaps] = [{ ...moved }, { ...state.gaps }];
   if (!Object.hasOwn(list, state.question)) state.question = start.question;
+  if (!parts.includes(state.part)) state.part = parts[0];
   return state;
 }
 
@@ -69,7 +70,8 @@ export async function lesson(
     numbers = source({ saved, ask: null });
   const root = html("section", { class: "isomax-viz-explorer lesson", "aria-label": "Lesson: known or unknown?" }),
     link = html("span", { role: "status", class: "small" });
-  const rooms = Object.fromEntries(parts.map((part) => [part, html("div", { "data-part": part })])), made = {};
+  const room = (part) => html("div", { "data-part": part, hidden: part !== state.part });
+  const rooms = Object.fromEntries(parts.map((part) => [part, room(part)])), made = {};
   const index = (loss) => data.networks.findIndex(({ place }) => place.loss === loss);
   const load = (names) =>
     Promise.all(
@@ -127,7 +129,7 @@ export async function lesson(
       changed: (now) => keep("moons", now),
     });
   const shown = {
-    draw: () => made.draw.lay(),
+    draw: () => made.draw?.lay(), // a button may be pressed before it is there
     units: () => asks && (made.units ??= asked()).go(),
     moons: () => made.moons ? made.moons.repaint() : made.moons = trained(),
   };
@@ -184,8 +186,7 @@ export async function lesson(
   element.replaceChildren(root);
   theme();
   if (rooms.draw || rooms.units) {
-    const first = load([state.draw.score]);
-    made.draw = await drawing(rooms.draw || html("div"), {
+    const drawn = drawing(rooms.draw || html("div"), {
       data,
       saved,
       numbers,
@@ -195,7 +196,8 @@ export async function lesson(
       offered: offered.draw,
       changed: (now) => keep("draw", now),
     });
-    await first;
+    await load([state.draw.score]);
+    made.draw = await drawn;
   }
   const read = Promise.all(buffers).then((files) =>
     judges.push(
@@ -213,7 +215,10 @@ export async function lesson(
   }, () => {
     const words =
       "The networks in this page cannot be read: a server called it UTF-8, or it is damaged. Open it from disk.";
-    root.prepend(html("p", { class: "error", role: "alert" }, words));
+    root.prepend(problem(words));
+  }).catch((error) => {
+    root.prepend(problem(`The lesson cannot go on (${error.message}). Open it anew.`));
+    throw error;
   });
   const stop = onLook(root, element, () => open(state.part)); // at once, and whenever width or theme change
   return Object.assign(made, {
@@ -221,12 +226,12 @@ export async function lesson(
     state: () => state,
     open,
     train,
-    restore: (next) => {
+    restore: async (next) => {
       Object.assign(state, possible(given, next));
       made.moons?.stop();
       delete made.moons;
       delete made.units;
-      if (made.draw) made.draw.set(state.draw);
+      await made.draw?.set(state.draw);
       open(state.part);
     },
     close: () => {

@@ -262,7 +262,7 @@ export function moons(element, { toy, losses, scores, offered, state: { moved, .
       outside = placed[2].filter((place) => Math.min(...place) < low || Math.max(...place) > high).length;
     const title = loss === "softmax" ? "Features and their class means" : PLOT.features;
     titles.features.textContent = `${title}${onUnit ? "; all at length 1" : ""}${
-      outside ? `; ${outside} crosses lie outside` : ""
+      outside ? `; ${outside} ${outside === 1 ? "cross lies" : "crosses lie"} outside` : ""
     }`;
   }
 

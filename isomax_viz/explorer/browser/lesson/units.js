@@ -84,12 +84,14 @@ const KINDS = {
       const made = guess || new Array(BINS).fill(0);
       return made.with(bin, clip(made[bin] + (dy * most) / 20, most));
     },
-    mark: (axes, guess, { edges }) => steps(axes, edges, guess),
+    mark: (axes, guess, { edges, most }) => steps(axes, edges, guess.map((value) => Math.min(value, most))),
     sign: "limit",
     judged: (guess) => guess.map((value) => value / (sum(guess) || 1)), // as large as what was measured
     real: (axes, { edges, counts }) => steps(axes, edges, counts),
-    words: (guess, { edges }, bin) =>
-      `${percent(guess[bin])} in the bin from ${number(edges[bin])} to ${number(edges[bin + 1])}`,
+    words: (guess, { edges, most }, bin) =>
+      `${percent(guess[bin])} in the bin from ${number(edges[bin])} to ${number(edges[bin + 1])}${
+        guess.some((value) => value > most) ? "; what is higher than the plot is cut off" : ""
+      }`,
     gap: (guess, { counts }) => 50 * sum(guess.map((value, k) => Math.abs(value - counts[k]))),
   },
 };
