@@ -70,7 +70,11 @@ class Shown:
         if not self.root.count() and self.page.get_by_text("| Idle").count():
             self.page.keyboard.press("ArrowUp")
             self.page.wait_for_timeout(200)
-        return self.root.count() > 0 and self.ready()
+        if not self.root.count():
+            return False
+        if not self.ready():
+            self.root.evaluate("view => view.scrollIntoView({block: 'nearest'})")
+        return self.ready()
 
     def ready(self) -> bool:
         """Return whether it shows something."""
