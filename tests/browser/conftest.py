@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel_page import KernelPage
 from lab_server import CHROMIUM_ARGS, Lab, find_chromium, start_lab
 
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
@@ -68,3 +69,18 @@ def page(browser: Any) -> Iterator[Any]:
     opened.set_default_timeout(30_000)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., KernelPage]]:
+    """Show a view in a page of its own; what the page complains of fails the test."""
+    pages: list[KernelPage] = []
+
+    def show(view: Any, **options: Any) -> KernelPage:
+        pages.append(KernelPage(browser, view, **options))
+        return pages[-1]
+
+    yield show
+    for item in pages:
+        item.page.close()
+    assert [item.said for item in pages] == [[]] * len(pages)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_page import KernelPage
 
 import isomax_viz as iv
 from isomax_viz.analysis.images import nearest_training
@@ -24,21 +23,6 @@ def captures():
     logits = rng.normal(size=(len(train), 10))
     recorded = Samples(logits, train.labels, features=rng.normal(size=(len(train), 128)))
     return [first.replace(train=recorded), *others]
-
-
-@pytest.fixture
-def opened(browser):
-    """Show a view in a page of its own; what the page complains of fails the test."""
-    pages = []
-
-    def show(view, **options):
-        pages.append(KernelPage(browser, view, **options))
-        return pages[-1]
-
-    yield show
-    for item in pages:
-        item.page.close()
-    assert [item.said for item in pages] == [[]] * len(pages)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import nbformat
 import numpy as np
 import pytest
 from jupyterlab_driver import Notebook, PictureView
-from kernel_page import KernelPage
 from scipy.special import softmax
 
 import isomax_viz as iv
@@ -34,30 +33,15 @@ def made(scale=10.0, loss="isomax", n=300):
     return Capture.from_arrays(inside, labels, ood=ood, loss=loss, meta=meta)
 
 
-@pytest.fixture
-def shown(browser):
-    """Show a view in a page of its own; what the page complains of fails the test."""
-    pages = []
-
-    def show(view, **options):
-        pages.append(KernelPage(browser, view, **options))
-        return pages[-1]
-
-    yield show
-    for item in pages:
-        assert item.said == []
-        item.page.close()
-
-
 def costs_said(page):
     """Return what the sentence says: the cost of the threshold, the cheapest threshold, and its cost."""
     numbers = re.search(r"costs (\S+) per image; the cheapest, at score ≥ (\S+), (\S+)\.$", page.sentence).groups()
     return [float(text.replace("\u2212", "-").replace("∞", "inf")) for text in numbers]
 
 
-def test_a_dragged_threshold_costs_what_the_table_says(shown):
+def test_a_dragged_threshold_costs_what_the_table_says(opened):
     capture = made()
-    view = shown(iv.explore_risk(capture))
+    view = opened(iv.explore_risk(capture))
     view.page.wait_for_timeout(100)
     asked = len(view.asked)
     line = view.root.locator(".threshold")
@@ -81,9 +65,9 @@ def test_a_dragged_threshold_costs_what_the_table_says(shown):
 
 
 @pytest.mark.parametrize("costs", [(10, 1, 0.5), (1, 1, 0.01), (1, 0, 0.5), (0, 1, 0.5)])
-def test_the_cheapest_threshold_follows_the_costs(shown, costs):
+def test_the_cheapest_threshold_follows_the_costs(opened, costs):
     capture = made()
-    view = shown(iv.explore_risk(capture, ood="letters"))
+    view = opened(iv.explore_risk(capture, ood="letters"))
     names = ("accept_unknown", "reject_known", "share_unknown")
     for name, value in zip(names, costs, strict=True):
         view.root.locator(f"input[name={name}]").fill(str(value))
@@ -108,7 +92,7 @@ def test_the_cheapest_threshold_follows_the_costs(shown, costs):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
+def test_everything_of_a_view_is_on_one_screen(opened, scheme, screenshots):
     views = {
         "risk": iv.explore_risk(made()),
         "temperature": iv.explore_temperature([made(loss="isomax"), made(loss="isomax+")]),
@@ -116,7 +100,7 @@ def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
         "alpha": iv.explore_alpha([made(scale) for scale in (1.0, 5.0, 10.0)]),
     }
     for name, view in views.items():
-        page = shown(view, scheme=scheme)
+        page = opened(view, scheme=scheme)
         box = page.root.bounding_box()
         assert box["y"] + box["height"] <= 720 and box["x"] + box["width"] <= 1280, name
         assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
@@ -132,26 +116,26 @@ def test_everything_of_a_view_is_on_one_screen(shown, scheme, screenshots):
 
 
 @pytest.mark.parametrize("present", [False, True])
-def test_words_along_an_axis_lie_over_none_of_its_numbers(shown, present):
+def test_words_along_an_axis_lie_over_none_of_its_numbers(opened, present):
     view = iv.explore_temperature([made()]).restore({"present": present})
     script = """svg => { const all = [...svg.querySelectorAll('text')], of = (x) => x.getBoundingClientRect();
       const label = of(all.find((text) => text.getAttribute('transform')?.includes('rotate')));
       const numbers = all.filter((text) => text.getAttribute('text-anchor') === 'end');
       return numbers.every((text) => of(text).left >= label.right); }"""
-    for chart in shown(view).root.locator("svg[aria-label]").all():
+    for chart in opened(view).root.locator("svg[aria-label]").all():
         assert chart.evaluate(script)
 
 
-def test_many_rows_of_a_table_leave_room_for_the_sentence(shown):
+def test_many_rows_of_a_table_leave_room_for_the_sentence(opened):
     sweep = [made(scale) for scale in (1.0, 2.0, 5.0, 10.0, 20.0)]
-    view = shown(iv.explore_alpha(sweep).restore({"view": "scores", "ood": ["letters", "patches"]}))
+    view = opened(iv.explore_alpha(sweep).restore({"view": "scores", "ood": ["letters", "patches"]}))
     assert view.root.locator("tbody tr").count() == 10
     assert view.root.bounding_box()["height"] <= 599  # of a notebook's panel at 1280x720
 
 
-def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(shown):
+def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(opened):
     capture = made()
-    view = shown(iv.explore_temperature(capture))
+    view = opened(iv.explore_temperature(capture))
     asked = len(view.asked)
     slider = view.root.locator("input[name=temperature]")
     slider.focus()
@@ -172,8 +156,8 @@ def test_the_temperature_moves_with_the_keyboard_and_without_the_kernel(shown):
     assert len(view.asked) == asked
 
 
-def test_the_sample_stands_at_its_probabilities(shown):
-    view = shown(iv.explore_simplex())
+def test_the_sample_stands_at_its_probabilities(opened):
+    view = opened(iv.explore_simplex())
     view.choose("wrong")
     slider = view.root.locator("input[name=scale]")
     slider.focus()
@@ -190,9 +174,9 @@ def test_the_sample_stands_at_its_probabilities(shown):
     assert float(chosen.get_attribute("cy")) == pytest.approx(base - side * np.sqrt(3) / 2 * p[2], abs=0.01)
 
 
-def test_the_scale_moves_without_the_kernel_and_one_set_always_stays(shown):
+def test_the_scale_moves_without_the_kernel_and_one_set_always_stays(opened):
     sweep = [made(scale) for scale in (1.0, 5.0, 10.0)]
-    view = shown(iv.explore_alpha(sweep))
+    view = opened(iv.explore_alpha(sweep))
     asked = len(view.asked)
     view.root.locator("input[name=scale]").focus()
     view.page.keyboard.press("ArrowRight")
@@ -209,8 +193,8 @@ def test_the_scale_moves_without_the_kernel_and_one_set_always_stays(shown):
     assert view.page.evaluate("view.state().ood") == ["letters", "patches"]
 
 
-def test_an_error_stands_in_the_view_and_goes_with_the_next_choice(shown, monkeypatch):
-    view = shown(iv.explore_simplex())
+def test_an_error_stands_in_the_view_and_goes_with_the_next_choice(opened, monkeypatch):
+    view = opened(iv.explore_simplex())
 
     def broken(**settings):
         raise ValueError("cannot be drawn today")
@@ -230,8 +214,8 @@ def surfaces():
     return [iv.train_toy("moons", epochs=4, lines=21)]
 
 
-def test_a_surface_grows_for_the_back_row_and_leaves_no_picture_behind(shown, surfaces):
-    view = shown(iv.explore_surfaces(surfaces))
+def test_a_surface_grows_for_the_back_row_and_leaves_no_picture_behind(opened, surfaces):
+    view = opened(iv.explore_surfaces(surfaces))
     count = """() => { const [make, end] = [URL.createObjectURL, URL.revokeObjectURL];
       globalThis.live = 1;  // that which is shown
       URL.createObjectURL = (blob) => { live += 1; return make.call(URL, blob); };
@@ -257,9 +241,9 @@ def test_a_surface_grows_for_the_back_row_and_leaves_no_picture_behind(shown, su
     assert view.page.evaluate("live") == 0
 
 
-def test_a_slider_plays_to_its_end_and_from_its_beginning(shown):
+def test_a_slider_plays_to_its_end_and_from_its_beginning(opened):
     sweep = [made(scale) for scale in (1.0, 5.0, 10.0)]
-    view = shown(iv.explore_alpha(sweep))
+    view = opened(iv.explore_alpha(sweep))
     play, slider = view.page.get_by_role("button", name="play"), view.root.locator("input[name=scale]")
     play.click()
     assert play.get_attribute("aria-pressed") == "true"
