@@ -23,7 +23,8 @@ from isomax_viz.store.folder import Store, StoreError
 
 resource = pytest.importorskip("resource", reason="signals and limits of Linux and macOS")
 
-EXPERIMENT = Experiment(loss="isomax", preset="smoke")
+SMALL = {"preset": "smoke", "examples_per_class": 10}
+EXPERIMENT = Experiment(loss="isomax", **SMALL)
 MINE = datasets.from_arrays(np.arange(30 * 64, dtype=np.uint8).reshape(30, 8, 8, 1), name="mine")  # joins on demand
 # On Linux PyTorch is imported once, in a process that computes nothing itself; macOS's libraries do not survive a fork.
 CHILDREN = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -59,6 +60,13 @@ def _write_down(path, function, *arguments) -> None:
 
 def hidden(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.tmp*")]
+
+
+@pytest.fixture(scope="module")
+def trained(session_store) -> dict[str, Capture]:
+    """What the experiment gives undisturbed, and another loss."""
+    losses = ("isomax", "isomax2")
+    return {loss: Experiment(loss=loss, **SMALL).run(store=session_store, progress=False) for loss in losses}
 
 
 @pytest.fixture
@@ -147,7 +155,7 @@ def test_kill_9_in_the_middle_of_a_file_leaves_nothing(stored):
 
 
 KILLS = int(os.environ.get("ISOMAX_VIZ_KILLS", "3"))
-TINY = [Experiment(loss="isomax", preset="smoke", examples_per_class=10, seed=seed) for seed in range(2)]
+TINY = [Experiment(loss="isomax", seed=seed, **SMALL) for seed in range(2)]
 
 
 def sweep_all(folder: Path) -> None:

@@ -22,16 +22,17 @@ def code_cells(notebook):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, request, record_property):
-    from isomax_viz.experiments.reports import STUDIES, execute
+def test_notebook_runs(path, request, record_property, monkeypatch):
+    from isomax_viz.experiments import reports
     from isomax_viz.experiments.sweep import sweep
 
+    monkeypatch.setattr(reports, "_PREPARE", "")  # no SVG of each figure: only the gallery, which has tests, needs it
     if path.stem in WITHOUT_TORCH:
         request.getfixturevalue("hide_torch")
     start = time.perf_counter()
-    if path.stem in STUDIES:  # in this process, where PyTorch is loaded already; the notebook would start others
-        sweep(STUDIES[path.stem], progress=False)
-    notebook = execute(path)
+    if path.stem in reports.STUDIES:  # in this process, which has PyTorch already; the notebook would start others
+        sweep(reports.STUDIES[path.stem], progress=False)
+    notebook = reports.execute(path)
     record_property("notebook", f"{path.stem}: {time.perf_counter() - start:.0f} s")  # printed at the end
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)

@@ -183,8 +183,7 @@ def _font(name: str) -> Any:
 def _ink(letter: str, rng: np.random.Generator) -> Image.Image:
     """Return one letter, white on black, sheared and turned a little and cropped to its ink."""
     font = _font(_FONTS[rng.integers(len(_FONTS))])
-    canvas = Image.new("L", (4 * _POINTS, 4 * _POINTS))
-    centre = 2 * _POINTS
+    canvas, centre = Image.new("L", (2 * _POINTS, 2 * _POINTS)), _POINTS
     ImageDraw.Draw(canvas).text((centre, centre), letter, fill=255, font=font, anchor="mm", stroke_width=1)
     shear, slope = rng.uniform(-0.15, 0.25), rng.uniform(-0.08, 0.08)
     canvas = canvas.transform(

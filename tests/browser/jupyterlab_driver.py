@@ -12,13 +12,13 @@ __all__ = ["Explorer", "Notebook", "PictureView", "Shown", "move_simplex"]
 
 
 class Notebook:
-    """What a person does with a notebook in JupyterLab."""
+    """What a person does with a notebook in JupyterLab; ``ready`` is what its page says once the kernel is there."""
 
-    def __init__(self, page: Any, address: str) -> None:
+    def __init__(self, page: Any, address: str, *, ready: str = "| Idle") -> None:
         self.page = page
         page.goto(address)
         page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").first.wait_for()
-        page.get_by_text("| Idle").first.wait_for()
+        page.get_by_text(ready).first.wait_for()
 
     def menu(self, *names: str) -> None:
         """Choose from the menu bar, such as ``menu("Run", "Run All Cells")``."""
@@ -37,8 +37,13 @@ class Notebook:
 
     def run_all(self, kind: type[Shown] | None = None) -> Any:
         """Run all cells and return the last explorer of the page (or another view) once it is drawn."""
+        self.start_all()
+        return (kind or Explorer)(self.page)
+
+    def start_all(self) -> None:
+        """Run all cells, without waiting for them."""
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
-        # Where the kernel is not quite there yet, JupyterLab takes the command and does nothing.
+        # Where the kernel is not quite there yet, Jupyter takes the command and does nothing.
         for _ in range(20):
             self.menu("Run", "Run All Cells")
             self.page.wait_for_timeout(500)
@@ -47,7 +52,6 @@ class Notebook:
                 or self.page.locator(".isomax-viz-explorer").count()
             ):
                 break
-        return (kind or Explorer)(self.page)
 
 
 class Shown:

@@ -23,8 +23,14 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def page(browser, tmp_path_factory):
-    opened = opened_page(browser, iv.lesson(tmp_path_factory.mktemp("lesson") / "lesson.html"))
+def written(tmp_path_factory):
+    """The lesson's file, which every test opens in a page of its own or reads."""
+    return iv.lesson(tmp_path_factory.mktemp("lesson") / "lesson.html")
+
+
+@pytest.fixture(scope="module")
+def page(browser, written):
+    opened = opened_page(browser, written)
     opened.locator("[data-ready]").wait_for()
     yield opened
     assert opened.said == [] and len(opened.asked) == 1
@@ -571,8 +577,8 @@ def test_what_was_restored_is_shown(page):
     assert page.locator("[data-part=draw] select[name=score]").input_value() == "mds"
 
 
-def test_a_phone_shows_it_without_scrolling_sideways_and_takes_touches(browser, tmp_path):
-    phone = opened_page(browser, iv.lesson(tmp_path / "lesson.html"), has_touch=True, color_scheme="dark")
+def test_a_phone_shows_it_without_scrolling_sideways_and_takes_touches(browser, written):
+    phone = opened_page(browser, written, has_touch=True, color_scheme="dark")
     phone.set_viewport_size({"width": 390, "height": 800})
     for part in ("draw", "moons", "units"):
         phone.click(f"[data-open={part}]")
@@ -595,8 +601,8 @@ def test_a_phone_shows_it_without_scrolling_sideways_and_takes_touches(browser, 
     phone.context.close()
 
 
-def test_a_finger_moves_a_prototype_and_scrolls_beside_it(browser, tmp_path):
-    phone = opened_page(browser, iv.lesson(tmp_path / "lesson.html"), has_touch=True)
+def test_a_finger_moves_a_prototype_and_scrolls_beside_it(browser, written):
+    phone = opened_page(browser, written, has_touch=True)
     phone.set_viewport_size({"width": 390, "height": 700})
     phone.click("[data-open=moons]")
     phone.locator("[data-part=moons][data-epochs='40']").wait_for(timeout=60_000)
@@ -625,8 +631,8 @@ def test_a_finger_moves_a_prototype_and_scrolls_beside_it(browser, tmp_path):
     phone.context.close()
 
 
-def test_two_strokes_of_a_finger_are_not_joined(browser, tmp_path):
-    phone = opened_page(browser, iv.lesson(tmp_path / "lesson.html"), has_touch=True)
+def test_two_strokes_of_a_finger_are_not_joined(browser, written):
+    phone = opened_page(browser, written, has_touch=True)
     phone.locator("[data-ready]").wait_for()
     box, session = phone.locator("canvas.pad").bounding_box(), phone.context.new_cdp_session(phone)
     for x in (0.2, 0.8):
@@ -639,43 +645,40 @@ def test_two_strokes_of_a_finger_are_not_joined(browser, tmp_path):
     phone.context.close()
 
 
-def test_a_page_that_was_read_in_another_encoding_says_so(browser, tmp_path):
-    path = iv.lesson(tmp_path / "lesson.html")
+def test_a_page_that_was_read_in_another_encoding_says_so(browser, written, tmp_path):
     other = tmp_path / "utf-8.html"
-    other.write_bytes(path.read_bytes().replace(b"windows-1252", b"utf-8       ", 1))
+    other.write_bytes(written.read_bytes().replace(b"windows-1252", b"utf-8       ", 1))
     page = browser.new_page()
     page.goto(other.as_uri())
     page.get_by_text("Open it from disk").wait_for()
     page.close()
 
 
-def test_another_fault_is_not_called_a_wrong_encoding(browser, tmp_path):
-    path, page, said = iv.lesson(tmp_path / "lesson.html"), browser.new_page(), []
-    path.write_bytes(path.read_bytes().replace(b'"what":"mean"', b'"what":"lack"'))
+def test_another_fault_is_not_called_a_wrong_encoding(browser, written, tmp_path):
+    path, page, said = tmp_path / "lesson.html", browser.new_page(), []
+    path.write_bytes(written.read_bytes().replace(b'"what":"mean"', b'"what":"lack"'))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(path.as_uri() + '#{"part":"units"}')
-    page.wait_for_timeout(2000)
+    page.get_by_role("alert").filter(has_text="The lesson cannot go on").wait_for()
+    page.wait_for_timeout(100)  # what the page complains of is heard a little later
     assert said and page.get_by_role("alert").inner_text().startswith(f"The lesson cannot go on ({said[0]}).")
     page.close()
 
 
-def test_a_link_restores_what_was_drawn(browser, tmp_path, page):
+def test_a_link_restores_what_was_drawn(browser, written, page):
     state = {"part": "draw", "draw": {"picture": [0, 255] * 32, "score": "mds", "against": "patches"}}
-    address = (tmp_path / "lesson.html").as_uri()
-    iv.lesson(tmp_path / "lesson.html")
     again = browser.new_page()
-    again.goto(address + "#" + page.evaluate("s => encodeURIComponent(JSON.stringify(s))", state))
+    again.goto(written.as_uri() + "#" + page.evaluate("s => encodeURIComponent(JSON.stringify(s))", state))
     again.locator("[data-ready]").wait_for()
     assert again.evaluate("lesson.state().draw.picture") == [0, 255] * 32
     assert again.locator("select[name=score]").input_value() == "mds"
     again.close()
 
 
-def test_a_link_that_says_nonsense_gives_way(browser, tmp_path, page):
-    address = iv.lesson(tmp_path / "lesson.html").as_uri()
+def test_a_link_that_says_nonsense_gives_way(browser, written, page):
     state = {"part": "lunch", "draw": {"score": "knn", "picture": [1], "share": "all"}, "question": 99, "gaps": None}
     again = browser.new_page()
-    again.goto(address + "#" + page.evaluate("s => encodeURIComponent(JSON.stringify(s))", state))
+    again.goto(written.as_uri() + "#" + page.evaluate("s => encodeURIComponent(JSON.stringify(s))", state))
     again.locator("[data-ready]").wait_for()
     shown = again.evaluate("lesson.state()")
     assert (shown["part"], shown["draw"]["score"], shown["draw"]["share"], shown["question"]) == ("draw", "es", 0.95, 0)

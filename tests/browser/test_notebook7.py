@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jupyterlab_driver import Explorer, move_simplex
+from jupyterlab_driver import Explorer, Notebook, move_simplex
 from lab_server import TOKEN
 
 from isomax_viz import load_example
@@ -26,20 +26,12 @@ iv.explore_simplex()
 def test_the_explorer_works_in_notebook_7(page, lab, screenshots):
     capture = load_example("digits", loss="isomax+", seed=0)[0]
     name = lab.write("notebook_7.ipynb", SIMPLEX, CODE)
-    page.goto(f"{lab.url}/notebooks/{name}?token={TOKEN}")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.get_by_text("Python 3", exact=False).first.wait_for()
-    for _ in range(20):  # until the kernel is there, the command does nothing
-        page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
-        page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).last.click()
-        page.wait_for_timeout(1500)
-        if page.locator(".isomax-viz-explorer").count():
-            break
-    for _ in range(60):  # what lies below the screen is drawn only when it is scrolled to
+    Notebook(page, f"{lab.url}/notebooks/{name}?token={TOKEN}", ready="Python 3").start_all()
+    for _ in range(300):  # what lies below the screen is drawn only when it is scrolled to
         page.locator(".jp-Notebook .jp-Cell").last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
         if page.locator("[data-name=loss]").is_visible():
             break
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(200)
     move_simplex(page)
     explorer = Explorer(page)
     explorer.choose("IsoMax+")

@@ -17,7 +17,7 @@ class Training(Shown):
 
 
 def test_a_watched_training_leaves_the_notebook_usable_and_stops(page, lab, screenshots):
-    experiment = "iv.Experiment(loss='isomax', preset='smoke', epochs=60, seed=77)"
+    experiment = "iv.Experiment(loss='isomax', preset='smoke', examples_per_class=20, epochs=60, seed=77)"
     cells = f"import isomax_viz as iv\nview = iv.watch({experiment})\nview", "print('still', 6 * 7)"
     shown = Notebook(page, lab.address(lab.write("watch.ipynb", *cells))).run_all(Training)
     page.locator(".jp-OutputArea-output", has_text="still 42").wait_for()  # while the training runs

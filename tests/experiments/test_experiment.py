@@ -24,7 +24,7 @@ from isomax_viz.learning.training.protocols import PRESETS
 from isomax_viz.store.folder import Store, StoreError, default_folder
 from tests.conftest import LOSSES
 
-SMOKE = {"preset": "smoke"}
+SMOKE = {"preset": "smoke", "examples_per_class": 10}
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,15 @@ def test_milestones_move_with_the_epochs():
 
 
 def test_the_same_experiment_gives_the_same_numbers_twice(trained, tmp_path):
-    again = Experiment(loss="isomax+", **SMOKE).run(store=tmp_path, progress=False)
+    again = Experiment(loss="isomax+", preset="smoke").run(store=tmp_path, progress=False)
     first = trained["isomax+"]
     for name, samples in first.samples.items():
         assert np.array_equal(samples.logits, again.samples[name].logits), name
         assert np.array_equal(samples.features, again.samples[name].features), name
     assert first.history.equals(again.history)
     assert not np.array_equal(
-        first.test.logits, Experiment(seed=1, **SMOKE).run(store=tmp_path, progress=False).test.logits
+        first.test.logits,
+        Experiment(loss="isomax+", preset="smoke", seed=1).run(store=tmp_path, progress=False).test.logits,
     )
 
 
@@ -111,7 +112,7 @@ def test_global_random_state_is_left_alone(tmp_path):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_capture_says_what_the_network_says(trained, loss, session_store):
     capture = trained[loss]
-    experiment = Experiment(loss=loss, **SMOKE)
+    experiment = Experiment(loss=loss, preset="smoke")
     model = experiment.network(store=session_store)
     data = datasets.load_id("digits")
     assert tuple(capture.ood) == datasets.default_ood("digits")
@@ -198,7 +199,7 @@ def test_ood_sets_join_the_stored_capture_without_retraining(tmp_path, monkeypat
 
 
 def test_a_stored_network_is_built_without_its_data(tmp_path, monkeypatch):
-    experiment = Experiment(loss="isomax", held_out_classes=(8, 9), examples_per_class=10, **SMOKE)
+    experiment = Experiment(loss="isomax", held_out_classes=(8, 9), **SMOKE)
     capture = experiment.run(ood="uniform", store=tmp_path, progress=False)
     monkeypatch.setattr(datasets, "load_id", lambda *a, **k: pytest.fail("loaded the data"))
     network = experiment.network(store=tmp_path)
@@ -262,7 +263,7 @@ def test_a_store_that_can_not_be_written_says_so_before_training(tmp_path, monke
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
-def test_a_read_only_store_says_so_and_can_still_be_read(trained, tmp_path):
+def test_a_read_only_store_says_so_and_can_still_be_read(tmp_path):
     """In a process without root's rights, which ignore permissions."""
     experiment = Experiment(loss="isomax", **SMOKE)
     experiment.run(ood="uniform", store=tmp_path / "store", progress=False)
@@ -272,12 +273,13 @@ def test_a_read_only_store_says_so_and_can_still_be_read(trained, tmp_path):
 import os
 from isomax_viz import Experiment
 from isomax_viz.store import StoreError
-Experiment(loss="isomax", preset="smoke").run(ood="uniform", store={str(tmp_path / "store")!r})  # imports all it needs
+settings = {{"loss": "isomax", **{SMOKE}}}
+Experiment(**settings).run(ood="uniform", store={str(tmp_path / "store")!r})  # imports all it needs
 if os.getuid() == 0:
     os.setgid(65534); os.setuid(65534)
-print(Experiment(loss="isomax", preset="smoke").run(ood="uniform", store={str(tmp_path / "store")!r}))
+print(Experiment(**settings).run(ood="uniform", store={str(tmp_path / "store")!r}))
 try:
-    Experiment(loss="isomax", preset="smoke", seed=1).run(ood="uniform", store={str(tmp_path / "store")!r})
+    Experiment(seed=1, **settings).run(ood="uniform", store={str(tmp_path / "store")!r})
 except StoreError as error:
     print(error)
 """

@@ -444,7 +444,8 @@ class Distances(Products):
 def test_heads_get_float32_outside_autocast(head, data):
     model = network(head)
     noise = Outliers(Recipe("oe", "noise", 0.5), data.train)
-    history = train(model, data, SHORT, device=CPU, precision="bfloat16", progress=False, outliers=noise)
+    one = Protocol(epochs=1, milestones=())
+    history = train(model, data, one, device=CPU, precision="bfloat16", progress=False, outliers=noise)
     assert model.head.seen == {(torch.float32, False)} and history.attrs["computing"]["precision"] == "bfloat16"
 
 
