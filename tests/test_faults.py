@@ -28,8 +28,15 @@ EXPERIMENT = Experiment(loss="isomax", **SMALL)
 MINE = datasets.from_arrays(np.arange(30 * 64, dtype=np.uint8).reshape(30, 8, 8, 1), name="mine")  # joins on demand
 # On Linux PyTorch is imported once, in a process that computes nothing itself; macOS's libraries do not survive a fork.
 CHILDREN = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+# What is imported late, by the first optimiser and the first digits, is there too.
 CHILDREN.set_forkserver_preload(
-    ["isomax_viz.experiments.experiment", "isomax_viz.experiments.run", "tests.test_faults"]
+    [
+        "isomax_viz.experiments.run",
+        "torch._dynamo",
+        "sklearn.datasets",
+        "isomax_viz.analysis.scores",
+        "tests.test_faults",
+    ]
 )
 
 

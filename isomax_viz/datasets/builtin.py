@@ -35,6 +35,8 @@ def _test_indices(labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
+# Every experiment asks for them several times, and reading them takes longer than an epoch of a small network.
+@lru_cache(maxsize=2)
 def load_digits(split: str) -> ImageSet:
     """Return scikit-learn's handwritten digits, 8x8 grey, two thirds for training and one third for testing.
 

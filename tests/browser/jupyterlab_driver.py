@@ -90,7 +90,7 @@ class Shown:
         while not happened():
             if time.monotonic() > end:
                 raise AssertionError(f"It did not happen within {seconds} s.")
-            self.page.wait_for_timeout(30)
+            self.page.wait_for_timeout(100)
 
     def press(self, name: str) -> None:
         """Click the button with this label."""

@@ -737,10 +737,11 @@ def test_the_surface_view_is_the_plain_figure_at_every_setting(runs):
     ):
         view.restore(state)
         figure = figures.plot_surfaces([run.at(view.state()["epoch"]) for run in chosen], **plain)
-        assert drawn(view) == png(figure)
+        picture = drawn(view)
+        assert picture == png(figure)
         answer = asked(view, {"what": "show", "settings": view.state()})
         assert answer["sentence"] == figures.describe(figure)
-        seen.add(drawn(view))
+        seen.add(picture)
     assert len(seen) == 4
 
 

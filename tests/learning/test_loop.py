@@ -235,6 +235,7 @@ def test_precision_is_chosen_by_the_processor_and_the_size_of_the_pictures(monke
 
 def test_the_fast_mode_learns_what_float32_learns():
     data = datasets.load_id("digits").with_examples_per_class(60, seed=0)
+    data = replace(data, test=data.test.subset(np.arange(0, len(data.test), 3)))  # bfloat16 is slow on most processors
     accuracies = {}
     for precision in ("float32", "bfloat16"):
         model = network()
