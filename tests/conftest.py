@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,8 @@ settings.register_profile("nightly", max_examples=20_000, deadline=None)
 
 GOLDEN = Path(__file__).parent / "golden"
 LOSSES = ("softmax", "isomax", "isomax+", "isomax2")
+# Files of the browser's tests that take longest, the longest first.
+LONGEST = ("test_lesson", "test_lab", "test_explorer", "test_page", "test_watch", "test_kernel")
 # What a Python where PyTorch is not installed would say.
 HIDDEN = """
 import sys
@@ -104,11 +105,11 @@ def pytest_collection_modifyitems(items) -> None:
 
     The browser's driver keeps an event loop running until the session ends, and a widget behaves otherwise beside one.
     """
-    sizes = Counter(item.path for item in items)
 
     def order(item) -> tuple[bool, bool, int]:
         browser, notebook = (item.get_closest_marker(name) is not None for name in ("browser", "notebook"))
-        return browser, notebook, -sizes[item.path] * browser
+        place = LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+        return browser, notebook, place * browser
 
     items.sort(key=order)
 
