@@ -75,8 +75,10 @@ def test_sets_and_views(plus, captures):
     plus.wait_for_text("IsoMax+: test")
 
 
-def test_the_threshold_moves_while_the_kernel_is_busy(plus, notebook, page, captures):
-    notebook.append("import time\ntime.sleep(8)")
+def test_the_threshold_moves_while_the_kernel_is_busy(plus, notebook, page, captures, lab):
+    notebook.append(
+        "import pathlib, time; _ = any(pathlib.Path('done').exists() or time.sleep(0.1) for _ in range(600))"
+    )
     page.wait_for_timeout(300)
     plus.root.locator(".threshold").focus()
     for _ in range(5):
@@ -85,6 +87,8 @@ def test_the_threshold_moves_while_the_kernel_is_busy(plus, notebook, page, capt
     threshold = float(plus.root.locator(".threshold").get_attribute("aria-valuenow"))
     assert threshold < metrics.threshold_at_tpr(compute("es", captures["isomax+"].test))
     accepts(plus, captures["isomax+"], "es", threshold=threshold)
+    assert page.get_by_text("| Busy").count()
+    (lab.folder / "done").touch()
     page.get_by_text("| Idle").first.wait_for()
 
 
