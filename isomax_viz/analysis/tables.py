@@ -86,8 +86,7 @@ def evaluate(
 def _corners(fpr: np.ndarray, tpr: np.ndarray, n_ood: int, n_id: int, keep: int) -> np.ndarray:
     """Return the indices of the points where the curve turns, and ``keep``: the others lie on straight lines."""
     # Whole counts, so that equal steps compare equal.
-    steps = np.stack([np.rint(fpr * n_ood), np.rint(tpr * n_id)])
-    turns = (np.diff(steps, 2) != 0).any(axis=0)
+    turns = (np.diff(np.stack([np.rint(fpr * n_ood), np.rint(tpr * n_id)]), 2) != 0).any(axis=0)
     kept = np.concatenate([[True], turns, [True]])
     kept[keep] = True
     return np.flatnonzero(kept)

@@ -268,6 +268,7 @@ class Capture(Sealed):
         Parameters
         ----------
         path : str or Path
+            Ends in ``.safetensors``. Missing folders are made.
         dtype : {"float32", "float16"}
             "float16" halves the file for sharing: about three digits of each value are kept, ``meta["stored_as"]`` says
             so, and loading gives float32 again. Score columns stay as they are: many differ in later digits only.
@@ -282,8 +283,9 @@ class Capture(Sealed):
         OSError
             If the place cannot be written; the message names it and what to do.
         ValueError
-            If a value is too large for float16 (above 65,504).
+            If the suffix is another one, or a value is too large for float16 (above 65,504).
         """
+        check_choice("The suffix of path", Path(path).suffix.lower(), [".safetensors"])
         check_choice("dtype", dtype, ("float32", "float16"))
         arrays, content = files.pack(self.test, self.ood, self.train)
         if self.prototypes is not None:

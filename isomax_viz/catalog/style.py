@@ -178,9 +178,8 @@ def data_style(name: str) -> Style:
     if name in DATA_STYLES:
         return DATA_STYLES[name]
     number = sum(name.encode(errors="surrogatepass"))
-    return Style(
-        plain(name), _SPARE[number % len(_SPARE)], _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)], "h"
-    )
+    line = _SPARE_LINES[number // len(_SPARE) % len(_SPARE_LINES)]
+    return Style(plain(name), _SPARE[number % len(_SPARE)], line, "h")
 
 
 def known(value: Any) -> bool:
@@ -257,15 +256,16 @@ _SETTINGS = {
     "axes.titlesize": 11, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9,
     "legend.fontsize": 8.5, "legend.frameon": False, "hatch.linewidth": 0.6,
     "text.usetex": False,
-    # SVG text stays text (searchable, small), and ids do not change from run to run.
-    "svg.fonttype": "none", "svg.hashsalt": "isomax_viz",
+    # SVG text stays text (searchable, small), and ids do not change from run to run. PDF embeds TrueType: many journals
+    # refuse fonts of Type 3, Matplotlib's default.
+    "svg.fonttype": "none", "svg.hashsalt": "isomax_viz", "pdf.fonttype": 42,
 }
 _THEMES = {
     "paper": {},
     # Readable from the back row of a lecture room.
     "talk": {
         "axes.titlesize": 16, "axes.labelsize": 15, "xtick.labelsize": 13, "ytick.labelsize": 13,
-        "figure.titlesize": 17, "legend.fontsize": 13, "lines.linewidth": 2.6,
+        "figure.titlesize": 17, "legend.fontsize": 13, "lines.markersize": 9,
     },
 }
 # fmt: on
@@ -289,9 +289,8 @@ def zoom(panels: int) -> float:
     """
     from matplotlib import rcParams
 
-    if rcParams["axes.titlesize"] != _THEMES["talk"]["axes.titlesize"]:
-        return 1.0
-    return 1.2 if panels == 1 else 1.45
+    large = rcParams["axes.titlesize"] == _THEMES["talk"]["axes.titlesize"]
+    return 1.0 if not large else 1.2 if panels == 1 else 1.45
 
 
 @contextmanager
@@ -301,7 +300,7 @@ def context(theme: str = "paper") -> Iterator[None]:
     Parameters
     ----------
     theme : {"paper", "talk"}
-        ``"talk"`` has larger text and lines, for projection; figures made in it are larger too (:func:`zoom`).
+        ``"talk"`` has larger text, lines and markers, for projection; figures made in it are larger too (:func:`zoom`).
 
     Examples
     --------

@@ -271,8 +271,8 @@ def decode_all(
     images = np.empty((count, *size, channels), dtype=np.uint8)
     counted: Counter[str] = Counter()
     decoded = 0
-    few = count < 5_000  # a second or so
-    shown = tqdm(files, total=count, desc="decoding", unit=" pictures", leave=False, disable=few)
+    # Fewer take a second or so.
+    shown = tqdm(files, total=count, desc="decoding", unit=" pictures", leave=False, disable=count < 5_000)
     for picture, notes in _all(shown, partial(_decode, mode=mode)):
         if picture.size != (size[1], size[0]):
             notes.append(f"brought to {size[0]}x{size[1]} (centre crop to its aspect, bilinear)")

@@ -54,9 +54,8 @@ def svhn(paths: list[Path], split: str) -> Decoded:
     from scipy.io import loadmat
 
     content = loadmat(paths[0], variable_names=["X", "y"])
-    images = content["X"].transpose(3, 0, 1, 2)
     labels = content["y"].reshape(-1).astype(np.int64) % 10
-    return np.ascontiguousarray(images), labels, DIGITS, []
+    return np.ascontiguousarray(content["X"].transpose(3, 0, 1, 2)), labels, DIGITS, []
 
 
 def _read_idx(path: Path) -> np.ndarray:

@@ -118,8 +118,7 @@ def order_keys(values: np.ndarray) -> np.ndarray:
 
 def from_order_keys(keys: np.ndarray) -> np.ndarray:
     """Return the float32 values of :func:`order_keys`."""
-    bits = np.where(keys < 0, -keys | 0x80000000, keys)
-    return bits.astype(np.uint32).view(np.float32)
+    return np.where(keys < 0, -keys | 0x80000000, keys).astype(np.uint32).view(np.float32)
 
 
 def packed(answer: Any, buffers: list[bytes]) -> Any:

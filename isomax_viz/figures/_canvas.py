@@ -33,8 +33,8 @@ from isomax_viz.catalog import style
 
 __all__ = [
     "CanvasAxes", "CanvasFigure", "Caption", "as_table", "attach", "break_words", "caption_of", "check_capture",
-    "check_options", "common_note", "describe", "draw_legend", "drawing", "entitle", "grow", "in_a_row", "lay_out",
-    "legend_below", "mosaic", "new_figure", "png", "save_figure", "small", "take_literally", "write_note",
+    "check_options", "common_note", "describe", "draw_legend", "drawing", "enlarged", "entitle", "grow", "in_a_row",
+    "lay_out", "legend_below", "mosaic", "new_figure", "png", "save_figure", "small", "take_literally", "write_note",
 ]  # fmt: skip
 
 DPI = 110
@@ -205,6 +205,11 @@ def small() -> float:
     return 0.9 * FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
 
 
+def enlarged(points: float) -> float:
+    """Return a size on paper (of markers, curves, small print) as large as the theme has it."""
+    return points * rcParams["lines.markersize"] / 6
+
+
 def new_figure(width: float, height: float, *, panels: int = 1) -> CanvasFigure:
     """Return an empty figure of that size in inches (times the theme's zoom), whose layout follows the words."""
     zoom = style.zoom(panels)
@@ -304,7 +309,7 @@ def draw_legend(ax: Axes, handles: Sequence[Any], labels: Sequence[str], **optio
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
     """Draw one legend for all panels at the bottom of a figure."""
     # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
-    look = {"loc": "outside lower center", "borderaxespad": 0.6 + NOTE_STRIP * 72 / (small() / 0.9)} | options
+    look = {"loc": "outside lower center", "borderaxespad": 0.6 + enlarged(NOTE_STRIP) * 72 / (small() / 0.9)} | options
     room = 0.98 * figure.bbox.width
     _fit(lambda columns: figure.legend(handles, labels, ncols=columns, **look), len(labels), room)
 
@@ -387,7 +392,10 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     for axes in (ax, *_bars(ax)):
         break_words(axes.yaxis.label, high)
     entitle(ax, " · ".join(caption.parts))
-    figure = ax.get_figure(root=True)
+    figure, legend = ax.get_figure(root=True), ax.get_legend()
+    if isinstance(figure, CanvasFigure):  # elsewhere may be lines of somebody else's
+        for line in (*ax.lines, *(legend.get_lines() if legend else ())):
+            line.set(markersize=enlarged(line.get_markersize()), linewidth=enlarged(line.get_linewidth()))
     if own:
         grow(figure, [ax], rows=1)
         write_note(figure, caption.note)
@@ -444,13 +452,14 @@ def write_note(figure: Figure, note: str, *, warning: str = "") -> None:
     if not note and not warning:
         return
     height = figure.get_size_inches()[1]
-    words = figure.text(0.994, 0.04 / height, note, ha="right", va="bottom", fontsize=6.5, color=GREY, gid="note")
+    look = {"ha": "right", "va": "bottom", "fontsize": enlarged(6.5), "color": GREY, "gid": "note"}
+    words = figure.text(0.994, 0.04 / height, note, **look)
     take_literally([words])
     room = 0.98 * figure.bbox.width
     if warning:
         room -= figure.text(0.006, 0.04 / height, warning, va="bottom", fontsize=small()).get_window_extent().width
     break_words(words, room)
-    strip = NOTE_STRIP + 0.11 * words.get_text().count("\n")
+    strip = enlarged(NOTE_STRIP + 0.11 * words.get_text().count("\n"))
     figure.get_layout_engine().set(rect=(0, strip / height, 1, 1 - strip / height))
 
 

@@ -277,8 +277,7 @@ def plot_simplex(
     with canvas.mosaic([["simplex", "scales"]], 9.6, 4.8, theme=theme, width_ratios=[1.3, 1]) as axes:
         _draw_simplex(axes["simplex"], path, marked, label, (1.0, entropic_scale, scale))
         ax, marks = axes["scales"], {"detection": 1.0, "training": entropic_scale}
-        curves = {"cross_entropy": "cross-entropy", "entropy": "entropy"}
-        lines = _draw_over(ax, path, "scale", curves, scale, marks)
+        lines = _draw_over(ax, path, "scale", {"cross_entropy": "cross-entropy", "entropy": "entropy"}, scale, marks)
         _mark_height(ax, "log 3", float(np.log(3)))
         ax.set(xlim=(0, last), ylim=(0, 1.08 * max(np.log(3), float(path["cross_entropy"].max()))))
         ax.set(xlabel="scale on the logits (1 / temperature)", ylabel="nats")

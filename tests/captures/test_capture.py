@@ -406,6 +406,11 @@ def test_an_unwritable_place_is_explained_and_leaves_nothing_behind(capture, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_file_bears_the_suffix_of_what_it_is(capture, tmp_path):
+    with pytest.raises(ValueError, match=r"suffix of path must be one of '.safetensors', but is '.npz'"):
+        capture.save(tmp_path / "capture.npz")
+
+
 def test_to_frame_has_one_row_per_sample(capture):
     frame = capture.to_frame()
     assert len(frame) == 60 + 40 + 30

@@ -223,6 +223,35 @@ def test_words_lie_over_nothing_and_inside_the_picture(kind, theme):
             assert points * figure.dpi / 72 * min(1280 / width, 720 / height) > 8, (kind, width, height)
 
 
+def test_words_lie_over_nothing_in_a_figure_of_a_journals_size():
+    """As docs/how_to/figure_for_a_paper.md has it."""
+    captures = iv.load_example("digits", seed=0)
+    with mpl.rc_context({"font.size": 7}):
+        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        figures.plot_scores(captures[0], ood="letters", score="es", ax=left)
+        figures.plot_roc(captures, ood="letters", score="es", ax=right)
+        found = [(text, box.padded(-1)) for text, box in shown(figure)]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= 700 and box.y1 <= 320 for _, box in found)
+    assert not [(a.get_text(), b.get_text()) for (a, one), (b, two) in combinations(found, 2) if one.overlaps(two)]
+    assert min(left.bbox.height, right.bbox.height) > 150  # nearly half of it
+
+
+def test_marks_curves_and_small_print_grow_for_a_talk_in_figures_made_here():
+    paper, talk = (figures.plot_training([make("softmax"), make()], theme=theme) for theme in ("paper", "talk"))
+    lines, larger = ([*ax.lines, *ax.get_legend().get_lines()] for ax in (paper, talk))
+    assert [line.get_linewidth() for line in larger] == pytest.approx([1.5 * line.get_linewidth() for line in lines])
+    marked = [pair for pair in zip(lines, larger, strict=True) if pair[0].get_marker() != "None"]
+    assert len(marked) == 6 and {(one.get_markersize(), two.get_markersize()) for one, two in marked} == {(6, 9)}
+    notes = [[text.get_size() for text in ax.figure.texts if text.get_gid() == "note"] for ax in (paper, talk)]
+    assert notes == [[6.5], [9.75]]
+    with mpl.rc_context({"lines.markersize": 12}):
+        ax = Figure().subplots()
+        (own,) = ax.plot([0, 1], marker="o")
+        figures.plot_roc(make(), ax=ax)
+    assert (own.get_markersize(), own.get_linewidth()) == (12, 1.5)
+
+
 @pytest.mark.parametrize("theme", ["paper", "talk"])
 @pytest.mark.parametrize("loss", ["softmax", "isomax", "isomax+", "isomax2", "dismax"])
 def test_words_of_blocks_stand_inside_their_block(loss, theme):
