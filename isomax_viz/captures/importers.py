@@ -335,6 +335,5 @@ def _openood_evaluator(scores: Mapping[str, Any]) -> tuple[Parts, dict[str, Part
 
 def _openood(known: Parts, sets: dict[str, Parts]) -> Capture:
     # Labels of other sets are those of their own classes in some versions: the file says what is OOD, not the label.
-    ood = {name: parts.scores for name, parts in sets.items()}
-    own = {"labels": known.labels, "predictions": known.predictions}
-    return _capture({"conf": known.scores}, ood, higher=None, library="openood", name="conf", **own)
+    own = {"labels": known.labels, "predictions": known.predictions, "library": "openood", "name": "conf"}
+    return _capture({"conf": known.scores}, {name: parts.scores for name, parts in sets.items()}, higher=None, **own)

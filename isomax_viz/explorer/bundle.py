@@ -51,8 +51,7 @@ def module() -> str:
 @cache
 def lesson_module() -> str:
     """Return the JavaScript module of the lesson, which mounts as the explorer does, with what its tests call."""
-    tested = "network, toyNetwork, toyTraining"
-    return f"{_joined(SHARED + OF_LESSON)}\nexport {{ lesson as mount, {tested} }};\n"
+    return f"{_joined(SHARED + OF_LESSON)}\nexport {{ lesson as mount, network, toyNetwork, toyTraining }};\n"
 
 
 LOADER = text("loader.js")

@@ -170,7 +170,7 @@ def write_page(
     digested = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     about = {"version": isomax_viz.__version__, "charset": charset, "title": escape(title), "data": text, "more": more}
     page = PAGE.format(**about, hash=f"'sha256-{digested}'", script=script)
-    path = Path(path).expanduser()
+    path = Path(path).expanduser().with_suffix(".html")  # browsers show others as text
     write_text(path, page, remedy="Choose another path.", encoding="latin-1" if ascii_only else "utf-8")
     return path
 

@@ -452,15 +452,16 @@ def write_note(figure: Figure, note: str, *, warning: str = "") -> None:
     if not note and not warning:
         return
     height = figure.get_size_inches()[1]
-    look = {"ha": "right", "va": "bottom", "fontsize": enlarged(6.5), "color": GREY, "gid": "note"}
-    words = figure.text(0.994, 0.04 / height, note, **look)
+    words = figure.text(0.994, 0.04 / height, note, ha="right", va="bottom", size=enlarged(6.5), color=GREY, gid="note")
     take_literally([words])
     room = 0.98 * figure.bbox.width
     if warning:
         room -= figure.text(0.006, 0.04 / height, warning, va="bottom", fontsize=small()).get_window_extent().width
     break_words(words, room)
-    strip = enlarged(NOTE_STRIP + 0.11 * words.get_text().count("\n"))
-    figure.get_layout_engine().set(rect=(0, strip / height, 1, 1 - strip / height))
+    strip = NOTE_STRIP + 0.11 * words.get_text().count("\n")
+    height += enlarged(strip) - NOTE_STRIP  # what larger or more lines need, the axes do not lose
+    figure.set_figheight(height)
+    figure.get_layout_engine().set(rect=(0, enlarged(strip) / height, 1, 1 - enlarged(strip) / height))
 
 
 def caption_of(ax: Axes) -> Caption:
@@ -525,6 +526,8 @@ def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> 
 
     Raises
     ------
+    TypeError
+        If it is neither Axes nor a Figure, such as the array of axes that ``plt.subplots`` gives.
     ValueError
         If the suffix is another one.
     OSError
@@ -540,6 +543,8 @@ def save_figure(drawn: Axes | Figure, path: str | Path, *, dpi: float = 200) -> 
     ...     save_figure(plot_entropy(capture), f"{folder}/entropy.svg").name
     'entropy.svg'
     """
+    if not isinstance(drawn, (Axes, Figure)):
+        raise TypeError(f"drawn must be Axes or a Figure, but is of type {type(drawn).__name__}. Give one of the axes.")
     path = Path(path).expanduser()
     suffix = check_choice("The suffix of path", path.suffix.lower().lstrip("."), FORMATS)
     figure = drawn.get_figure(root=True)

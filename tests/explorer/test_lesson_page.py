@@ -27,7 +27,8 @@ def test_bytes_come_back_from_letters_that_html_leaves_alone():
 
 
 def test_the_page_is_one_small_file_that_asks_for_nothing(tmp_path):
-    path = iv.lesson(tmp_path / "new" / "lesson.html")
+    path = iv.lesson(tmp_path / "new" / "lesson")
+    assert path == tmp_path / "new" / "lesson.html"
     text = path.read_bytes()
     assert 2_000_000 < len(text) < 2_500_000
     assert b'<meta charset="windows-1252">' in text and b"default-src 'none'" in text

@@ -477,6 +477,8 @@ def test_saving_says_what_is_wrong(isomax, tmp_path):
     ax = figures.plot_entropy(isomax)
     with pytest.raises(ValueError, match="suffix of path must be one of 'png', 'svg', 'pdf', but is 'jpg'"):
         figures.save_figure(ax, tmp_path / "a.jpg")
+    with pytest.raises(TypeError, match="drawn must be Axes or a Figure, but is of type ndarray. Give one"):
+        figures.save_figure(Figure().subplots(1, 2), tmp_path / "a.png")
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match="could not be written: .* Choose a folder"):
         figures.save_figure(ax, tmp_path / "file" / "a.png")
