@@ -14,11 +14,10 @@ _SHORT = {"preset": "quick", "epochs": 4}
 STUDIES = {
     "02_alpha_sensitivity": Experiment.grid(loss="isomax", entropic_scale=[1, 3, 10, 30], seed=range(3), **_SHORT),
     "04_robustness": [
-        experiment
+        Experiment(loss=loss, examples_per_class=n, preset="quick", epochs=300 // n, seed=seed)
+        for loss in ("softmax", "isomax2")
         for n in (10, 30, 100)
-        for experiment in Experiment.grid(
-            loss=["softmax", "isomax2"], examples_per_class=n, preset="quick", epochs=300 // n, seed=range(3)
-        )
+        for seed in range(3)
     ],
     "06_tables": [
         *EXPERIMENTS,
