@@ -124,6 +124,18 @@ def test_the_pad_is_drawn_on_by_keyboard_and_says_where_the_pen_is(page):
     assert page.evaluate("lesson.state().draw.picture")[11] == 0
 
 
+def test_what_lies_under_the_pointer_is_read_and_not_spoken(page):
+    page.click("[data-open=draw]")
+    page.locator("[data-loss='isomax+'] button").click()
+    page.click("[data-panel=cost]")
+    said, plot = page.locator(".answers [role=status]"), page.locator(".panel svg[role=group]").first
+    sentence = said.inner_text()
+    plot.hover()
+    assert said.inner_text() != sentence and said.get_attribute("aria-live") == "off"
+    page.get_by_role("slider", name="Point of the ROC curve").press("ArrowRight")  # while the pointer rests there
+    assert said.inner_text() == sentence and said.get_attribute("aria-live") == "polite"
+
+
 def test_points_on_the_curves_move_by_keyboard(page, recorded):
     page.click("[data-open=draw]")
     page.locator("[data-loss='isomax+'] button").click()

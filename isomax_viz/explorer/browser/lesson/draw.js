@@ -158,7 +158,7 @@ export async function drawing(
       show(picture);
     }
     const ink = percent(picture[k] / 255);
-    tell(`Row ${line + 1}, column ${column + 1}: ${ink} ink. ${inked ? sentences() : ""}`);
+    speak(`Row ${line + 1}, column ${column + 1}: ${ink} ink. ${inked ? sentences() : ""}`);
   });
 
   async function pixels(set, index) {
@@ -217,9 +217,10 @@ export async function drawing(
     });
     return `${seen.join("; ")}.`;
   }
-  const tell = (text) => {
-    spoken.textContent = text || sentences();
+  const speak = (text, live = "polite") => {
+    [spoken.ariaLive, spoken.textContent] = [live, text];
   };
+  const tell = (text) => speak(text || sentences(), text ? "off" : "polite"); // what lies under the pointer is not spoken
   const hold = (value, k) => {
     const [known] = columns(k);
     state.share = Math.max(1, accepted(known, value)) / known.length;
@@ -352,7 +353,7 @@ export async function drawing(
         );
       });
       filled();
-      spoken.textContent = sentences();
+      speak(sentences());
       element.dataset.drawn = Number(element.dataset.drawn || 0) + 1;
       changed(state);
     };
