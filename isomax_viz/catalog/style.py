@@ -265,7 +265,7 @@ _THEMES = {
     # Readable from the back row of a lecture room.
     "talk": {
         "axes.titlesize": 16, "axes.labelsize": 15, "xtick.labelsize": 13, "ytick.labelsize": 13,
-        "figure.titlesize": 17, "legend.fontsize": 13, "lines.markersize": 9,
+        "figure.titlesize": 17, "legend.fontsize": 13,
     },
 }
 # fmt: on
@@ -300,7 +300,8 @@ def context(theme: str = "paper") -> Iterator[None]:
     Parameters
     ----------
     theme : {"paper", "talk"}
-        ``"talk"`` has larger text, lines and markers, for projection; figures made in it are larger too (:func:`zoom`).
+        ``"talk"`` has larger text, for projection. Figures made in it are larger too (:func:`zoom`), with larger curves
+        and markers: sizes that are asked for are those on paper.
 
     Examples
     --------

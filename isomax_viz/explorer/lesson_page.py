@@ -179,7 +179,7 @@ def lesson(path: str | Path = "lesson.html") -> Path:
     Parameters
     ----------
     path : str or Path
-        Where to write; an existing file is replaced. The suffix is always ``.html``: browsers show others as text.
+        Where to write; an existing file is replaced. It ends in ``.html``: browsers show others as text.
 
     Returns
     -------

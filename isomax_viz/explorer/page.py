@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import isomax_viz
+from isomax_viz._common.checks import check_choice
 from isomax_viz._common.files import write_text
 from isomax_viz.analysis.chosen import Captures
 from isomax_viz.analysis.scores import Score
@@ -170,7 +171,8 @@ def write_page(
     digested = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     about = {"version": isomax_viz.__version__, "charset": charset, "title": escape(title), "data": text, "more": more}
     page = PAGE.format(**about, hash=f"'sha256-{digested}'", script=script)
-    path = Path(path).expanduser().with_suffix(".html")  # browsers show others as text
+    path = Path(path).expanduser()
+    check_choice("The suffix of path", path.suffix.lower(), [".html"])  # browsers show others as text
     write_text(path, page, remedy="Choose another path.", encoding="latin-1" if ascii_only else "utf-8")
     return path
 

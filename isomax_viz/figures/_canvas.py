@@ -207,7 +207,7 @@ def small() -> float:
 
 def enlarged(points: float) -> float:
     """Return a size on paper (of markers, curves, small print) as large as the theme has it."""
-    return points * rcParams["lines.markersize"] / 6
+    return 1.5 * points if style.zoom(1) > 1 else points
 
 
 def new_figure(width: float, height: float, *, panels: int = 1) -> CanvasFigure:

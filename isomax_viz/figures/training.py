@@ -139,7 +139,7 @@ def _draw_loss(ax: Axes, style: Style, rows: pd.DataFrame, options: dict[str, An
 
 def _draw_legend(ax: Axes, rows: pd.DataFrame) -> None:
     looks = loss_styles(rows["loss"]).values()
-    handles = [Line2D([], [], color=look.color, linewidth=1.8, marker=look.marker, markersize=6) for look in looks]
+    handles = [Line2D([], [], color=look.color, linewidth=1.8, marker=look.marker) for look in looks]
     splits = [split for split in rows["split"].unique() if split]
     # A grey that is no loss's, since it stands for all colours.
     handles += [Line2D([], [], color="#9A9A9A", **SPLITS.get(split, {})) for split in splits]

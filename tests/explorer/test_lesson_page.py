@@ -26,9 +26,14 @@ def test_bytes_come_back_from_letters_that_html_leaves_alone():
         assert bytes(back) == content
 
 
+def test_a_page_bears_the_suffix_of_one(tmp_path):
+    with pytest.raises(ValueError, match=r"suffix of path must be one of '.html', but is '.5'"):
+        iv.to_html(iv.load_example("digits", loss="isomax", seed=0), tmp_path / "digits_0.5")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_page_is_one_small_file_that_asks_for_nothing(tmp_path):
-    path = iv.lesson(tmp_path / "new" / "lesson")
-    assert path == tmp_path / "new" / "lesson.html"
+    path = iv.lesson(tmp_path / "new" / "lesson.html")
     text = path.read_bytes()
     assert 2_000_000 < len(text) < 2_500_000
     assert b'<meta charset="windows-1252">' in text and b"default-src 'none'" in text
