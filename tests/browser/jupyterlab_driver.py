@@ -44,7 +44,7 @@ class Notebook:
         """Run all cells, without waiting for them."""
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         # Where the kernel is not quite there yet, Jupyter takes the command and does nothing.
-        for _ in range(20):
+        for _ in range(60):
             self.menu("Run", "Run All Cells")
             self.page.wait_for_timeout(500)
             if (

@@ -76,6 +76,7 @@ def test_sets_and_views(plus, captures):
 
 
 def test_the_threshold_moves_while_the_kernel_is_busy(plus, notebook, page, captures, lab):
+    (lab.folder / "done").unlink(missing_ok=True)
     notebook.append(
         "import pathlib, time; _ = any(pathlib.Path('done').exists() or time.sleep(0.1) for _ in range(600))"
     )

@@ -96,7 +96,7 @@ def test_watching_a_training_gives_its_capture(tmp_path):
 def test_a_watched_training_stops_and_goes_on(tmp_path):
     from isomax_viz import Experiment
 
-    experiment = Experiment(loss="softmax", preset="smoke", examples_per_class=20, epochs=16)
+    experiment = Experiment(loss="softmax", preset="smoke", examples_per_class=20, epochs=40)
     shown = watch(experiment, store=tmp_path, start=False)
     assert "image/png" not in shown._repr_mimebundle_()[0]  # nothing to draw yet
     said = []
@@ -105,16 +105,16 @@ def test_a_watched_training_stops_and_goes_on(tmp_path):
     end = time.monotonic() + 60
     while not shown.shown["progress"][0] and time.monotonic() < end:
         time.sleep(0.05)
-    assert any(re.fullmatch(r"Epoch \d+ of 16, about \d+ (s|min) left\.", words) for words in said)
+    assert any(re.fullmatch(r"Epoch \d+ of 40, about \d+ (s|min) left\.", words) for words in said)
     shown.stop()
     assert shown.wait(30) is None and not shown.running
     reached = shown.shown["progress"][0]
-    assert 0 < reached < 16 and f"Stopped after epoch {reached}" in shown.shown["sentence"]
+    assert 0 < reached < 40 and f"Stopped after epoch {reached}" in shown.shown["sentence"]
     first = read_history(shown._store.checkpoint_path(shown.experiment.id))
     shown.start()
     shown.wait(120)
     history = shown.capture.history
-    assert history["epoch"].max() == 16
+    assert history["epoch"].max() == 40
     pd.testing.assert_frame_equal(history.iloc[: len(first)][first.columns], first, check_dtype=False)
     shown.close()
 
