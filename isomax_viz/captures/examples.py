@@ -16,11 +16,9 @@ __all__ = ["EXAMPLES", "load_example"]
 # name -> what it is. The files are data/captures/<name>/*.safetensors; data/captures/README.md states the protocol.
 EXAMPLES = {
     "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
-    "cifar10": "CIFAR10, small CNN, preset quick (two epochs): four losses, three seeds; four OOD sets.",
-    "cifar10-alpha": "The same: IsoMax and IsoMax+ with entropic scales 1, 3, 10 and 30, two seeds; two OOD sets.",
+    "cifar10": "CIFAR10, FastCNN (small), preset fast (ten epochs): four losses, one seed; four OOD sets.",
+    "cifar10-alpha": "CIFAR10, small CNN (two epochs): IsoMax, IsoMax+ at scales 1, 3, 10, 30; 2 seeds, 2 OOD sets.",
 }
-# Which files, where it is not those of the folder of that name alone: scale 10 is in the captures of the four losses.
-_FILES = {"cifar10-alpha": ("cifar10-alpha/*.safetensors", "cifar10/*-isomax-s[01].*", "cifar10/*-isomax+-s[01].*")}
 
 
 def load_example(
@@ -63,15 +61,14 @@ def load_example(
     [Capture(IsoMax+ · digits · small_cnn · teaching: test 599, ood letters 599, patches 599, ...)]
     """
     check_choice("name", name, EXAMPLES)
-    folder = data_folder() / "captures"
-    patterns = _FILES.get(name, (f"{name}/*.safetensors",))
-    paths = [path for pattern in patterns for path in folder.glob(pattern)]
+    folder = data_folder() / "captures" / name
+    paths = list(folder.glob("*.safetensors"))
     if not paths:
         raise FileNotFoundError(
-            f"There are no captures in {folder / name}. They come with the repository and with the wheel: get it "
+            f"There are no captures in {folder}. They come with the repository and with the wheel: get it "
             "again, or record them with examples/record_examples.py."
         )
-    captures = sorted(_with_common_sets([Capture.load(path) for path in paths]), key=_order)
+    captures = sorted((Capture.load(path) for path in paths), key=_order)
     for key, wanted in (("loss", loss), ("backbone", backbone), ("seed", seed)):
         there = dict.fromkeys(capture.meta[key] for capture in captures)
         asked: Any = there if wanted is None else wanted
@@ -82,11 +79,6 @@ def load_example(
                 raise ValueError(f"{known}, but is {value!r}. Train others with iv.Experiment.")
         captures = [capture for capture in captures if capture.meta[key] in chosen]
     return captures
-
-
-def _with_common_sets(captures: list[Capture]) -> list[Capture]:
-    common = [name for name in captures[0].ood if all(name in capture.ood for capture in captures)]
-    return [capture.replace(ood={name: capture.ood[name] for name in common}) for capture in captures]
 
 
 def _order(capture: Capture) -> tuple[str, int, float, int]:

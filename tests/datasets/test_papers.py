@@ -29,7 +29,7 @@ from dataset_files import (
     zip_bytes,
 )
 
-from isomax_viz import datasets
+from isomax_viz import datasets, load_example, load_network
 from isomax_viz.datasets import papers
 from isomax_viz.datasets.archives import ArchiveError
 from isomax_viz.datasets.cache import load_cached
@@ -371,6 +371,17 @@ def test_each_backbone_trains_on_real_cifar10_with_the_smoke_preset(real, backbo
                          [datasets.load_ood("cifar100", data, n=10)], device="cpu")  # fmt: skip
     assert capture.test.accuracy == pytest.approx(history["accuracy"].iloc[-1], abs=1e-6)
     assert np.isfinite(capture.ood["cifar100"].logits).all()
+
+
+def test_the_shipped_networks_say_of_real_pictures_what_their_captures_say(monkeypatch):
+    monkeypatch.setenv("ISOMAX_VIZ_BUNDLES", str(shared_bundles()))
+    pictures = torch.from_numpy(papers.load("cifar10", "test").images[:500].astype(np.float32))
+    mean, std = torch.tensor([125.306918, 122.950394, 113.865383]), torch.tensor([62.993219, 62.088708, 66.7049])
+    for capture in load_example("cifar10"):
+        with torch.inference_mode():
+            logits = load_network("cifar10", loss=capture.loss)(((pictures - mean) / std).permute(0, 3, 1, 2))
+        most = 2e-2 if capture.loss == "softmax" else 1e-2  # its logits reach 20: steps of 0.016 at half precision
+        assert np.abs(logits.numpy() - capture.test.logits[:500]).max() < most, capture.loss
 
 
 def test_real_ood_sets_match_cifar10(real):

@@ -29,7 +29,7 @@ def test_a_network_gives_the_logits_of_its_capture(loss):
 
 
 def test_what_is_not_shipped_is_answered_with_what_is():
-    with pytest.raises(ValueError, match="name must be one of 'digits', but is 'imagenet'"):
+    with pytest.raises(ValueError, match="name must be one of 'cifar10', 'digits', but is 'imagenet'"):
         iv.load_network("imagenet", loss="isomax+")
     with pytest.raises(
         ValueError, match="No network of loss='isomax', seed=7 is shipped.*loss='isomax', seed=0.*Train"
