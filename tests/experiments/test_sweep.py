@@ -413,8 +413,12 @@ def test_ctrl_c_cancels_what_has_not_begun(tmp_path, monkeypatch, finished):
         _thread.interrupt_main()
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        iv.sweep(experiments, executor, ood="uniform", store=tmp_path, progress=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            iv.sweep(experiments, executor, ood="uniform", store=tmp_path, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [future.cancelled() for future in executor.futures] == [False, True, True]
     assert Store(tmp_path).ids() == [experiments[0].id]
 
