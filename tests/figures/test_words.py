@@ -295,7 +295,7 @@ def test_names_are_words_whatever_they_hold(kind, name):
     check_drawn(kind, name)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12).filter(
