@@ -18,6 +18,7 @@ from isomax_viz.analysis import methods, scores
 from isomax_viz.analysis.chosen import Captures, as_list, check_alike, shared_ood
 from isomax_viz.analysis.tables import evaluate
 from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import variant
 from isomax_viz.captures.samples import Samples
 from isomax_viz.experiments.add_scores import experiment_of, known_of
 from isomax_viz.experiments.experiment import SETTINGS
@@ -64,12 +65,13 @@ def measure(
     Returns
     -------
     DataFrame
-        One row per approach: ``approach, loss, score, data, backbone, preset, select, seed, ood`` (number of sets),
-        ``AUROC, TNR@TPR95`` (means over sets, fractions), ``accuracy, accuracy_difference`` (to SoftMax, where there is
-        a capture of it), ``relative_time`` (median over rounds of the time divided by that of a plain forward pass of
-        the same network) with its quartiles ``relative_time_low, relative_time_high``, ``extra_parameters`` (numbers to
-        keep beyond those of the same network with a SoftMax layer), ``fit_s`` (seconds to fit and tune, without the
-        trainings of an ensemble's other networks) and ``chosen`` (what tuning chose).
+        One row per approach: ``approach, loss, score, data, backbone, preset, select, seed, variant`` (what was changed
+        against the preset, but for settings of losses and methods), ``ood`` (number of sets), ``AUROC, TNR@TPR95``
+        (means over sets, fractions), ``accuracy, accuracy_difference`` (to SoftMax, where there is a capture of it),
+        ``relative_time`` (median over rounds of the time divided by that of a plain forward pass of the same network)
+        with its quartiles ``relative_time_low, relative_time_high``, ``extra_parameters`` (numbers to keep beyond those
+        of the same network with a SoftMax layer), ``fit_s`` (seconds to fit and tune, without the trainings of an
+        ensemble's other networks) and ``chosen`` (what tuning chose).
 
     Raises
     ------
@@ -217,6 +219,7 @@ def _row(
         "loss": capture.loss,
         "score": score,
         **{name: capture.meta.get(name) for name in ("data", "backbone", "preset", "select", "seed")},
+        "variant": variant(capture, without=_OF_LOSSES) or None,
         "ood": len(found),
         "AUROC": found["AUROC"].mean(),
         "TNR@TPR95": found["TNR@TPR95"].mean(),

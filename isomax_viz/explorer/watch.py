@@ -187,9 +187,8 @@ class Watch(LabView):
         return read_history(self._store.checkpoint_path(self.experiment.id))
 
     def _so_far(self, history: pd.DataFrame) -> Capture:
-        meta = {name: getattr(self.experiment, name) for name in ("loss", "data", "backbone", "preset", "seed")}
         # A capture needs samples, a history has none yet: one made-up sample that no curve shows.
-        return Capture.from_arrays([[0.0, 0.0]], [0], meta=meta).replace(history=history)
+        return Capture.from_arrays([[0.0, 0.0]], [0], meta=self.experiment.meta).replace(history=history)
 
     def _plain_curves(self, **options: Any) -> Figure | None:
         history = self._history()

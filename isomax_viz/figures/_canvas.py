@@ -18,9 +18,11 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 from matplotlib.transforms import ScaledTranslation
@@ -205,8 +207,8 @@ def small() -> float:
     return 0.9 * FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
 
 
-def enlarged(points: float) -> float:
-    """Return a size on paper (of markers, curves, small print) as large as the theme has it."""
+def enlarged(points: Any) -> Any:
+    """Return a size on paper (of markers, curves, small print), or an array of them, as large as the theme has it."""
     return 1.5 * points if style.zoom(1) > 1 else points
 
 
@@ -394,8 +396,8 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     entitle(ax, " · ".join(caption.parts))
     figure, legend = ax.get_figure(root=True), ax.get_legend()
     if isinstance(figure, CanvasFigure):  # elsewhere may be lines of somebody else's
-        for line in (*ax.lines, *(legend.get_lines() if legend else ())):
-            line.set(markersize=enlarged(line.get_markersize()), linewidth=enlarged(line.get_linewidth()))
+        for drawn in (*ax.lines, *ax.patches, *ax.collections, *(legend.legend_handles if legend else ())):
+            _enlarge(drawn)
     if own:
         grow(figure, [ax], rows=1)
         write_note(figure, caption.note)
@@ -406,6 +408,14 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
                     va="top", fontsize=6.5, color=GREY, gid="note", annotation_clip=False)  # fmt: skip
         take_literally(ax.texts)
     return ax
+
+
+def _enlarge(drawn: Any) -> None:
+    drawn.set_linewidth(enlarged(drawn.get_linewidth()))
+    if isinstance(drawn, Line2D):
+        drawn.set_markersize(enlarged(drawn.get_markersize()))
+    elif isinstance(drawn, PathCollection):
+        drawn.set_sizes(enlarged(enlarged(drawn.get_sizes())))  # areas
 
 
 def entitle(ax: Axes, title: str) -> None:

@@ -112,7 +112,10 @@ def test_costs_stand_beside_what_is_demanded(measured, scored):
 def test_distances_to_class_means_are_measured_with_what_they_keep(scored, session_store):
     plain = scored[1].replace(test=replace(scored[1].test, predictions=1 - scored[1].test.predictions % 2))
     asked = {"approaches": [("softmax", "mds")], "rounds": 1, "pictures": 20, "store": session_store}
-    row = methods.measure([plain, scored[0]], **asked).loc[0]
+    changed = {"epochs": 4, "scales_learning_rate": 2.0}
+    told = [capture.replace(meta=capture.meta | {"changed": changed}) for capture in (plain, scored[0])]
+    row = methods.measure(told, **asked).loc[0]
+    assert row["variant"] == "epochs=4"  # a setting of a loss is a part of what is compared
     assert row["extra_parameters"] == 10 * 128
     assert row["AUROC"] == iv.evaluate(scored[0], scores="mds").AUROC[0]
     assert row["accuracy_difference"] == 0  # to the network that is measured, not to another seed, listed before it

@@ -110,6 +110,7 @@ def test_a_watched_training_stops_and_goes_on(tmp_path):
     assert shown.wait(30) is None and not shown.running
     reached = shown.shown["progress"][0]
     assert 0 < reached < 40 and f"Stopped after epoch {reached}" in shown.shown["sentence"]
+    assert "epochs=40" in shown._draw().texts[-1].get_text()  # the small print
     first = read_history(shown._store.checkpoint_path(shown.experiment.id))
     shown.start()
     shown.wait(120)

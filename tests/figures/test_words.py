@@ -245,6 +245,14 @@ def test_marks_curves_and_small_print_grow_for_a_talk_in_figures_made_here():
     assert len(marked) == 6 and {(one.get_markersize(), two.get_markersize()) for one, two in marked} == {(6, 9)}
     notes = [[text.get_size() for text in ax.figure.texts if text.get_gid() == "note"] for ax in (paper, talk)]
     assert notes == [[6.5], [9.75]]
+    outlines = [
+        [drawn.get_linewidth() for drawn in (*ax.patches, *ax.get_legend().get_patches())]
+        for ax in (figures.plot_scores(make(), theme=theme) for theme in ("paper", "talk"))
+    ]
+    assert len(outlines[0]) >= 4 and outlines[1] == pytest.approx([1.5 * width for width in outlines[0]])
+    spaces = (figures.plot_feature_space(make(), theme=theme) for theme in ("paper", "talk"))
+    crosses = [[points.get_sizes().tolist() for points in ax.collections] for ax in spaces]
+    assert crosses == [[[70]], [[70 * 1.5**2]]]  # areas
     with mpl.rc_context({"lines.markersize": 12}):
         ax = Figure().subplots()
         (own,) = ax.plot([0, 1], marker="o")
