@@ -212,8 +212,8 @@ def _row(
     accuracy = detector.accuracy if isinstance(detector, Ensemble) else capture.test.accuracy
     low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
     means = head.num_features * head.num_classes if _to_means(known, score) else 0
-    linear = head.num_features * head.num_classes + head.num_classes
-    of_head = sum(parameter.numel() for parameter in head.parameters()) - linear
+    # Beyond those of a linear layer with biases.
+    of_head = sum(parameter.numel() for parameter in head.parameters()) - (head.num_features + 1) * head.num_classes
     return {
         "approach": methods.label(capture.loss, score),
         "loss": capture.loss,

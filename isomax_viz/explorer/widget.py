@@ -252,8 +252,7 @@ class Explorer(BrowserView):
         OSError
             If the place cannot be written.
         """
-        path = Path(path)
-        path = path if path.is_absolute() else self.folder / path
+        path = self.folder / path  # an absolute one stays
         suffix = check_choice("The suffix of path", path.suffix.lower().lstrip("."), FORMATS)
         if suffix in ("png", "svg", "pdf"):
             return save_figure(self._draw(), path)
@@ -294,9 +293,8 @@ class Explorer(BrowserView):
         from IPython.display import HTML, Image, display
 
         figure = self._draw()
-        words = describe(figure)
         # As text: names of sets come from anybody, and Markdown would take them as markup.
-        display(Image(png(figure), format="png", alt=words), HTML(f"<p>{escape(words)}</p>"))
+        display(Image(png(figure), format="png", alt=describe(figure)), HTML(f"<p>{escape(describe(figure))}</p>"))
 
 
 def explore(

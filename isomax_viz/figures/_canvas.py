@@ -207,8 +207,8 @@ def small() -> float:
     return 0.9 * FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
 
 
-def enlarged(points: Any) -> Any:
-    """Return a size on paper (of markers, curves, small print), or an array of them, as large as the theme has it."""
+def enlarged(points: float) -> float:
+    """Return a size on paper (of markers, curves, small print) as large as the theme has it."""
     return 1.5 * points if style.zoom(1) > 1 else points
 
 
@@ -312,8 +312,7 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
     """Draw one legend for all panels at the bottom of a figure."""
     # The layout leaves room for a legend at the very bottom; the pad (in font sizes) lifts it above the note's strip.
     look = {"loc": "outside lower center", "borderaxespad": 0.6 + enlarged(NOTE_STRIP) * 72 / (small() / 0.9)} | options
-    room = 0.98 * figure.bbox.width
-    _fit(lambda columns: figure.legend(handles, labels, ncols=columns, **look), len(labels), room)
+    _fit(lambda n: figure.legend(handles, labels, ncols=n, **look), len(labels), 0.98 * figure.bbox.width)
 
 
 def _fit(draw: Callable[[int], Legend], entries: int, room: float) -> Legend:
@@ -394,10 +393,9 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     for axes in (ax, *_bars(ax)):
         break_words(axes.yaxis.label, high)
     entitle(ax, " · ".join(caption.parts))
-    figure, legend = ax.get_figure(root=True), ax.get_legend()
+    figure = ax.get_figure(root=True)
     if isinstance(figure, CanvasFigure):  # elsewhere may be lines of somebody else's
-        for drawn in (*ax.lines, *ax.patches, *ax.collections, *(legend.legend_handles if legend else ())):
-            _enlarge(drawn)
+        _enlarge(ax, ax.get_legend())
     if own:
         grow(figure, [ax], rows=1)
         write_note(figure, caption.note)
@@ -410,12 +408,13 @@ def attach(ax: Axes, caption: Caption, *, own: bool) -> Axes:
     return ax
 
 
-def _enlarge(drawn: Any) -> None:
-    drawn.set_linewidth(enlarged(drawn.get_linewidth()))
-    if isinstance(drawn, Line2D):
-        drawn.set_markersize(enlarged(drawn.get_markersize()))
-    elif isinstance(drawn, PathCollection):
-        drawn.set_sizes(enlarged(enlarged(drawn.get_sizes())))  # areas
+def _enlarge(ax: Axes, legend: Legend | None) -> None:
+    for drawn in (*ax.lines, *ax.patches, *ax.collections, *(legend.legend_handles if legend else ())):
+        drawn.set_linewidth(np.multiply(enlarged(1), drawn.get_linewidth()))  # a collection may have many
+        if isinstance(drawn, Line2D):
+            drawn.set_markersize(enlarged(drawn.get_markersize()))
+        elif isinstance(drawn, PathCollection):
+            drawn.set_sizes(enlarged(1) ** 2 * drawn.get_sizes())  # areas
 
 
 def entitle(ax: Axes, title: str) -> None:
