@@ -30,8 +30,10 @@ help:
 	@$(BIN)/python -m pip install --quiet --no-compile --upgrade pip
 	@touch $@
 
-# pip is not silenced: its lines show that it lives. What is imported is compiled then, which saves compiling all of it here.
+# pip is not silenced: its lines show that it lives. What is imported is compiled then, which saves compiling all of it here;
+# so Python must be free to keep what it compiled, or each process would compile PyTorch and the others anew (10 s, not 4).
 # A PyTorch that is installed already is kept.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --no-compile --editable
 
 .venv/installed-look: .venv/created pyproject.toml
