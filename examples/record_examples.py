@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import isomax_viz as iv
@@ -30,7 +31,8 @@ CIFAR10 = {"data": "cifar10", "backbone": "fast_cnn_small", "preset": "fast"}
 # Sixteen trainings: a small network, two epochs, and every fourth picture, which tell an AUROC to about a point.
 ALPHA = {"data": "cifar10", "backbone": "small_cnn", "preset": "quick", "epochs": 2, "precision": "float32"}
 ALPHA |= {"loss": ("isomax", "isomax+"), "entropic_scale": (1.0, 3.0, 10.0, 30.0), "seed": SEEDS[:2]}
-ALPHA_STEP, ALPHA_OOD = 4, CIFAR10_OOD[:2]
+PER_CLASS = {500: 500, 1_000: 1_000, 2_000: 2_000, 5_000: None}  # all there are: the trainings of cifar10
+STEP, PHOTOGRAPHS = 4, CIFAR10_OOD[:2]
 
 
 def lean(
@@ -71,7 +73,19 @@ def cifar10_alpha() -> Recipe:
     """Give the captures of IsoMax and IsoMax+ on CIFAR10 with each entropic scale."""
     for e in iv.Experiment.grid(**ALPHA):
         name = f"{e.backbone}-{e.loss}-scale{e.entropic_scale:g}-s{e.seed}"
-        yield name, lambda e=e: lean(e.run(ood=ALPHA_OOD), ood=ALPHA_OOD, step=ALPHA_STEP)
+        yield name, lambda e=e: lean(e.run(ood=PHOTOGRAPHS), ood=PHOTOGRAPHS, step=STEP)
+
+
+def cifar10_few() -> Recipe:
+    """Give the captures of the four losses trained on 500, 1,000, 2,000 and 5,000 pictures of each class."""
+    for loss, (number, asked) in product(LOSSES, PER_CLASS.items()):
+        e = iv.Experiment(loss=loss, examples_per_class=asked, **CIFAR10)
+        yield f"{e.backbone}-{loss}-{number}-s{e.seed}", lambda e=e, n=number: _of_few(e.run(ood=PHOTOGRAPHS), n)
+
+
+def _of_few(capture: iv.Capture, number: int) -> iv.Capture:
+    capture = capture.replace(meta={**capture.meta, "examples_per_class": number})
+    return lean(capture, ood=PHOTOGRAPHS, step=STEP)
 
 
 def write_networks(name: str) -> None:
@@ -86,7 +100,7 @@ def write_networks(name: str) -> None:
         print(f"{path.stat().st_size / 1e3:7.0f} kB  {path}")
 
 
-RECORDERS = {"digits": digits, "cifar10": cifar10, "cifar10-alpha": cifar10_alpha}
+RECORDERS = {"digits": digits, "cifar10": cifar10, "cifar10-alpha": cifar10_alpha, "cifar10-few": cifar10_few}
 
 
 def main() -> None:

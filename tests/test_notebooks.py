@@ -16,6 +16,14 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 WITHOUT_TORCH = ("01_logits_entropy_probability", "05_distance_score", "07_explorer")
 # They need the networks that the quickstart trains; run beside it, each would wait for the other's trainings.
 LATE = ("03_training_dynamics", "06_tables", "12_threshold_and_cost", "13_entropy_principle")
+# Two epochs show that every cell runs; what the whole trainings show is committed, and `make figures` makes it anew.
+SHORT = """
+from isomax_viz.experiments import Experiment as _Experiment
+_whole = _Experiment.protocol.fget
+_Experiment.protocol = property(lambda e: _whole(e).with_epochs(min(2, _whole(e).epochs)))
+"""
+# What it records beyond the sets that every experiment does.
+SETS = {"06_tables": ("letters", "patches", "fooling", "gaussian", "uniform")}
 
 
 def code_cells(notebook):
@@ -25,15 +33,21 @@ def code_cells(notebook):
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS, key=lambda path: path.stem in LATE), ids=lambda path: path.stem)
 def test_notebook_runs(path, request, record_property, monkeypatch):
-    from isomax_viz.experiments import reports
+    from isomax_viz.experiments import Experiment, reports
     from isomax_viz.experiments.sweep import sweep
 
-    monkeypatch.setattr(reports, "_PREPARE", "")  # no SVG of each figure: only the gallery, which has tests, needs it
+    monkeypatch.setattr(
+        reports, "_PREPARE", SHORT
+    )  # and no SVG of each figure: only the gallery, which has tests, needs it
+    full = Experiment.protocol.fget
+    monkeypatch.setattr(
+        Experiment, "protocol", property(lambda self: full(self).with_epochs(min(2, full(self).epochs)))
+    )
     if path.stem in WITHOUT_TORCH:
         request.getfixturevalue("hide_torch")
     start = time.perf_counter()
-    if path.stem in reports.STUDIES:  # in this process, which has PyTorch already; the notebook would start others
-        sweep(reports.STUDIES[path.stem], progress=False)
+    if path.stem in reports.STUDIES:  # in this process; those that the notebook would start know of no short trainings
+        sweep(reports.STUDIES[path.stem], ood=SETS.get(path.stem), progress=False)
     notebook = reports.execute(path)
     record_property("notebook", f"{path.stem}: {time.perf_counter() - start:.0f} s")  # printed at the end
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]

@@ -6,6 +6,8 @@ Everything here is deterministic. Drawn sets are made at the size that is asked 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,11 @@ def _test_indices(labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
+def _of_scikit_learn(file: str) -> Path:
+    """Return where a data file of scikit-learn lies; its own loaders take a second and a half, their import."""
+    return Path(find_spec("sklearn").origin).parent / "datasets" / file  # type: ignore[union-attr, arg-type]  # is required
+
+
 # Every experiment asks for them several times, and reading them takes longer than an epoch of a small network.
 @lru_cache(maxsize=2)
 def load_digits(split: str) -> ImageSet:
@@ -56,18 +63,16 @@ def load_digits(split: str) -> ImageSet:
     ImageSet(digits: 599 images, 8x8x1, 10 classes)
     """
     check_choice("split", split, ("train", "test"))
-    from sklearn.datasets import load_digits as load
-
-    bunch = load()
-    test = np.zeros(len(bunch.target), dtype=bool)
-    test[_test_indices(bunch.target)] = True
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    *counts, labels = np.loadtxt(_of_scikit_learn("data/digits.csv.gz"), delimiter=",", dtype=np.int64, unpack=True)
+    test = np.zeros(len(labels), dtype=bool)
+    test[_test_indices(labels)] = True
+    images = np.rint(np.stack(counts, axis=1).reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
     provenance = {
         "source": "sklearn.datasets.load_digits",
         "split": f"{split}: a fixed third of each class is the test set",
         "conversions": ["counts 0 .. 16 to 0 .. 255"],
     }
-    whole = ImageSet("digits", images, bunch.target, tuple(str(digit) for digit in range(10)), provenance)
+    whole = ImageSet("digits", images, labels, tuple(str(digit) for digit in range(10)), provenance)
     return whole.subset(test if split == "test" else ~test)
 
 
@@ -113,10 +118,9 @@ def draw_patches(size: tuple[int, int], channels: int, n: int) -> ImageSet:
     >>> draw_patches((8, 8), 1, 4)
     ImageSet(patches: 4 images, 8x8x1, 2 classes)
     """
-    from sklearn.datasets import load_sample_images
-
     mode = "L" if channels == 1 else "RGB"
-    photographs = [Image.fromarray(image).convert(mode) for image in load_sample_images().images]
+    files = (_of_scikit_learn(f"images/{name}.jpg") for name in ("china", "flower"))
+    photographs = [Image.open(file).convert(mode) for file in files]
     rng = np.random.Generator(np.random.PCG64(_PATCH_SEED))
     images = np.stack([_patch(photographs[index % 2], size, rng) for index in range(n)]).reshape(n, *size, channels)
     provenance = {

@@ -278,7 +278,7 @@ def load_ood(name: str | ImageSet, like: InDistribution | ImageSet, *, n: int | 
     Notes
     -----
     ``"fooling"`` stands for the published images here. An experiment on an embedded set takes images that fool a
-    network for that set instead; ``iv.make_fooling("digits")`` gives them.
+    network for that set instead; ``iv.make_fooling(name)`` gives them, for every set.
 
     Examples
     --------

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isomax_viz._common.checks import check_choice, check_number
+from isomax_viz._common.checks import check_number
 from isomax_viz.datasets import ID_SETS, ImageSet, InDistribution, load_id, load_ood
 from isomax_viz.datasets.cache import cache_path, through_cache
 from isomax_viz.datasets.fetch import data_folder
@@ -22,6 +22,7 @@ _PROTOCOL = Protocol(epochs=6, milestones=(4, 5))
 # Grey values by which every pixel moves, and how often; what is then not sure starts again from other noise.
 _STEPS = ((4, 40), (2, 40), (1, 40))
 _STARTS = 10
+_AT_ONCE = 1_000  # pictures, for their gradients' sake: 10,000 of 32x32 pixels would take many GB
 
 
 class FoolingError(RuntimeError):
@@ -47,8 +48,8 @@ def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None)
     Parameters
     ----------
     data : str or InDistribution
-        An embedded in-distribution set, or its name. Held-out classes and reduced training sets make no difference: the
-        images are the same for all networks of a set.
+        An in-distribution set, or its name. Held-out classes and reduced training sets make no difference: the images
+        are the same for all networks of a set. A set that is not embedded must be there already, and takes minutes.
     n : int, optional
         Number of images; by default as many as there are test images.
 
@@ -60,7 +61,7 @@ def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None)
     Raises
     ------
     ValueError
-        If the set is not embedded, or more images are asked for than there are test images.
+        If the name is unknown, or more images are asked for than there are test images.
     FoolingError
         If gradient ascent fails for an image.
 
@@ -73,24 +74,19 @@ def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None)
 
     Examples
     --------
-    >>> make_fooling("cifar10")
+    >>> make_fooling("digits", n=600)
     Traceback (most recent call last):
         ...
-    ValueError: data must be one of 'digits', but is 'cifar10'. For the papers' sets ood='fooling' downloads \
-theirs.
+    ValueError: n must be a whole number of at least 1 and of at most 599, but is 600.
     """
-    embedded = [key for key, source in ID_SETS.items() if source.kind == "bundled"]
-    remedy = "For the papers' sets ood='fooling' downloads theirs."
-    name = check_choice("data", data if isinstance(data, str) else data.name, embedded, remedy=remedy)
-    whole = load_id(name)
+    whole = load_id(data if isinstance(data, str) else data.name)
+    if n is not None:
+        check_number("n", n, at_least=1, at_most=len(whole.test), whole=True)
     # All that decides about the pictures: a changed recipe must not find the pictures of the former one.
     recipe = {"train": whole.train.fingerprint, "confidence": CONFIDENCE, "seed": _SEED, "steps": _STEPS}
     recipe |= {"starts": _STARTS, "protocol": _PROTOCOL.described()}
-    images = through_cache(cache_path(data_folder(), "fooling", name, recipe), lambda: _made(whole))
-    if n is None:
-        return images
-    check_number("n", n, at_least=1, at_most=len(images), whole=True)
-    return images if n == len(images) else images.subset(np.arange(n))
+    images = through_cache(cache_path(data_folder(), "fooling", whole.name, recipe), lambda: _made(whole))
+    return images if n in (None, len(images)) else images.subset(np.arange(n))
 
 
 def _made(data: InDistribution) -> ImageSet:
@@ -143,7 +139,9 @@ def _driven(network: nn.Module, shape: tuple[int, ...], targets: Tensor, data: I
     grey, unsure = torch.empty(shape), torch.arange(len(targets))
     for _ in range(_STARTS):
         noise = torch.from_numpy(rng.random((len(unsure), *shape[1:]), dtype=np.float32)).mul(255).round()
-        grey[unsure], is_sure = _ascend(network, noise, targets[unsure], data)
+        batches = zip(noise.split(_AT_ONCE), targets[unsure].split(_AT_ONCE), strict=True)
+        parts = [_ascend(network, *batch, data) for batch in batches]
+        grey[unsure], is_sure = (torch.cat(part) for part in zip(*parts, strict=True))
         unsure = unsure[~is_sure]
         if not len(unsure):
             return grey

@@ -171,12 +171,13 @@ def test_the_table_has_a_row_for_each_set_and_terms():
     assert table.loc[list(DRAWN), "available"].tolist() == ["yes"] * 4
 
 
-def test_import_and_loading_leave_torch_out():
+def test_import_and_loading_leave_torch_and_scikit_learn_out():
     code = (
         "import sys, isomax_viz.datasets as d;"
         "light = [m for m in ('torch', 'sklearn', 'matplotlib') if m in sys.modules];"
         "like = d.load_id('digits'); [d.load_ood(n, like) for n in d.default_ood('digits')]; d.describe();"
-        "sys.exit(str(light) if light else 'torch' if 'torch' in sys.modules else 0)"
+        "late = [m for m in ('torch', 'sklearn') if m in sys.modules];"
+        "sys.exit(str(light + late) if light + late else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
