@@ -18,6 +18,7 @@ EXAMPLES = {
     "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
     "cifar10": "CIFAR10, FastCNN (small), preset fast (ten epochs): four losses, one seed; four OOD sets.",
     "cifar10-alpha": "CIFAR10, small CNN (two epochs): IsoMax, IsoMax+ at scales 1, 3, 10, 30; 2 seeds, 2 OOD sets.",
+    "cifar10-few": "CIFAR10, FastCNN (small), ten epochs: 1,000 or 5,000 pictures per class; four losses, 2 OOD sets.",
 }
 
 
@@ -42,9 +43,9 @@ def load_example(
     Returns
     -------
     list of Capture
-        In the order backbone, loss (SoftMax first), entropic scale, seed; all with the same OOD sets. They were
-        recorded in float32 and are stored at half precision; ``data/captures/README.md`` tells the protocol and which
-        sets carry features.
+        In the order backbone, loss (SoftMax first), entropic scale, pictures per class, seed; all with the same OOD
+        sets. They were recorded in float32 and are stored at half precision; ``data/captures/README.md`` tells the
+        protocol and which sets carry features.
 
     Raises
     ------
@@ -81,6 +82,6 @@ def load_example(
     return captures
 
 
-def _order(capture: Capture) -> tuple[str, int, float, int]:
-    scale = float(capture.meta.get("entropic_scale") or 0)
-    return capture.meta["backbone"], list(LOSSES).index(capture.loss), scale, capture.meta["seed"]
+def _order(capture: Capture) -> tuple[str, int, float, int, int]:
+    scale, pictures = (capture.meta.get(key) or 0 for key in ("entropic_scale", "examples_per_class"))
+    return capture.meta["backbone"], list(LOSSES).index(capture.loss), scale, pictures, capture.meta["seed"]

@@ -115,11 +115,7 @@ class LabView(BrowserView):
     buttons: Sequence[tuple[str, str]] = ()
 
     def __init__(
-        self,
-        title: str,
-        controls: Sequence[Control],
-        show: Callable[..., Answer],
-        plain: Callable[..., Figure | None],
+        self, title: str, controls: Sequence[Control], show: Callable[..., Answer], plain: Callable[..., Figure | None]
     ) -> None:
         self.title, self._show, self._plain = title, show, plain
         self.controls = {control.name: control for control in controls}
@@ -552,10 +548,7 @@ def _at_scales(
         for (scale, name), values in zip(found.index, found.to_numpy(), strict=True)
     ]
     summary = {"kind": "table", "head": ["entropic scale", "against", *SHOWN], "rows": rows, "at": "scale"}
-    return {
-        "panels": [{"by": "scale", "frames": panels}, summary],
-        "sentence": {"by": "scale", "frames": sentences},
-    }
+    return {"panels": [{"by": "scale", "frames": panels}, summary], "sentence": {"by": "scale", "frames": sentences}}
 
 
 def _histogram(table: pd.DataFrame, loss: str) -> Answer:

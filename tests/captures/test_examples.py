@@ -33,7 +33,8 @@ def test_every_example_is_there_and_described():
     assert folders == set(EXAMPLES)
     headings = re.findall(r"^## (\S+)", (CAPTURES / "README.md").read_text(encoding="utf-8"), re.M)
     assert set(headings) >= set(EXAMPLES)
-    assert sum(path.stat().st_size for path in CAPTURES.rglob("*")) < 20e6
+    shipped = [path for folder in (CAPTURES, CAPTURES.parent / "networks") for path in folder.rglob("*")]
+    assert sum(path.stat().st_size for path in shipped) < 30e6
     assert sum(path.stat().st_size for path in (CAPTURES / "digits").iterdir()) < 4e6
 
 
@@ -115,6 +116,20 @@ def test_the_entropic_scales_are_what_their_readme_says():
         found = iv.evaluate(chosen, scores="es").groupby("ood")["AUROC"].mean()
         told = [float(cell.split()[0]) for cell in row[3:]]
         assert [100 * found["cifar100"], 100 * found["tinyimagenet_resize"]] == pytest.approx(told, abs=0.051)
+
+
+def test_networks_of_fewer_pictures_are_what_their_readme_says():
+    captures = load_example("cifar10-few")
+    expected = [(loss, number) for loss in LOSSES for number in (1_000, 5_000)]
+    assert [(c.loss, iv.studies.examples_per_class(c)) for c in captures] == expected
+    for capture, row in zip(captures, readme_table("cifar10-few"), strict=True):
+        found = iv.evaluate(capture, scores="es").set_index("ood")["AUROC"]
+        values = [capture.test.accuracy, found["cifar100"], found["tinyimagenet_resize"]]
+        told = [style.loss_style(capture.loss).label, f"{capture.meta['examples_per_class']:,}"]
+        assert row == told + [f"{100 * value:.1f}" for value in values]
+        assert [len(samples) for samples in capture.samples.values()] == [2_500] * 3
+    for all_pictures, whole in zip(captures[1::2], load_example("cifar10"), strict=True):
+        assert np.array_equal(all_pictures.test.logits, whole.test.logits[::4])
 
 
 def test_half_precision_does_little_to_the_scores(trained, tmp_path):
