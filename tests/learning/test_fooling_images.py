@@ -13,6 +13,8 @@ from isomax_viz.learning import fooling_images as fooling
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.protocols import Protocol
 
+FOOLED = fooling._fooled_network  # as it is outside the fixture
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -82,6 +84,19 @@ def test_they_are_made_in_parts_so_that_large_sets_fit_into_memory(made):
     assert parts[:6] == [100] * 5 + [99]
     # Sums over other batches round differently, which turns the sign of a slope at a pixel now and then.
     assert (again.images != images.images).mean() < 0.01
+
+
+def test_pictures_in_colour_are_made_too(monkeypatch):
+    monkeypatch.setattr(fooling, "_PROTOCOL", Protocol(epochs=8, milestones=(6,)))
+    monkeypatch.setattr(fooling, "_fooled_network", FOOLED)
+    labels = np.arange(300) % 3
+    pictures = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+    pictures[np.arange(300), :, :, labels] //= 8  # a class is the colour that is darker
+    known = iv.datasets.ImageSet("colours", pictures, labels, ("red", "green", "blue"))
+    images = fooling._made(iv.datasets.InDistribution("colours", known, known.subset(range(12))))
+    assert images.images.shape == (12, 8, 8, 3) and images.labels.tolist() == [0, 1, 2] * 4
+    means = images.images.mean(axis=(1, 2))
+    assert (means.argmin(axis=1) == images.labels).mean() > 0.7  # and so the noise was driven, too
 
 
 def test_an_experiment_takes_them_by_name(made, tmp_path):
