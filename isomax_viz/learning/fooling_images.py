@@ -49,7 +49,7 @@ def make_fooling(data: str | InDistribution = "digits", *, n: int | None = None)
     ----------
     data : str or InDistribution
         An in-distribution set, or its name. Held-out classes and reduced training sets make no difference: the images
-        are the same for all networks of a set. A set that is not embedded must be there already, and takes minutes.
+        are the same for all networks of a set. Embedded sets take seconds, photographs much longer.
     n : int, optional
         Number of images; by default as many as there are test images.
 
