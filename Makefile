@@ -31,7 +31,7 @@ help:
 	@touch $@
 
 # pip is not silenced: its lines show that it lives. What is imported is compiled then, which saves compiling all of it here;
-# so Python must be free to keep what it compiled, or each process would compile PyTorch and the others anew (10 s, not 4).
+# so Python must be free to keep what it compiled, or each process would compile PyTorch and the others anew (10 s, not 5).
 # A PyTorch that is installed already is kept.
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --no-compile --editable

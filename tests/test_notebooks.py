@@ -36,13 +36,9 @@ def test_notebook_runs(path, request, record_property, monkeypatch):
     from isomax_viz.experiments import Experiment, reports
     from isomax_viz.experiments.sweep import sweep
 
-    monkeypatch.setattr(
-        reports, "_PREPARE", SHORT
-    )  # and no SVG of each figure: only the gallery, which has tests, needs it
-    full = Experiment.protocol.fget
-    monkeypatch.setattr(
-        Experiment, "protocol", property(lambda self: full(self).with_epochs(min(2, full(self).epochs)))
-    )
+    monkeypatch.setattr(reports, "_PREPARE", SHORT)  # without SVG, which only the gallery needs; it has tests
+    whole = Experiment.protocol.fget
+    monkeypatch.setattr(Experiment, "protocol", property(lambda e: whole(e).with_epochs(min(2, whole(e).epochs))))
     if path.stem in WITHOUT_TORCH:
         request.getfixturevalue("hide_torch")
     start = time.perf_counter()

@@ -33,8 +33,7 @@ def test_every_example_is_there_and_described():
     assert folders == set(EXAMPLES)
     headings = re.findall(r"^## (\S+)", (CAPTURES / "README.md").read_text(encoding="utf-8"), re.M)
     assert set(headings) >= set(EXAMPLES)
-    shipped = [path for folder in (CAPTURES, CAPTURES.parent / "networks") for path in folder.rglob("*")]
-    assert sum(path.stat().st_size for path in shipped) < 30e6
+    assert sum(path.stat().st_size for path in CAPTURES.rglob("*")) < 20e6
     assert sum(path.stat().st_size for path in (CAPTURES / "digits").iterdir()) < 4e6
 
 
