@@ -51,7 +51,7 @@ unknown. Give them: explore(captures, images={'test': image_set}).
         images = given[name]
     else:
         known = _trained_on(capture, f"so the pictures of {name!r} are unknown. {remedy}")
-        images = load_ood(name, known) if name in capture.ood else getattr(known, name)
+        images = load_ood(name, known, n=len(samples)) if name in capture.ood else getattr(known, name)
     recorded = capture.meta.get("ood", {}).get(name, {}).get("fingerprint", images.fingerprint)
     same = recorded == images.fingerprint and (name in capture.ood or np.array_equal(images.labels, samples.labels))
     if len(images) != len(samples) or not (same or name in given):

@@ -15,7 +15,7 @@ from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.checkpoint import Checkpoint
 from isomax_viz.learning.training.loop import train
 from isomax_viz.learning.training.protocols import PRESETS, Protocol, protocol_for
-from isomax_viz.learning.training.start import held_out_split
+from isomax_viz.learning.training.start import held_out_split, optimizer_for
 
 CPU = torch.device("cpu")
 FAST = replace(PRESETS["fast"].with_epochs(3), batch_size=32, validation=0.25)
@@ -79,6 +79,37 @@ def test_convolutions_start_by_passing_their_channels_on(data):
     maps = torch.randn(2, 8, 5, 5)
     torch.testing.assert_close(group.conv1(maps)[:, :8], maps)
     assert not torch.allclose(group.conv1(maps)[:, 8:], torch.zeros(()))  # what is added starts at random
+
+
+def test_scales_of_batch_normalisation_stay_and_its_biases_learn_faster(data):
+    """The first step, worked out: momentum is empty, so that Nesterov's step is (1 + momentum) times the rate."""
+    protocol = replace(FAST, epochs=1, batch_size=len(data.train), validation=0.0, identity_start=False)
+    protocol = replace(protocol, momentum=0.5, weight_decay=0.0)
+    steps = {}
+    for factor in (1.0, 8.0):
+        model = network()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        train(model, data, replace(protocol, biases_learning_rate=factor), device=CPU, progress=False)
+        steps[factor] = {name: value - before[name] for name, value in model.state_dict().items()}
+    for name, step in steps[1.0].items():
+        if name.endswith(("norm1.weight", "norm2.weight")):
+            assert not step.any() and not steps[8.0][name].any()
+        elif "running" not in name and "batches" not in name and "whitening" not in name:
+            assert step.any()
+            torch.testing.assert_close(steps[8.0][name], step * (8 if "norm" in name else 1), rtol=1e-3, atol=1e-6)
+    free = network()
+    train(free, data, replace(protocol, fixed_scales=False), device=CPU, progress=False)
+    assert (free.backbone.groups[0].norm1.weight != 1).any()
+
+
+def test_a_bias_that_learns_faster_decays_no_faster(data):
+    model = network()
+    rates = {len(group["params"]): group for group in optimizer_for(model, PRESETS["fast"]).param_groups}
+    plain, biases = rates[len(list(model.parameters())) - 6], rates[6]
+    factor = PRESETS["fast"].biases_learning_rate
+    assert biases["lr"] == factor * plain["lr"] and biases["initial_lr"] == biases["lr"]
+    assert biases["lr"] * biases["weight_decay"] == pytest.approx(plain["lr"] * plain["weight_decay"])
+    assert {id(bias) for bias in biases["params"]} == {id(p) for n, p in model.named_parameters() if n.endswith("bias")}
 
 
 def test_flips_alternate_from_epoch_to_epoch(rng):

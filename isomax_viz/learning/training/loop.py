@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -11,14 +9,13 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from isomax_viz.datasets import InDistribution
-from isomax_viz.learning.losses import parameter_groups
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.checkpoint import Checkpoint, TrainingState, training_digest
 from isomax_viz.learning.training.hardware import Computing
 from isomax_viz.learning.training.history import EpochRecord
 from isomax_viz.learning.training.outliers import Outliers
 from isomax_viz.learning.training.protocols import Protocol
-from isomax_viz.learning.training.start import prepare, splits
+from isomax_viz.learning.training.start import optimizer_for, prepare, splits
 
 __all__ = ["TrainingError", "evaluate_epoch", "train"]
 
@@ -105,7 +102,7 @@ def train(
     prepare(model.backbone, protocol, learned)
     shuffling = {"batch_size": protocol.batch_size, "generator": computing.generator()}
     shuffling |= protocol.augmentation(padding=padding, flip=flip)
-    optimizer = _optimizer(model, protocol)
+    optimizer = optimizer_for(model, protocol)
     state = TrainingState(model, optimizer, shuffling["generator"], protocol.select)
     with computing.active():
         if checkpoint is not None:
@@ -174,14 +171,6 @@ def evaluate_epoch(model: nn.Module, batches: Batches, computing: Computing) -> 
         logits, class_logits = model.head.both_logits(features)
         record.add(logits, class_logits, targets, model.head.criterion(class_logits, targets))
     return record.summary()
-
-
-def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
-    slow: dict[str, Any] = {"slow_factor": protocol.scales_learning_rate, "slow_decay": protocol.scales_weight_decay}
-    groups = parameter_groups(model, lr=protocol.learning_rate, weight_decay=protocol.weight_decay, **slow)
-    for group in groups:
-        group["initial_lr"] = group["lr"]
-    return torch.optim.SGD(groups, lr=protocol.learning_rate, momentum=protocol.momentum, nesterov=True)
 
 
 def _check_finite(loss: float, *, epoch: int, learning_rate: float) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
 from isomax_viz._common.checks import check_choice
 from isomax_viz.datasets import ImageSet, InDistribution
+from isomax_viz.learning.losses import parameter_groups
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.protocols import SELECTIONS, Protocol
 
-__all__ = ["held_out_split", "prepare", "splits"]
+__all__ = ["held_out_split", "optimizer_for", "prepare", "splits"]
 
 
 def held_out_split(images: ImageSet, share: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -92,3 +95,28 @@ def prepare(backbone: nn.Module, protocol: Protocol, learned: Batches) -> None:
                 f"{type(backbone).__name__} has none. Set whitening=0."
             )
         backbone.whiten(learned.sample(protocol.whitening))
+
+
+def optimizer_for(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
+    """Return the optimiser of a network's parameters, each group with its ``initial_lr``.
+
+    Parameters
+    ----------
+    model : Module
+        Has ``backbone`` and ``head``; the scales that the protocol fixes stop to learn.
+    protocol : Protocol
+        Rates and decays.
+    """
+    slow: dict[str, Any] = {"slow_factor": protocol.scales_learning_rate, "slow_decay": protocol.scales_weight_decay}
+    rate, decay, factor = protocol.learning_rate, protocol.weight_decay, protocol.biases_learning_rate
+    groups = parameter_groups(model, lr=rate, weight_decay=decay, **slow)
+    norms = [part for part in model.backbone.modules() if isinstance(part, nn.BatchNorm2d) and part.affine]
+    for norm in norms if protocol.fixed_scales else ():
+        norm.weight.requires_grad_(False)
+    if factor != 1:
+        biases = {norm.bias: None for norm in norms}
+        groups[0]["params"] = [parameter for parameter in groups[0]["params"] if parameter not in biases]
+        groups.append({"params": list(biases), "lr": rate * factor, "weight_decay": decay / factor})
+    for group in groups:
+        group["initial_lr"] = group["lr"]
+    return torch.optim.SGD(groups, lr=rate, momentum=protocol.momentum, nesterov=True)
