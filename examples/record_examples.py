@@ -72,10 +72,16 @@ def cifar10() -> Recipe:
 
 
 def _with_columns(experiment: iv.Experiment) -> iv.Capture:
-    noise = [iv.datasets.load_ood(name, iv.datasets.load_id("cifar10"), n=MADE) for name in ("gaussian", "uniform")]
-    made = [iv.make_fooling("cifar10", n=MADE), *noise]
-    capture = experiment.run(ood=(*PHOTOGRAPHS, *made))
-    return lean(iv.add_scores(capture, COLUMNS, images={images.name: images for images in made}))
+    """Record what the shipped network says, whose weights are rounded to half precision, and fit detectors to it."""
+    from isomax_viz.learning.recording.network import record_capture, record_ood
+
+    data, plain = iv.datasets.load_id(experiment.data), experiment.run(ood=())
+    network = experiment.network().half().float()
+    capture = record_capture(network, data, meta=plain.meta, history=plain.history)
+    noise = [iv.datasets.load_ood(name, data, n=MADE) for name in ("gaussian", "uniform")]
+    made = {images.name: images for images in (iv.make_fooling(data, n=MADE), *noise)}
+    capture = record_ood(capture, network, data, [*PHOTOGRAPHS, *made.values()])
+    return lean(iv.add_scores(capture, COLUMNS, network=network, images=made))
 
 
 def cifar10_alpha() -> Recipe:

@@ -17,7 +17,8 @@ SELECTIONS = ("last", "best_validation", "best_test")
 
 # What came later: left out of descriptions where it is not used, so that experiments keep their ids.
 _LATER = (
-    "rise", "padding", "reflect", "alternating_flips", "whitening", "identity_start", "fixed_scales", "biases_learning_rate",
+    "rise", "padding", "reflect", "alternating_flips", "whitening", "identity_start", "fixed_scales",
+    "biases_learning_rate",
 )  # fmt: skip
 # method -> its name and the weight of its term in the source.
 METHODS = {
