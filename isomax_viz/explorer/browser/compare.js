@@ -4,18 +4,24 @@ import { labelOf, pairedSets } from "./stage.js";
 
 const RESAMPLES = 500;
 
+/** Return who is wrong about an image of a set, by its scores under A and B and their thresholds: a, b, both or "". */
+export function wrong(set, a, b, limits) {
+  const known = set === ID, ofA = (a >= limits[0]) !== known, ofB = (b >= limits[1]) !== known;
+  return ofA ? (ofB ? "both" : "a") : ofB ? "b" : "";
+}
+
+/** Return the thresholds as single precision holds them, like the scores. */
+export const limitsOf = (values) => values.map(({ threshold }) => Math.fround(threshold));
+
 /** Count how A and B fail, per set: { name, a, b, both, n }. */
 export function failures(sides, state, values) {
-  const limits = values.map(({ threshold }) => Math.fround(threshold));
+  const limits = limitsOf(values);
   return pairedSets(sides, state).map((name) => {
-    const tally = { name, a: 0, b: 0, both: 0, n: 0 };
     const [one, two] = sides.map(({ answer }) => answer.columns[name].values);
+    const tally = { name, a: 0, b: 0, both: 0, n: one.length };
     for (let k = 0; k < one.length; k += 1) {
-      const a = (one[k] >= limits[0]) !== (name === ID), b = (two[k] >= limits[1]) !== (name === ID);
-      tally.n += 1;
-      if (a && b) tally.both += 1;
-      else if (a) tally.a += 1;
-      else if (b) tally.b += 1;
+      const who = wrong(name, one[k], two[k], limits);
+      if (who) tally[who] += 1;
     }
     return tally;
   });

@@ -1,4 +1,5 @@
 // Select: which images a choice means, and what is said about them.
+import { limitsOf, wrong } from "./compare.js";
 import { count, ID, number } from "./numbers.js";
 import { chosenColumns, labelOf, pairedSets, scored, setsOf } from "./stage.js";
 
@@ -16,12 +17,6 @@ export function choosable(kind, by) {
 export const WRONG = { a: "wrong in A only", b: "wrong in B only", both: "wrong in both" };
 
 const within = (value, [low, high]) => value >= low && value <= high;
-
-/** Whether A and B (by their thresholds) are wrong about an image of a set as a choice wants it. */
-function wrongAs(which, set, scores, values) {
-  const [a, b] = scores.map((score, s) => (score >= Math.fround(values[s].threshold)) !== (set === ID));
-  return { both: a && b, a: a && !b, b: b && !a }[which];
-}
 
 /** Return the points of a plane that lie in a rectangle. */
 function inPlane({ answer }, state, wanted) {
@@ -61,12 +56,13 @@ export function selected(data, state, sides, values) {
   const pairs = wanted.by === "plane" || wanted.by === "wrong" ? pairedSets(sides, state) : null;
   const columns = chosenColumns(side, state).filter(({ name }) => !pairs || pairs.includes(name));
   if (columns.some(({ values: all }) => !all)) return null;
+  const limits = values && limitsOf(values);
   for (const { name, values: all } of columns) {
     const other = pairs && sides[1].answer.columns[name].values;
     const takes = {
       value: (value) => within(value, wanted.range),
       plane: (value, k) => within(value, wanted.x) && within(other[k], wanted.y),
-      wrong: (value, k) => wrongAs(wanted.which, name, [value, other[k]], values),
+      wrong: (value, k) => wrong(name, value, other[k], limits) === wanted.which,
       confident_ood: () => name !== ID,
       doubtful_id: () => name === ID,
       near_threshold: () => true,
