@@ -18,7 +18,7 @@ from isomax_viz.analysis import scores
 from isomax_viz.analysis.scores import add_column
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution
+from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, load_ood
 from isomax_viz.experiments.experiment import Experiment
 from isomax_viz.experiments.run import data_of
 from isomax_viz.learning.detectors import DETECTORS, Detector, Ensemble, Known
@@ -217,10 +217,11 @@ def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> Imag
         return known.data.test
     if name not in images and name not in OOD_SETS:
         raise ValueError(f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: an ImageSet}}.")
-    found = load_unknown(images.get(name, name), known.data)
+    n, drawn = len(known.capture.ood[name]), name not in images and OOD_SETS[name].kind == "drawn"
+    found = load_ood(name, known.data, n=n) if drawn else load_unknown(images.get(name, name), known.data)
     original = images.get(name, found)
     told = known.capture.meta.get("ood", {}).get(name, {}).get("fingerprint", original.fingerprint)
-    if len(found) != len(known.capture.ood[name]) or original.fingerprint != told:
+    if len(found) != n or original.fingerprint != told:
         remedy = "Record the set again: Experiment.run(ood=...)."
         raise ValueError(f"The pictures of the set {name!r} are not those that were captured. {remedy}")
     return found

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from isomax_viz._common.checks import need_torch
 from isomax_viz.captures.capture import Capture
 from isomax_viz.captures.samples import Samples
-from isomax_viz.datasets import ImageSet, InDistribution, from_arrays, load_id, load_ood
+from isomax_viz.datasets import OOD_SETS, ImageSet, InDistribution, from_arrays, load_id, load_ood
 from isomax_viz.store.folder import StoreError
 
 __all__ = ["Networks", "find_images", "on_pad", "read_image", "sheet"]
@@ -47,12 +47,17 @@ def find_images(capture: Capture, name: str, given: Mapping[str, ImageSet]) -> I
 unknown. Give them: explore(captures, images={'test': image_set}).
     """
     samples, remedy = capture.samples[name], f"Give them: explore(captures, images={{{name!r}: image_set}})."
+    told = capture.meta.get("ood", {}).get(name, {})
     if name in given:
         images = given[name]
     else:
         known = _trained_on(capture, f"so the pictures of {name!r} are unknown. {remedy}")
-        images = load_ood(name, known, n=len(samples)) if name in capture.ood else getattr(known, name)
-    recorded = capture.meta.get("ood", {}).get(name, {}).get("fingerprint", images.fingerprint)
+        if told.get("provenance", {}).get("source") == "made here":
+            raise ValueError(f"The pictures of {name!r} were made by iv.make_fooling({known.name!r}). {remedy}")
+        drawn = name in OOD_SETS and OOD_SETS[name].kind == "drawn"  # as many as were recorded
+        of_ood = name in capture.ood
+        images = load_ood(name, known, n=len(samples) if drawn else None) if of_ood else getattr(known, name)
+    recorded = told.get("fingerprint", images.fingerprint)
     same = recorded == images.fingerprint and (name in capture.ood or np.array_equal(images.labels, samples.labels))
     if len(images) != len(samples) or not (same or name in given):
         raise ValueError(f"The pictures of {name!r} at hand are not those that the capture recorded. {remedy}")

@@ -26,11 +26,11 @@ from isomax_viz.analysis.risks import cheapest_threshold
 from isomax_viz.analysis.scores import SCORES, compute
 from isomax_viz.analysis.thresholds import same_share
 from isomax_viz.captures.samples import Samples
-from isomax_viz.datasets import ImageSet, load_id
+from isomax_viz.datasets import ImageSet, load_id, load_ood
 from isomax_viz.explorer import cells as lifetime
 from isomax_viz.explorer.bundle import module
 from isomax_viz.explorer.choices import Shelf
-from isomax_viz.explorer.pictures import Networks, on_pad
+from isomax_viz.explorer.pictures import Networks, find_images, on_pad
 from isomax_viz.explorer.views import START, VIEWS
 from isomax_viz.explorer.widget import plain_call
 from isomax_viz.figures._canvas import png
@@ -393,6 +393,16 @@ def test_pictures_are_those_of_the_set(captures):
     np.testing.assert_array_equal(pixels[:, :8], digits.images[7, :, :, 0])
     np.testing.assert_array_equal(pixels[:, 8:16], digits.images[3, :, :, 0])
     view.close()
+
+
+def test_of_drawn_sets_as_many_pictures_are_drawn_as_were_recorded(capture):
+    digits = load_id("digits")
+    few = load_ood("uniform", digits, n=40)
+    told = {"uniform": {"fingerprint": few.fingerprint}, "fooling": {"provenance": {"source": "made here"}}}
+    recorded = capture.replace(ood=dict.fromkeys(told, capture.ood["near"]), meta={"data": "digits", "ood": told})
+    assert find_images(recorded, "uniform", {}).fingerprint == few.fingerprint
+    with pytest.raises(ValueError, match=r"'fooling' were made by iv.make_fooling\('digits'\). Give them: explore"):
+        find_images(recorded, "fooling", {})
 
 
 def test_the_nearest_training_pictures_are_those_of_scikit_learn(captures):

@@ -446,6 +446,12 @@ def test_a_network_and_pictures_of_ones_own(capture, network, data, uniform):
     scored = iv.add_scores(mine, fixed, network=network, data=data, images={"mine": uniform}, device="cpu")
     named = iv.add_scores(capture, ODIN(temperatures=[10], steps=[0.001]), network=network, data=data, device="cpu")
     assert scored.ood["mine"].extra_scores["odin"].tolist() == named.ood["uniform"].extra_scores["odin"].tolist()
+    few = iv.datasets.load_ood("uniform", data, n=5)
+    told = {"uniform": {"fingerprint": few.fingerprint}}
+    drawn = capture.replace(
+        ood={"uniform": iv.Samples(logits=np.zeros((5, 10)), labels=[-1] * 5)}, meta={**capture.meta, "ood": told}
+    )
+    assert scoring.pictures_of(Known(drawn, network, data), "uniform", {}).fingerprint == few.fingerprint
     with pytest.raises(ValueError, match="The pictures of the set 'mine' are needed. Pass images="):
         iv.add_scores(mine, fixed, network=network, data=data)
     with pytest.raises(ValueError, match="'mine' are not those that were captured"):

@@ -14,7 +14,7 @@ from isomax_viz.learning.losses import IsoMaxPlusHead
 from isomax_viz.learning.training.batches import Batches
 from isomax_viz.learning.training.checkpoint import Checkpoint
 from isomax_viz.learning.training.loop import train
-from isomax_viz.learning.training.protocols import PRESETS, Protocol, protocol_for
+from isomax_viz.learning.training.protocols import PRESETS, Protocol, Recipe, protocol_for
 from isomax_viz.learning.training.start import held_out_split, optimizer_for
 
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def test_convolutions_start_by_passing_their_channels_on(data):
 
 
 def test_scales_of_batch_normalisation_stay_and_its_biases_learn_faster(data):
-    """The first step, worked out: momentum is empty, so that Nesterov's step is (1 + momentum) times the rate."""
+    """One step from the same start; the decay is left out, so that the steps differ by the factor alone."""
     protocol = replace(FAST, epochs=1, batch_size=len(data.train), validation=0.0, identity_start=False)
     protocol = replace(protocol, momentum=0.5, weight_decay=0.0)
     steps = {}
@@ -182,6 +182,9 @@ def test_tricks_of_the_first_layer_belong_to_networks_that_have_one(data):
     assert protocol_for("fast", data="cifar10", backbone="fast_cnn", loss="isomax") == PRESETS["fast"]
     other = protocol_for("fast", data="cifar10", backbone="small_cnn", loss="isomax")
     assert (other.whitening, other.identity_start, other.alternating_flips) == (0, False, True)
+    assert (other.fixed_scales, other.biases_learning_rate) == (False, 1.0)
+    tuned = Recipe("energy", "noise", 0.1, margins=(-25.0, -7.0)).protocol(PRESETS["fast"])
+    assert (tuned.fixed_scales, tuned.biases_learning_rate) == (True, 1.0)
     model = Classifier(small_cnn(1), IsoMaxPlusHead(128, 10))
     with pytest.raises(ValueError, match="whitening=5000 needs a backbone with a method whiten.*SmallCNN has none"):
         train(model, data, PRESETS["fast"], device=CPU, progress=False)
@@ -193,8 +196,9 @@ def test_what_is_not_used_is_not_described():
         "one_cycle", "scales_learning_rate", "scales_weight_decay", "select", "validation",
     }  # fmt: skip
     changes = [{"rise": 0.3}, {"padding": 1}, {"reflect": True}, {"alternating_flips": True}, {"whitening": 1}]
-    described = [str(replace(Protocol(1, ()), **change).described()) for change in (*changes, {"identity_start": True})]
-    assert len(set(described)) == 6
+    changes += [{"identity_start": True}, {"fixed_scales": True}, {"biases_learning_rate": 2.0}, {}]
+    described = [str(replace(Protocol(1, ()), **change).described()) for change in changes]
+    assert len(set(described)) == 9
 
 
 def test_an_experiment_with_the_preset(tmp_path):

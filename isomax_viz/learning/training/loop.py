@@ -98,11 +98,11 @@ def train(
     learned = sets.pop("train")
     unknown = None if outliers is None else computing.batches(outliers.images, data)
     copies = 1 if outliers is None else 2
+    optimizer = optimizer_for(model, protocol)  # before compiling: a scale that stops to learn would compile it anew
     backbone = computing.placed(model, learned, batch_size=protocol.batch_size, copies=copies)
     prepare(model.backbone, protocol, learned)
     shuffling = {"batch_size": protocol.batch_size, "generator": computing.generator()}
     shuffling |= protocol.augmentation(padding=padding, flip=flip)
-    optimizer = optimizer_for(model, protocol)
     state = TrainingState(model, optimizer, shuffling["generator"], protocol.select)
     with computing.active():
         if checkpoint is not None:
