@@ -81,17 +81,18 @@ def test_the_distances_belong_to_the_features_and_prototypes(digits):
             assert samples.distances == pytest.approx(distances, rel=2e-3, abs=2e-3)
 
 
-def readme_table(heading: str) -> list[list[str]]:
-    """Return the cells of the last table below a heading of the README, without its head."""
+def readme_table(heading: str, *, number: int = -1) -> list[list[str]]:
+    """Return the cells of a table below a heading of the README (the last), without its head."""
     section = (CAPTURES / "README.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = section.split("|---")[-1].splitlines()[1:]
+    lines = section.split("|---|\n")[number].partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
 
 
 def test_the_networks_of_cifar10_are_what_their_readme_says():
     captures = load_example("cifar10")
     assert [(c.loss, c.meta["seed"]) for c in captures] == [(loss, 0) for loss in LOSSES]
-    for capture, row in zip(captures, readme_table("cifar10"), strict=True):
+    tables = zip(readme_table("cifar10", number=2), readme_table("cifar10"), strict=True)
+    for capture, (row, made) in zip(captures, tables, strict=True):
         assert list(capture.ood) == ["cifar100", "tinyimagenet_resize", "fooling", "gaussian", "uniform"]
         assert set(capture.meta["ood"]) == set(capture.ood) and capture.train is None
         assert [len(samples) for samples in capture.samples.values()] == [10_000] * 3 + [2_500] * 3
@@ -104,6 +105,12 @@ def test_the_networks_of_cifar10_are_what_their_readme_says():
         found = iv.evaluate(capture, scores=score.lower()).set_index("ood")
         values = [capture.test.accuracy, *found["AUROC"][["tinyimagenet_resize", "cifar100"]]]
         values.append(found["TNR@TPR95"]["tinyimagenet_resize"])
+        assert made[:2] == [label, score]
+        assert made[2:5] == [f"{100 * found['AUROC'][name]:.1f}" for name in ("fooling", "gaussian", "uniform")]
+        for cell, name in zip(made[5:], ("tinyimagenet_resize", "cifar100"), strict=True):
+            told = iv.compare((capture, score.lower()), (captures[0], "es"), ood=name)
+            shown = f"{100 * told.difference:.1f} ({100 * told.low:.1f} to {100 * told.high:.1f})"
+            assert cell == (shown if capture.loss != "softmax" else "")
         assert label == style.loss_style(capture.loss).label
         assert [f"{100 * value:.1f}" for value in values] == [accuracy, near, far, rejected]
 
