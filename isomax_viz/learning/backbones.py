@@ -119,13 +119,15 @@ class FastCNN(nn.Module):
     torch.Size([2, 16])
     """
 
+    wide = True
+
     def __init__(self, in_channels: int = 3, *, widths: tuple[int, int, int] = (64, 256, 256)) -> None:
         super().__init__()
         check_number("in_channels", in_channels, at_least=1, whole=True)
         self.whitening = nn.Conv2d(in_channels, 8 * in_channels, 2, bias=False).requires_grad_(False)
         steps = pairwise((8 * in_channels, *widths))
         self.groups = nn.Sequential(*(_Group(before, width) for before, width in steps))
-        self.num_features, self.wide = widths[-1], True
+        self.num_features = widths[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features, shape (n, last of the widths)."""
