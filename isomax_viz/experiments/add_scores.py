@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ def known_of(
     if lacking and (given["network"] is None or capture.meta.get("id")):
         experiment = network if isinstance(network, Experiment) else experiment_of(capture)
         given["network"] = experiment.network(store=store) if "network" in lacking else given["network"]
-        given["data"] = data_of(experiment) if "data" in lacking else data
+        given["data"] = _recorded_data(experiment, capture) if "data" in lacking else data
     labels = [item.train.labels for item in (given["data"], capture) if item is not None and item.train is not None]
     if len(labels) == 2 and not np.array_equal(labels[0], labels[1]):
         said = "data must be what the capture was recorded on, but its training labels differ"
@@ -182,6 +183,11 @@ def known_of(
     if known.network is not None:
         _check_behind(capture, known)
     return known
+
+
+def _recorded_data(experiment: Experiment, capture: Capture) -> InDistribution:
+    data = data_of(experiment)
+    return replace(data, test=data.test.every(capture.meta.get("every", 1)))
 
 
 @torch.no_grad()
@@ -217,9 +223,13 @@ def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> Imag
         return known.data.test
     if name not in images and name not in OOD_SETS:
         raise ValueError(f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: an ImageSet}}.")
-    n, drawn = len(known.capture.ood[name]), name not in images and OOD_SETS[name].kind == "drawn"
-    found = load_ood(name, known.data, n=n) if drawn else load_unknown(images.get(name, name), known.data)
-    original = images.get(name, found)
+    n, every = len(known.capture.ood[name]), known.capture.meta.get("every", 1)
+    if name in images:
+        found, original = load_unknown(images[name], known.data), images[name]
+    elif OOD_SETS[name].kind == "drawn":  # as many as were recorded
+        found = original = load_ood(name, known.data, n=n * every).every(every)
+    else:
+        found = original = load_unknown(name, known.data).every(every)
     told = known.capture.meta.get("ood", {}).get(name, {}).get("fingerprint", original.fingerprint)
     if len(found) != n or original.fingerprint != told:
         remedy = "Record the set again: Experiment.run(ood=...)."

@@ -47,7 +47,7 @@ def find_images(capture: Capture, name: str, given: Mapping[str, ImageSet]) -> I
 unknown. Give them: explore(captures, images={'test': image_set}).
     """
     samples, remedy = capture.samples[name], f"Give them: explore(captures, images={{{name!r}: image_set}})."
-    told = capture.meta.get("ood", {}).get(name, {})
+    told, every = capture.meta.get("ood", {}).get(name, {}), capture.meta.get("every", 1)
     if name in given:
         images = given[name]
     else:
@@ -55,8 +55,9 @@ unknown. Give them: explore(captures, images={'test': image_set}).
         if told.get("provenance", {}).get("source") == "made here":
             raise ValueError(f"The pictures of {name!r} were made by iv.make_fooling({known.name!r}). {remedy}")
         drawn = name in OOD_SETS and OOD_SETS[name].kind == "drawn"  # as many as were recorded
-        of_ood = name in capture.ood
-        images = load_ood(name, known, n=len(samples) if drawn else None) if of_ood else getattr(known, name)
+        of_ood, n = name in capture.ood, len(samples) * every
+        images = load_ood(name, known, n=n if drawn else None) if of_ood else getattr(known, name)
+        images = images.every(every)
     recorded = told.get("fingerprint", images.fingerprint)
     same = recorded == images.fingerprint and (name in capture.ood or np.array_equal(images.labels, samples.labels))
     if len(images) != len(samples) or not (same or name in given):

@@ -405,6 +405,27 @@ def test_of_drawn_sets_as_many_pictures_are_drawn_as_were_recorded(capture):
         find_images(recorded, "fooling", {})
 
 
+def test_of_every_other_picture_that_was_recorded_the_right_ones_are_shown():
+    digits = load_id("digits")
+    known, letters, uniform = (
+        digits.test.every(2),
+        load_ood("letters", digits).every(2),
+        load_ood("uniform", digits, n=80),
+    )
+    sets = {"letters": letters, "uniform": uniform.every(2)}
+    noise = np.random.default_rng(0).normal(size=(300, 10))
+    told = {name: {"fingerprint": images.fingerprint} for name, images in sets.items()}
+    recorded = Capture(
+        test=Samples(noise, known.labels),
+        ood={name: Samples(noise[: len(images)], np.full(len(images), -1)) for name, images in sets.items()},
+        meta={"data": "digits", "every": 2, "ood": told},
+    )
+    for name, images in {"test": known, **sets}.items():
+        np.testing.assert_array_equal(find_images(recorded, name, {}).images, images.images)
+    with pytest.raises(ValueError, match="'letters' at hand are not those"):
+        find_images(recorded.replace(meta={**recorded.meta, "every": 3}), "letters", {})
+
+
 def test_the_nearest_training_pictures_are_those_of_scikit_learn(captures):
     rng, train = np.random.default_rng(0), load_id("digits").train
     logits = rng.normal(size=(len(train), 4))
