@@ -119,9 +119,11 @@ def paired(first: list[Capture], second: list[Capture]) -> list[tuple[Capture, C
     if not differ and not all(np.array_equal(capture.test.labels, labels) for capture in everything):
         differ = "labels differ"
     if differ:
+        kept = max(capture.meta.get("every", 1) for capture in everything)
+        thinned = f", or thin the whole one: capture.every({kept})" if kept > 1 else ""
         raise ValueError(
             f"a and b must come from the same test images in the same order, but their {differ}. Record both on the "
-            "same data."
+            f"same data{thinned}."
         )
     return pairs
 

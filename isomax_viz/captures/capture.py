@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isomax_viz._common.checks import Sealed, check_choice, check_known, check_matrix, check_ood_names, missing_package
+from isomax_viz._common.checks import (
+    Sealed,
+    check_choice,
+    check_known,
+    check_matrix,
+    check_number,
+    check_ood_names,
+    missing_package,
+)
 from isomax_viz._common.files import new_entry
 from isomax_viz.captures import files
 from isomax_viz.captures.files import CaptureError, DamagedCaptureError
@@ -119,6 +127,25 @@ class Capture(Sealed):
         """
         known = {name: changed.get(name, getattr(self, name)) for name in ("train", "test")}
         return self.replace(**known, ood={name: changed.get(name, samples) for name, samples in self.ood.items()})
+
+    def every(self, n: int) -> Capture:
+        """Return every n-th test and out-of-distribution sample, to compare with a capture that holds no more.
+
+        ``meta["every"]`` says so, and the fingerprints of the whole sets are left out; training samples stay.
+
+        Examples
+        --------
+        >>> Capture.from_arrays([[3.0, 0.0], [0.0, 3.0], [0.0, 1.0]], [0, 1, 1], ood={"mine": [[0.1, 0.0]]}).every(2)
+        Capture(unknown loss: test 2, ood mine 1)
+        """
+        check_number("n", n, at_least=1, whole=True)
+        told = {
+            name: {key: value for key, value in what.items() if key != "fingerprint"}
+            for name, what in self.meta.get("ood", {}).items()
+        }
+        meta = {**self.meta, "every": n * self.meta.get("every", 1)} | ({"ood": told} if told else {})
+        ood = {name: samples.every(n) for name, samples in self.ood.items()}
+        return self.replace(test=self.test.every(n), ood=ood, meta=meta)
 
     @classmethod
     def from_arrays(

@@ -233,6 +233,18 @@ class Samples(Sealed):
         parts += [f"scores {', '.join(self.extra_scores)}"] if self.extra_scores else []
         return f"Samples({', '.join(parts)})"
 
+    def every(self, n: int) -> Samples:
+        """Return every n-th sample from the first on.
+
+        Examples
+        --------
+        >>> Samples(logits=[[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]], labels=[0, 1, 1]).every(2).labels.tolist()
+        [0, 1]
+        """
+        arrays = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "extra_scores"}
+        kept = {name: array if array is None else array[::n] for name, array in arrays.items()}
+        return Samples(**kept, extra_scores={name: column[::n] for name, column in self.extra_scores.items()})
+
     @property
     def classes(self) -> int:
         """Number of classes."""

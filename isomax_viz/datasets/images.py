@@ -224,15 +224,21 @@ class ImageSet(Sealed):
                 f"indices must be whole numbers in 0 .. {len(self) - 1} or a mask of length {len(self)}, but {error}."
             ) from error
 
-    def every(self, n: int) -> ImageSet:
+    def every(self, n: int, *, count: int | None = None) -> ImageSet:
         """Return every n-th picture from the first on, as captures hold them whose ``meta["every"]`` is n.
+
+        Parameters
+        ----------
+        n : int
+        count : int, optional
+            How many the capture holds: if there are no more, they are returned as they are.
 
         Examples
         --------
         >>> ImageSet("mine", np.zeros((3, 8, 8, 1), np.uint8), [0, 1, 2], ("a", "b", "c")).every(2).labels.tolist()
         [0, 2]
         """
-        return self if n == 1 else self.subset(np.arange(0, len(self), n))
+        return self if n == 1 or len(self) == count else self.subset(np.arange(0, len(self), n))
 
     def matched_to(self, other: ImageSet) -> ImageSet:
         """Return the pictures brought to the size and channels of another set; the provenance notes what was done.

@@ -174,7 +174,9 @@ def known_of(
     if lacking and (given["network"] is None or capture.meta.get("id")):
         experiment = network if isinstance(network, Experiment) else experiment_of(capture)
         given["network"] = experiment.network(store=store) if "network" in lacking else given["network"]
-        given["data"] = _recorded_data(experiment, capture) if "data" in lacking else data
+        given["data"] = data_of(experiment) if "data" in lacking else data
+    if given["data"] is not None and len(given["data"].test) != len(capture.test):
+        given["data"] = replace(given["data"], test=given["data"].test.every(capture.meta.get("every", 1)))
     labels = [item.train.labels for item in (given["data"], capture) if item is not None and item.train is not None]
     if len(labels) == 2 and not np.array_equal(labels[0], labels[1]):
         said = "data must be what the capture was recorded on, but its training labels differ"
@@ -183,11 +185,6 @@ def known_of(
     if known.network is not None:
         _check_behind(capture, known)
     return known
-
-
-def _recorded_data(experiment: Experiment, capture: Capture) -> InDistribution:
-    data = data_of(experiment)
-    return replace(data, test=data.test.every(capture.meta.get("every", 1)))
 
 
 @torch.no_grad()
@@ -224,12 +221,9 @@ def pictures_of(known: Known, name: str, images: Mapping[str, ImageSet]) -> Imag
     if name not in images and name not in OOD_SETS:
         raise ValueError(f"The pictures of the set {name!r} are needed. Pass images={{{name!r}: an ImageSet}}.")
     n, every = len(known.capture.ood[name]), known.capture.meta.get("every", 1)
-    if name in images:
-        found, original = load_unknown(images[name], known.data), images[name]
-    elif OOD_SETS[name].kind == "drawn":  # as many as were recorded
-        found = original = load_ood(name, known.data, n=n * every).every(every)
-    else:
-        found = original = load_unknown(name, known.data).every(every)
+    drawn = name not in images and OOD_SETS[name].kind == "drawn"  # as many as were recorded
+    found = load_ood(name, known.data, n=n * every) if drawn else load_unknown(images.get(name, name), known.data)
+    found, original = (item.every(every, count=n) for item in (found, images.get(name, found)))
     told = known.capture.meta.get("ood", {}).get(name, {}).get("fingerprint", original.fingerprint)
     if len(found) != n or original.fingerprint != told:
         remedy = "Record the set again: Experiment.run(ood=...)."

@@ -265,7 +265,8 @@ def _requests(shelf: Shelf, content: Mapping[str, Any]) -> Iterator[dict[str, An
 
 def _pictures(shelf: Shelf, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Go through the pictures of all sets, where all networks saw the same ones and they are small enough."""
-    metas = [(capture.meta.get("data"), capture.meta.get("held_out_classes")) for capture in shelf.captures]
+    alike = ("data", "held_out_classes", "every")
+    metas = [tuple(capture.meta.get(key) for key in alike) for capture in shelf.captures]
     if content["counts_only"] or metas[0][0] is None or any(meta != metas[0] for meta in metas):
         return
     pixels = 0

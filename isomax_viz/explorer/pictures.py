@@ -49,15 +49,16 @@ unknown. Give them: explore(captures, images={'test': image_set}).
     samples, remedy = capture.samples[name], f"Give them: explore(captures, images={{{name!r}: image_set}})."
     told, every = capture.meta.get("ood", {}).get(name, {}), capture.meta.get("every", 1)
     if name in given:
-        images = given[name]
+        images = given[name].every(every, count=len(samples))
     else:
         known = _trained_on(capture, f"so the pictures of {name!r} are unknown. {remedy}")
         if told.get("provenance", {}).get("source") == "made here":
-            raise ValueError(f"The pictures of {name!r} were made by iv.make_fooling({known.name!r}). {remedy}")
+            made = f"iv.make_fooling({known.name!r}, n={len(samples) * every})"
+            raise ValueError(f"The pictures of {name!r} were made by {made}. {remedy}")
         drawn = name in OOD_SETS and OOD_SETS[name].kind == "drawn"  # as many as were recorded
         of_ood, n = name in capture.ood, len(samples) * every
         images = load_ood(name, known, n=n if drawn else None) if of_ood else getattr(known, name)
-        images = images.every(every)
+        images = images.every(every, count=len(samples))
     recorded = told.get("fingerprint", images.fingerprint)
     same = recorded == images.fingerprint and (name in capture.ood or np.array_equal(images.labels, samples.labels))
     if len(images) != len(samples) or not (same or name in given):

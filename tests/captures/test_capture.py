@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from isomax_viz import Capture, CaptureError, Samples, scores
+from isomax_viz import Capture, CaptureError, Samples, compare, scores
 from isomax_viz._common.checks import sealed
 from isomax_viz.captures import files
 from isomax_viz.captures import files as _capture_files
@@ -158,6 +158,22 @@ def keep(arrays, found):
 def test_bad_samples_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         Samples(**({"logits": [[0.0, 1.0]], "labels": [0]} | arguments))
+
+
+def test_every_nth_sample_is_what_a_thinner_capture_holds(capture):
+    thinned = capture.every(3)
+    for name, samples in capture.samples.items():
+        kept = samples if name == "train" else samples.every(3)
+        for key in ("logits", "labels", "features", "distances", "predictions"):
+            np.testing.assert_array_equal(getattr(thinned.samples[name], key), getattr(kept, key))
+    np.testing.assert_array_equal(thinned.test.logits, capture.test.logits[::3])
+    assert thinned.every(2).meta["every"] == 6
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
+        capture.every(0)
+    with pytest.raises(ValueError, match=r"labels differ. Record both on the same data, or thin.*capture.every\(3\)"):
+        compare((capture, "es"), (thinned, "es"))
+    same = compare((capture.every(3), "es"), (thinned, "es"))
+    assert same.difference == 0
 
 
 def test_bad_captures_are_refused(capture):

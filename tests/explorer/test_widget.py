@@ -401,7 +401,9 @@ def test_of_drawn_sets_as_many_pictures_are_drawn_as_were_recorded(capture):
     told = {"uniform": {"fingerprint": few.fingerprint}, "fooling": {"provenance": {"source": "made here"}}}
     recorded = capture.replace(ood=dict.fromkeys(told, capture.ood["near"]), meta={"data": "digits", "ood": told})
     assert find_images(recorded, "uniform", {}).fingerprint == few.fingerprint
-    with pytest.raises(ValueError, match=r"'fooling' were made by iv.make_fooling\('digits'\). Give them: explore"):
+    with pytest.raises(
+        ValueError, match=r"'fooling' were made by iv.make_fooling\('digits', n=40\). Give them: explore"
+    ):
         find_images(recorded, "fooling", {})
 
 
@@ -422,6 +424,11 @@ def test_of_every_other_picture_that_was_recorded_the_right_ones_are_shown():
     )
     for name, images in {"test": known, **sets}.items():
         np.testing.assert_array_equal(find_images(recorded, name, {}).images, images.images)
+    for given in (digits.test, known):  # the whole set does as well as what was kept of it
+        np.testing.assert_array_equal(find_images(recorded, "test", {"test": given}).images, known.images)
+    learnt = recorded.replace(train=Samples(noise, digits.train.labels[:300]))  # of these none are left out
+    images = {"train": digits.train.subset(np.arange(300))}
+    np.testing.assert_array_equal(find_images(learnt, "train", images).images, images["train"].images)
     with pytest.raises(ValueError, match="'letters' at hand are not those"):
         find_images(recorded.replace(meta={**recorded.meta, "every": 3}), "letters", {})
 

@@ -460,23 +460,23 @@ def test_a_network_and_pictures_of_ones_own(capture, network, data, uniform):
         iv.add_scores(mine, fixed)
 
 
-def test_a_capture_of_every_other_picture_is_scored_on_these(capture, network, uniform):
+def test_a_capture_of_every_other_picture_is_scored_on_these(capture, network, data, uniform):
     fixed = ODIN(temperatures=[10], steps=[0.001])
     whole = iv.add_scores(capture, fixed, network=network, device="cpu")
-    half = {
-        name: iv.Samples(logits=samples.logits[::2], labels=samples.labels[::2])
-        for name, samples in capture.samples.items()
-        if name != "train"
-    }
     # Of 599 pictures every other one is 300: a drawn set is asked for 600, of which the same 300 are kept.
     told = {"uniform": {"fingerprint": uniform.every(2).fingerprint}}
-    thinned = iv.Capture(
-        test=half["test"], ood={"uniform": half["uniform"]}, meta={**capture.meta, "every": 2, "ood": told}
-    )
-    scored = iv.add_scores(thinned, fixed, network=network, device="cpu")
-    for name in ("test", "uniform"):
-        one, other = (item.samples[name].extra_scores["odin"] for item in (scored, whole))
-        np.testing.assert_allclose(one, other[::2], rtol=1e-5)
+    thinned = capture.every(2)
+    thinned = thinned.replace(meta={**thinned.meta, "ood": told})
+    mine = thinned.replace(ood={"mine": thinned.ood["uniform"]})
+    ways = {"uniform": (thinned, {}), "mine": (mine, {"data": data, "images": {"mine": uniform}})}
+    for name, (item, options) in ways.items():
+        scored = iv.add_scores(item, fixed, network=network, device="cpu", **options)
+        for one, other in ((scored.test, whole.test), (scored.ood[name], whole.ood["uniform"])):
+            np.testing.assert_allclose(one.extra_scores["odin"], other.extra_scores["odin"][::2], rtol=1e-5)
+    letters = iv.datasets.load_ood("letters", data)
+    lettered = thinned.replace(ood={"letters": thinned.ood["uniform"]})
+    found = scoring.pictures_of(Known(lettered, network, data), "letters", {})
+    np.testing.assert_array_equal(found.images, letters.images[::2])
 
 
 @pytest.mark.parametrize("key", ["vim", "she", "react"])
