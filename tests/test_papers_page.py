@@ -69,7 +69,7 @@ CALLS = {
     "iv.plot_training": lambda runs: iv.plot_training(list(runs.values())),
     "iv.plot_entropy": lambda runs: iv.plot_entropy(runs["softmax", 0]),
     "iv.plot_robustness": lambda runs: iv.plot_robustness(list(runs.values())),
-    "iv.plot_scores": lambda runs: iv.plot_scores(runs["isomax+", 0], score="mds"),
+    "iv.plot_distances": lambda runs: iv.plot_distances(runs["isomax+", 0], nearest=True),
     "iv.papers.fair_comparison": lambda runs: iv.papers.fair_comparison(runs.values()),
     "iv.papers.extended_comparison": lambda runs: iv.papers.extended_comparison(runs.values()),
     "iv.papers.accuracies": lambda runs: iv.papers.accuracies(runs.values()),
