@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -242,8 +242,8 @@ class Samples(Sealed):
         [0, 1]
         """
         arrays = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "extra_scores"}
-        kept = {name: array if array is None else array[::n] for name, array in arrays.items()}
-        return Samples(**kept, extra_scores={name: column[::n] for name, column in self.extra_scores.items()})
+        kept = {name: array[::n] for name, array in arrays.items() if array is not None}
+        return replace(self, **kept, extra_scores={name: column[::n] for name, column in self.extra_scores.items()})
 
     @property
     def classes(self) -> int:

@@ -424,8 +424,8 @@ def test_of_every_other_picture_that_was_recorded_the_right_ones_are_shown():
     )
     for name, images in {"test": known, **sets}.items():
         np.testing.assert_array_equal(find_images(recorded, name, {}).images, images.images)
-    for given in (digits.test, known):  # the whole set does as well as what was kept of it
-        np.testing.assert_array_equal(find_images(recorded, "test", {"test": given}).images, known.images)
+    for pictures in (digits.test, known):  # the whole set does as well as what was kept of it
+        np.testing.assert_array_equal(find_images(recorded, "test", {"test": pictures}).images, known.images)
     learnt = recorded.replace(train=Samples(noise, digits.train.labels[:300]))  # of these none are left out
     images = {"train": digits.train.subset(np.arange(300))}
     np.testing.assert_array_equal(find_images(learnt, "train", images).images, images["train"].images)
