@@ -22,7 +22,7 @@ __all__ = ["evaluate", "logits_table", "roc_table", "scores_table", "training_ta
 DEFAULT_SCORES = ("mps", "es", "mds")
 EVALUATE_COLUMNS = (
     *("data", "backbone", "loss", "entropic_scale", "score", "ood", "seed", "preset", "select", "variant"),
-    *("precision", "n_id", "n_ood", "accuracy", *metrics.METRICS),
+    *("precision", "machine", "n_id", "n_ood", "accuracy", *metrics.METRICS),
 )
 
 

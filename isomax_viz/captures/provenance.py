@@ -14,11 +14,21 @@ if TYPE_CHECKING:
     from isomax_viz.captures.capture import Capture
     from isomax_viz.captures.samples import Samples
 
-__all__ = ["SOURCE_COLUMNS", "Names", "chosen_ood", "loss_key", "machine", "note", "source", "variant"]
+__all__ = [
+    "SOURCE_COLUMNS",
+    "Names",
+    "chosen_ood",
+    "loss_key",
+    "machine",
+    "note",
+    "several_machines",
+    "source",
+    "variant",
+]
 
 Names = str | Iterable[str] | None
 
-SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "seed")
+SOURCE_COLUMNS = ("loss", "entropic_scale", "data", "backbone", "preset", "select", "variant", "machine", "seed")
 
 
 def loss_key(meta: Mapping[str, Any]) -> str:
@@ -69,15 +79,27 @@ def source(capture: Capture) -> dict[str, Any]:
     >>> source(Capture.from_arrays([[3.0, 0.0]], [0], meta={"data": "digits"}))["data"]
     'digits'
     """
-    told = {"loss": loss_key(capture.meta), "variant": variant(capture) or None}
+    told = {"loss": loss_key(capture.meta), "variant": variant(capture) or None, "machine": machine(capture) or None}
     return {name: capture.meta.get(name) for name in SOURCE_COLUMNS} | told
+
+
+def several_machines(machines: Iterable[Any]) -> str:
+    """Return on which machines networks were trained, in words; empty if it was one, or nobody said.
+
+    Examples
+    --------
+    >>> several_machines(["Xeon, PyTorch 2.14", None, "EPYC, PyTorch 2.14"]), several_machines(["Xeon, PyTorch 2.14"])
+    ('trained on Xeon, PyTorch 2.14 and EPYC, PyTorch 2.14', '')
+    """
+    told = list(dict.fromkeys(value for value in machines if value and known(value)))
+    return f"trained on {' and '.join(told)}" if len(told) > 1 else ""
 
 
 def note(table: pd.DataFrame) -> str:
     """Return the small print of figures that are not from preset "paper", empty if no preset is known.
 
     Networks of the best test epoch are marked under any preset (their accuracy is optimistic), and so is what was
-    changed against it.
+    changed against it, and that they come from several machines, each of which trains another network.
 
     Examples
     --------
@@ -90,7 +112,8 @@ def note(table: pd.DataFrame) -> str:
     presets = [str(value) for value in table["preset"].unique() if known(value)]
     peeked = "select" in table and (table["select"] == "best_test").any()
     changes = [text if known(text) else "" for text in table["variant"].unique()] if "variant" in table else [""]
-    if not presets or (presets == ["paper"] and not peeked and changes == [""]):
+    mixed = several_machines(table["machine"]) if "machine" in table else ""
+    if not presets or (presets == ["paper"] and not peeked and changes == [""] and not mixed):
         return ""
     # One change is spelled out; what changes from network to network is what the figure is about.
     changed = f" ({changes[0]})" if len(changes) == 1 and changes[0] else " (changed)" if len(changes) > 1 else ""
@@ -101,6 +124,7 @@ def note(table: pd.DataFrame) -> str:
     seeds = [value if isinstance(value, str) else f"{value:.0f}" for value in table["seed"].unique() if known(value)]
     parts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
     parts += ["best test epoch"] if peeked else []
+    parts += [mixed] if mixed else []
     return " · ".join(plain(part, most=80) for part in parts)
 
 

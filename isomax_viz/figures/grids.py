@@ -13,6 +13,7 @@ from matplotlib.legend_handler import HandlerTuple
 
 from isomax_viz._common.checks import check_number
 from isomax_viz.captures.capture import Capture
+from isomax_viz.captures.provenance import machine, several_machines
 from isomax_viz.catalog import style
 from isomax_viz.figures import _canvas as canvas
 
@@ -108,7 +109,9 @@ def plot_grid(
         _label_outside(axes, wide)
         canvas.grow(figure, axes, rows=high)
         differ = len({ax.get_xlim() for ax in axes}) > 1 or len({ax.get_ylim() for ax in axes}) > 1
-        canvas.write_note(figure, canvas.common_note(axes), warning="axes differ between panels" if differ else "")
+        mixed = several_machines(machine(item) for item in panels if isinstance(item, Capture))
+        note = " · ".join(filter(None, (canvas.common_note(axes), mixed)))
+        canvas.write_note(figure, note, warning="axes differ between panels" if differ else "")
         canvas.lay_out(figure)
     return figure
 

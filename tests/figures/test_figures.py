@@ -162,6 +162,20 @@ def test_the_note_says_what_is_not_the_papers_protocol(isomax):
     assert not any(text.get_gid() == "note" for ax in grid.axes for text in ax.texts)
 
 
+@pytest.mark.parametrize("preset", ["teaching", "paper"])
+def test_the_note_names_the_machines_of_networks_that_come_from_several(isomax, preset):
+    def on(name, seed):
+        told = {"machine": name, "versions": {"torch": "2.14"}, "preset": preset, "seed": seed}
+        return isomax.replace(meta={**isomax.meta, **told})
+
+    words = "trained on Xeon, PyTorch 2.14 and EPYC, PyTorch 2.14"
+    for names, expected in ((("Xeon", "EPYC"), words), (("Xeon", "Xeon"), "")):
+        pair = [on(name, seed) for seed, name in enumerate(names)]
+        for figure in (figures.plot_roc(pair).figure, figures.plot_grid(figures.plot_entropy, pair)):
+            note = "".join(text.get_text() for text in figure.texts if text.get_gid() == "note").replace("\n", " ")
+            assert ("trained on" in note) == bool(expected) and expected in note
+
+
 def test_a_spike_is_cut_off_and_said_so(softmax):
     table = tables.values_table(softmax, "entropy", "letters")
     tallest = table.groupby("left")["density"].max().sort_values(ascending=False)
