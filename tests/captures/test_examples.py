@@ -153,6 +153,12 @@ def test_networks_of_fewer_pictures_are_what_their_readme_says():
         names = [style.loss_style(capture.loss).label, f"{capture.meta['examples_per_class']:,}"]
         assert row == names + [f"{100 * value:.1f}" for value in values]
         assert [len(samples) for samples in capture.samples.values()] == [2_500] * 3
+    readme = " ".join((CAPTURES / "README.md").read_text(encoding="utf-8").split())
+    softmax, isomax2 = captures[:4], captures[-4:]
+    gained = [f"{100 * (last_accuracy(b) - last_accuracy(a)):.1f}" for a, b in zip(softmax, isomax2, strict=True)]
+    assert f"accuracy {', '.join(gained[:-1])} and {gained[-1]} points" in readme
+    found = [iv.compare((b, "es"), (a, "es")) for a, b in zip(softmax, isomax2, strict=True)]
+    assert all(f"{100 * t.difference:+.1f} (" in readme and f"{100 * t.high:.1f})" in readme for t in found)
 
 
 def test_half_precision_does_little_to_the_scores(trained, tmp_path):
