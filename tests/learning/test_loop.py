@@ -227,6 +227,8 @@ def test_precision_is_chosen_by_the_processor_and_the_size_of_the_pictures(monke
         for backbone in (fast_cnn(), fast_cnn_small()):
             assert choose_precision("auto", CPU, side=32, backbone=backbone) == wide
             assert choose_precision("auto", CPU, side=8, backbone=backbone) == torch.float32
+            assert not compile_pays(CPU, torch.bfloat16, pixels=1e12, backbone=backbone)
+            assert compile_pays(torch.device("cuda"), torch.bfloat16, pixels=1e12, backbone=backbone)
         assert compile_pays(CPU, torch.bfloat16, pixels=1e12) == ("amx_bf16" in features)
     monkeypatch.setattr(devices, "cpu_features", lambda: frozenset({"amx_bf16"}))
     assert not compile_pays(CPU, torch.float32, pixels=1e12)
