@@ -139,7 +139,8 @@ def check_alike(
 setting separately.
     """
     told = [source(capture) | {"training": variant(capture, without=without) or "as usual"} for capture in captures]
-    tell_machines(captures)
+    seeds = dict.fromkeys(capture.meta.get("seed") for capture in captures)
+    tell_machines([capture for capture in captures if capture.meta.get("seed") == seed] for seed in seeds)
     for name in [*names, "training"]:
         values = list(dict.fromkeys(one[name] for one in told))
         if len(values) > 1:
@@ -148,10 +149,14 @@ setting separately.
             )
 
 
-def tell_machines(captures: Iterable[Capture]) -> None:
-    """Warn where captures come from several machines or versions of PyTorch."""
-    machines = list(dict.fromkeys(filter(None, map(machine, captures))))
-    if len(machines) > 1:
+def tell_machines(groups: Iterable[Iterable[Capture]]) -> None:
+    """Warn where captures that are held against each other come from several machines or versions of PyTorch.
+
+    Seeds need not come from the same machine, as long as all networks of one seed do.
+    """
+    found = [dict.fromkeys(filter(None, map(machine, group))) for group in groups]
+    machines = dict.fromkeys(name for names in found if len(names) > 1 for name in names)
+    if machines:
         logger.warning(
             "The captures come from %d machines or versions (%s). The same experiment gives another network on each, "
             "so a part of the difference may be theirs.",

@@ -313,8 +313,8 @@ def compare(
     check_number("confidence", confidence, above=0, below=1)
     sides = [side(name, value) for name, value in (("a", a), ("b", b))]
     names = names_of(sides)
-    tell_machines(captures[0] for captures, _ in sides)
     pairs = paired(*(captures for captures, _ in sides))
+    tell_machines(pairs)
     sets = same_sets(pairs, ood)
     scored = [
         [set_scores(capture, score, sets)[1:] for capture, (_, score) in zip(pair, sides, strict=True)]

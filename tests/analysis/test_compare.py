@@ -243,14 +243,19 @@ def test_wrong_comparisons_are_told_what_to_do():
 
 
 def test_networks_of_several_machines_are_named(caplog):
-    def on(machine, torch, seed, gap):
-        return made(seed, gap=gap, machine=machine, versions={"torch": torch})
+    def on(machine, torch, seed, gap, loss="isomax"):
+        return made(seed, gap=gap, loss=loss, machine=machine, versions={"torch": torch})
 
     iv.compare(([on("Xeon", "2.14", 0, 1)], "es"), ([on("Xeon", "2.14", 0, 2)], "es"), resamples=5)
     assert caplog.text == ""
     first, second = ([on("Xeon", "2.14", 0, gap), on("EPYC", "2.14", 1, gap)] for gap in (1, 2))
     iv.compare((first, "es"), (second, "es"), resamples=5)
-    assert "come from 2 machines or versions (Xeon, PyTorch 2.14; EPYC, PyTorch 2.14)" in caplog.text
+    assert caplog.text == ""  # each pair of networks comes from one machine
+    moved = [first[0], on("Xeon", "2.14", 1, 1)]
+    iv.compare((moved, "es"), (second, "es"), resamples=5)
+    iv.papers.accuracies([*moved, on("Xeon", "2.14", 0, 1, "softmax"), on("EPYC", "2.14", 1, 1, "softmax")])
+    told = "come from 2 machines or versions (Xeon, PyTorch 2.14; EPYC, PyTorch 2.14)"
+    assert [told in record.getMessage() for record in caplog.records] == [True, True]
     caplog.clear()
     iv.compare(([on("Xeon", "2.14", 0, 1)], "es"), ([on("Xeon", "2.13", 0, 2)], "es"), resamples=5)
     assert "come from 2 machines or versions (Xeon, PyTorch 2.14; Xeon, PyTorch 2.13)" in caplog.text
