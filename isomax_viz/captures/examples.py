@@ -16,7 +16,7 @@ __all__ = ["EXAMPLES", "load_example"]
 # name -> what it is. The files are data/captures/<name>/*.safetensors; data/captures/README.md states the protocol.
 EXAMPLES = {
     "digits": "Embedded digits, small CNN, preset teaching (30 epochs): four losses, three seeds; four OOD sets.",
-    "cifar10": "CIFAR10, FastCNN, preset fast (16 epochs): four losses, one seed; five OOD sets; detectors' scores.",
+    "cifar10": "CIFAR10, FastCNN, preset fast (16 epochs): four losses, three seeds; 5 OOD sets; detectors (seed 0).",
     "cifar10-alpha": "CIFAR10, FastCNN (small), five epochs: IsoMax, IsoMax+ at scales 1, 3, 10, 30; two seeds.",
     "cifar10-few": "CIFAR10, FastCNN (small), ten epochs: 500 to 5,000 pictures per class; four losses, 2 OOD sets.",
 }
